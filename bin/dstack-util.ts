@@ -1,0 +1,14 @@
+/** Entry of the product binary. Also answers to the name dstack-guest-agent (= `serve`), so existing units can point at it. */
+import { basename } from 'node:path';
+import { main } from '../src/commands/main.ts';
+import { VERSION_TEXT } from '../src/version.ts';
+
+// argv[0] of a compiled binary is fixed by the runtime; the name we were started under is in process.argv0
+const calledAs = basename(process.argv0);
+const args = process.argv.slice(2);
+
+if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
+  process.stdout.write(`${VERSION_TEXT}\n`);
+} else {
+  await main(calledAs === 'dstack-guest-agent' ? ['serve', ...args] : args);
+}

@@ -1,0 +1,44 @@
+/**
+ * The list of subcommands. Only the module of the command that was asked for is loaded: start-up time is a feature.
+ */
+import type { Command } from 'commander';
+
+export interface CommandEntry {
+  readonly name: string;
+  readonly alias?: string;
+  /** one line for `dstack-util --help` */
+  readonly summary: string;
+  /** loads the module that declares arguments, options and the action */
+  readonly load: () => Promise<{ default: (command: Command) => void }>;
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'prepare',
+    summary: 'prepare the system: overlays, clock, TEE device, data disk',
+    load: () => import('./prepare.ts'),
+  },
+  {
+    name: 'setup',
+    summary: 'measure the app, get its keys, open the data disk, write its environment',
+    load: () => import('./setup.ts'),
+  },
+  { name: 'deploy', summary: 'start or stop the containers of the app', load: () => import('./deploy.ts') },
+  { name: 'serve', summary: 'run the guest agent: keys, quotes, logs, dashboard', load: () => import('./serve.ts') },
+  { name: 'fde', summary: 'look at, format, open or close the encrypted data disk', load: () => import('./fde.ts') },
+  {
+    name: 'rtmr-extend',
+    alias: 'extend',
+    summary: 'measure a runtime event into RTMR3',
+    load: () => import('./rtmr-extend.ts'),
+  },
+  { name: 'quote', summary: 'take a quote for 64 bytes of report data', load: () => import('./quote.ts') },
+  { name: 'derive-key', summary: 'derive an application key as GetKey does', load: () => import('./derive-key.ts') },
+  { name: 'eventlog', summary: 'print the complete event log', load: () => import('./eventlog.ts') },
+  { name: 'show', summary: 'print the identity of this app', load: () => import('./show.ts') },
+  { name: 'replay-imr', summary: 'replay the event log into its registers', load: () => import('./replay-imr.ts') },
+  { name: 'notify-host', summary: 'send an event to the host', load: () => import('./notify-host.ts') },
+  { name: 'host-shared', summary: 'mount or unmount the host share', load: () => import('./host-shared.ts') },
+  { name: 'hex', summary: 'print bytes as hex', load: () => import('./hex.ts') },
+  { name: 'rand', summary: 'print random bytes', load: () => import('./rand.ts') },
+];

@@ -1,0 +1,42 @@
+/** Well-known places of a guest (formats.md 1, 7, 10; boot.md 3). One table, so that no path is spelled twice. */
+
+export const PATHS = {
+  hostSharedMount: '/tmp/.host-shared',
+  workDir: '/var/volatile/dstack',
+  dataMount: '/var/volatile/dstack/persistent',
+  dstack: '/dstack',
+  run: '/run/dstack',
+  /** what `prepare` found out for `setup` */
+  prepared: '/run/dstack/prepared.json',
+  agentConfig: '/dstack/agent.json',
+  eventDir: '/run/log/dstack',
+  bootTimeline: '/run/log/dstack/boot.jsonl',
+  dstackSocket: '/run/dstack.sock',
+  tappdSocket: '/run/tappd.sock',
+  dockerSocket: '/var/run/docker.sock',
+} as const;
+
+/** Names inside the host-shared directory. */
+export const HOST_SHARED = {
+  appCompose: 'app-compose.json',
+  sysConfig: '.sys-config.json',
+  instanceInfo: '.instance_info',
+  encryptedEnv: '.encrypted-env',
+  userConfig: '.user-config',
+  appKeys: '.appkeys.json',
+  decryptedEnv: '.decrypted-env',
+  decryptedEnvJson: '.decrypted-env.json',
+} as const;
+
+/**
+ * The host-shared directory of this process tree: DSTACK_HOST_SHARED_DIR, else /dstack/.host-shared.
+ * `setup` exports the variable because /dstack is mounted only after it.
+ */
+export function hostSharedDir(): string {
+  return process.env['DSTACK_HOST_SHARED_DIR'] || '/dstack/.host-shared';
+}
+
+/** A file of the host-shared directory. */
+export function hostShared(name: keyof typeof HOST_SHARED): string {
+  return `${hostSharedDir()}/${HOST_SHARED[name]}`;
+}

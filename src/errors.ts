@@ -1,0 +1,222 @@
+/**
+ * The error table of the whole program: one class, a closed union of stable codes.
+ *
+ * The code is what scripts, the journal (`DSTACK_ERROR=`), RPC error texts and docs/errors.md agree on. Codes are never
+ * reused or renamed. Messages are lower case without a full stop and name the field and the value, never a secret.
+ */
+
+/** What the program knows about a code, independent of one occurrence. */
+export interface ErrorInfo {
+  /** process exit status: 1 ordinary failure, 2 usage or bad input on the command line, 3 misconfigured (do not restart) */
+  readonly exit: 1 | 2 | 3;
+  /** whether trying again later without a change can help */
+  readonly retry: boolean;
+  /** one line for the person who has to repair it */
+  readonly hint: string;
+}
+
+const e = (exit: 1 | 2 | 3, retry: boolean, hint: string): ErrorInfo => ({ exit, retry, hint });
+
+export const ERRORS = {
+  // command line
+  USAGE: e(2, false, 'see --help'),
+  INPUT_INVALID: e(2, false, 'correct the named value'),
+  INTERNAL: e(1, false, 'this is a defect of dstack-util: please report it with the log'),
+  NATIVE_UNAVAILABLE: e(1, false, 'run the compiled binary: this call needs the operating system interface of Bun'),
+  // files and programs
+  FILE_NOT_FOUND: e(1, false, 'create the file or correct the path'),
+  FILE_TOO_LARGE: e(1, false, 'make the file smaller: the limit guards the memory of the guest'),
+  FILE_NOT_REGULAR: e(1, false, 'replace the symbolic link or device by a regular file'),
+  FILE_IO: e(1, true, 'check the mount, the free space and the permissions'),
+  COMMAND_NOT_FOUND: e(1, false, 'install the program in the guest image'),
+  COMMAND_FAILED: e(1, false, 'read the last lines of the program’s own output'),
+  COMMAND_TIMEOUT: e(1, true, 'the program did not finish within its limit'),
+  MOUNT_FAILED: e(1, false, 'check the device and the file system'),
+  LOCK_FAILED: e(1, true, 'another process holds the lock'),
+  // documents
+  JSON_INVALID: e(
+    1,
+    false,
+    'the document must be strict JSON (RFC 8259): no comments, no trailing commas, no duplicate keys',
+  ),
+  DOCUMENT_INVALID: e(1, false, 'correct the named field'),
+  MANIFEST_UNSUPPORTED: e(
+    1,
+    false,
+    'use string manifest_version "3" so older guests fail closed, or a newer guest image',
+  ),
+  REQUIREMENT_UNMET: e(1, false, 'the app refuses this platform: deploy it where its requirements hold'),
+  CONFIG_INVALID: e(1, false, 'correct the configuration file'),
+  HEX_INVALID: e(1, false, 'use an even number of the digits 0-9 a-f'),
+  CODEC_INVALID: e(1, false, 'the encoded bytes are damaged or of another version'),
+  // host share and host channel
+  HOST_SHARE_MISSING: e(1, true, 'attach the disk labelled DSTACKSHR or the 9p share host-shared'),
+  HOST_API_UNREACHABLE: e(1, true, 'check host_api_url and the host side service'),
+  HOST_API_FAILED: e(1, true, 'read the message of the host side service'),
+  // platform and measurement
+  TEE_NOT_FOUND: e(
+    1,
+    false,
+    'run on a machine with Intel TDX enabled, or boot the dev image with its simulated device',
+  ),
+  CONFIGFS_UNAVAILABLE: e(1, false, 'the kernel needs CONFIG_CONFIGFS_FS and CONFIG_TSM_REPORTS'),
+  RTMR_INDEX_INVALID: e(1, false, 'the kernel extends RTMR 2 and 3 only'),
+  RTMR_PERMISSION: e(1, false, 'run as root'),
+  RTMR_EXTEND_FAILED: e(1, false, 'check the TDX driver of the kernel'),
+  RTMR_PATH_INVALID: e(1, false, 'the override must be an existing absolute directory'),
+  EVENT_VERSION_MISSING: e(1, false, 'complete the system setup first'),
+  EVENT_VERSION_CONFLICT: e(1, false, 'the version is fixed for one boot: restart the CVM'),
+  EVENT_LOG_INVALID: e(1, false, 'the runtime event log was changed by something else: restart the CVM'),
+  EVENT_LOG_DIVERGED: e(1, false, 'the register and the log no longer agree: restart the CVM'),
+  EVENT_NAME_RESERVED: e(1, false, 'choose another event name: the boot itself uses this one'),
+  CCEL_UNAVAILABLE: e(1, false, 'the firmware must provide the CCEL table, or set DSTACK_CCEL_FILE'),
+  CCEL_INVALID: e(1, false, 'the boot event log of the firmware is damaged'),
+  QUOTE_UNAVAILABLE: e(1, false, 'neither configfs-tsm nor a quote generation service is configured'),
+  QUOTE_BUSY: e(1, true, 'another process takes a quote'),
+  QUOTE_TIMEOUT: e(1, true, 'the quote generation service on the host did not answer'),
+  QUOTE_EMPTY: e(1, true, 'the quote generation service answered without a quote: check it on the host'),
+  QUOTE_INVALID: e(1, false, 'the quote has another layout than TDX quote v4 or v5'),
+  REPORT_DATA_INVALID: e(1, false, 'report data has 64 bytes; shorter data must be padded or hashed'),
+  ATTESTATION_INVALID: e(1, false, 'the attestation bytes are damaged or of another version'),
+  MR_CONFIG_MISMATCH: e(1, false, 'the host started this VM for another configuration'),
+  // keys
+  KEY_PROVIDER_UNSUPPORTED: e(1, false, 'use a key provider that this version supports: none'),
+  KEY_PROVIDER_MISMATCH: e(1, false, 'the keys come from another provider than app-compose.json pins'),
+  KEY_INVALID: e(1, false, 'the key material is damaged'),
+  KEYS_FILE_INVALID: e(1, false, 'the key file is damaged or of another version'),
+  ALGORITHM_UNSUPPORTED: e(1, false, 'use secp256k1 (alias k256) or ed25519'),
+  KMS_UNREACHABLE: e(1, true, 'check kms_urls and the network'),
+  CERT_INVALID: e(1, false, 'the certificate is damaged or does not match its key'),
+  ENV_DECRYPT_FAILED: e(1, false, 'encrypt the environment again for the public key of this app'),
+  ENV_NOT_ALLOWED: e(1, false, 'add the key to allowed_envs in app-compose.json'),
+  ENV_MALFORMED: e(1, false, 'correct the encrypted environment'),
+  // disk
+  DISK_NOT_FOUND: e(1, false, 'attach a data disk (/dev/vdb or PARTLABEL=dstack-data)'),
+  DISK_NOT_BLANK: e(1, false, 'the disk holds data that is not ours: attach a blank disk, or remove the data yourself'),
+  DISK_FOREIGN: e(
+    1,
+    false,
+    'the volume was made under another key provider and is not touched: attach its own disk or a blank one',
+  ),
+  LUKS_HEADER_REJECTED: e(
+    1,
+    false,
+    'the header departs from what this program writes: the disk was changed by something else',
+  ),
+  LUKS_KEY_WRONG: e(1, false, 'the keys of this app do not open this disk: attach the disk that belongs to this app'),
+  LUKS_OPEN_FAILED: e(1, false, 'read the last lines of cryptsetup'),
+  FS_CREATE_FAILED: e(1, false, 'read the last lines of the file system tool'),
+  FS_CHECK_FAILED: e(1, false, 'the file system needs a repair by hand: nothing was changed beyond e2fsck -p'),
+  FS_MOUNT_FAILED: e(1, false, 'read the last lines of mount or zfs'),
+  SWAP_FAILED: e(1, false, 'check swap_size against the size of the data disk'),
+  STORAGE_OPTION_INVALID: e(1, false, 'storage_fs is zfs or ext4; dstack.storage_encrypted is 1 or 0'),
+  VOLUME_INVALID: e(1, false, 'check verity_volumes in app-compose.json and the attached disks'),
+  // deploy
+  DOCKER_UNAVAILABLE: e(1, true, 'start dockerd, or install docker in the guest image'),
+  RUNNER_UNSUPPORTED: e(1, false, 'use runner docker-compose or bash'),
+  COMPOSE_INVALID: e(1, false, 'correct docker_compose_file in app-compose.json'),
+  COMPOSE_UP_FAILED: e(1, true, 'read docker’s own words above'),
+  SCRIPT_FAILED: e(1, false, 'read the output of the script in the journal'),
+  SCRIPT_LIMIT: e(1, false, 'at most 5 init scripts are allowed'),
+  // agent
+  AGENT_UNREACHABLE: e(1, true, 'start dstack-guest-agent, or set DSTACK_AGENT_ADDRESS'),
+  LISTENER_FAILED: e(1, true, 'check that the address is free'),
+  RPC_METHOD_UNKNOWN: e(1, false, 'check the spelling of the method'),
+  RPC_REQUEST_INVALID: e(1, false, 'correct the request'),
+  RPC_PAYLOAD_TOO_LARGE: e(1, false, 'a request has at most 10485760 bytes'),
+} as const satisfies Record<string, ErrorInfo>;
+
+/** A stable error code. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Where an error points: shown to people and in `--json`. Never put a secret into `value`. */
+export interface ErrorDetails {
+  readonly cause?: unknown;
+  /** file or device */
+  readonly path?: string | undefined;
+  /** field of a document, option of a command, header field */
+  readonly field?: string | undefined;
+  /** the offending value as text; long values are cut */
+  readonly value?: string | number | boolean | null | undefined;
+  /** replaces the hint of the table when more is known */
+  readonly hint?: string | undefined;
+}
+
+const VALUE_LIMIT = 120;
+
+/** The only error class of the program. */
+export class DstackError extends Error {
+  readonly code: ErrorCode;
+  readonly path: string | undefined;
+  readonly field: string | undefined;
+  readonly value: string | undefined;
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'DstackError';
+    this.code = code;
+    this.path = details.path;
+    this.field = details.field;
+    const text = details.value === undefined ? undefined : String(details.value);
+    this.value = text !== undefined && text.length > VALUE_LIMIT ? `${text.slice(0, VALUE_LIMIT)}…` : text;
+    this.hint = details.hint ?? ERRORS[code].hint;
+  }
+
+  /** exit status for a process that ends with this error */
+  get exit(): 1 | 2 | 3 {
+    return ERRORS[this.code].exit;
+  }
+
+  /** true if trying again later without a change can help */
+  get retry(): boolean {
+    return ERRORS[this.code].retry;
+  }
+
+  /** shape used by `--json`, the boot timeline and RPC diagnostics */
+  toJSON(): Record<string, unknown> {
+    return {
+      code: this.code,
+      message: this.message,
+      ...(this.path === undefined ? {} : { path: this.path }),
+      ...(this.field === undefined ? {} : { field: this.field }),
+      ...(this.value === undefined ? {} : { value: this.value }),
+      hint: this.hint,
+      chain: errorChain(this),
+    };
+  }
+}
+
+/** Messages from the outermost error to the root cause, without repetition; at most 16 links. */
+export function errorCauses(error: unknown): string[] {
+  const out: string[] = [];
+  let current: unknown = error;
+  for (let depth = 0; current !== undefined && current !== null && depth < 16; depth++) {
+    const text = current instanceof Error ? current.message || current.name : String(current);
+    if (out.at(-1) !== text) out.push(text);
+    current = current instanceof Error ? current.cause : undefined;
+  }
+  return out;
+}
+
+/** The full cause chain in one line, outermost first, joined with `: ` (services.md 2, boot.error). */
+export function errorChain(error: unknown): string {
+  return errorCauses(error).join(': ');
+}
+
+/** Turns anything thrown into a DstackError, keeping an existing one as it is. */
+export function toDstackError(error: unknown, code: ErrorCode = 'INTERNAL'): DstackError {
+  if (error instanceof DstackError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new DstackError(code, message, { cause: error instanceof Error ? error.cause : undefined });
+}
+
+/** The first DstackError in a cause chain that carries the given code, if any. */
+export function findCause(error: unknown, code: ErrorCode): DstackError | undefined {
+  let current: unknown = error;
+  for (let depth = 0; current instanceof Error && depth < 16; depth++) {
+    if (current instanceof DstackError && current.code === code) return current;
+    current = current.cause;
+  }
+  return undefined;
+}

@@ -1,0 +1,54 @@
+/**
+ * The few operating system calls that Node has no function for, behind one interface. The compiled binary gets them
+ * from Bun (`bun.ts`, loaded on first use); unit tests under plain Node install a fake that obeys the kernel's rules.
+ */
+import { DstackError } from '../errors.ts';
+
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A failed call: `errno` is the number of errno(3), `code` its name as Node writes it. */
+export interface ErrnoError extends Error {
+  readonly errno: number;
+  readonly code: string;
+}
+
+export interface Native {
+  /** ioctl(2) with a buffer that the call may read and write in place. Throws ErrnoError. */
+  ioctl(fd: number, request: number, argument: Uint8Array): void;
+  /** flock(2) exclusive and blocking: returns when the lock is held. The lock ends with the descriptor. Throws ErrnoError. */
+  flockExclusive(fd: number): Promise<void>;
+  /** One datagram to a unix socket path (`@` = abstract), for sd_notify(3). Throws ErrnoError. */
+  sendDatagram(path: string, data: Uint8Array): void;
+  /** SO_PEERCRED of a connected unix stream socket. */
+  peerCredentials(fd: number): PeerCredentials;
+  /** A listening AF_VSOCK stream socket, close-on-exec and non-blocking; adopt it with `net.Server.listen({fd})`. */
+  vsockListen(cid: number, port: number): number;
+  /** A connected AF_VSOCK stream socket; adopt it with `new net.Socket().connect({fd})`. */
+  vsockConnect(cid: number, port: number, timeoutMs: number): Promise<number>;
+  close(fd: number): void;
+}
+
+export const VMADDR_CID_ANY = 0xffffffff;
+export const VMADDR_CID_LOCAL = 1;
+export const VMADDR_CID_HOST = 2;
+
+let installed: Native | undefined;
+
+/** Installs an implementation: used by tests only. */
+export function setNative(implementation: Native | undefined): void {
+  installed = implementation;
+}
+
+/** The implementation for this runtime. @throws NATIVE_UNAVAILABLE outside Bun when nothing was installed */
+export async function native(): Promise<Native> {
+  if (installed) return installed;
+  if (!('Bun' in globalThis)) {
+    throw new DstackError('NATIVE_UNAVAILABLE', 'this call needs the compiled binary');
+  }
+  installed = (await import('./bun.ts')).bunNative;
+  return installed;
+}

@@ -1,0 +1,42 @@
+/**
+ * Every external program this binary ever starts. One table, so that a reader (and the image builder's package list)
+ * sees at a glance what the guest image must contain. Nothing is started through a shell.
+ */
+export const PROGRAMS = {
+  bash: 'bash',
+  blkid: 'blkid',
+  blockdev: 'blockdev',
+  chronyc: 'chronyc',
+  cryptsetup: 'cryptsetup',
+  docker: 'docker',
+  e2fsck: 'e2fsck',
+  fallocate: 'fallocate',
+  findmnt: 'findmnt',
+  iptables: 'iptables',
+  lsblk: 'lsblk',
+  mkfsExt4: 'mkfs.ext4',
+  mkswap: 'mkswap',
+  modprobe: 'modprobe',
+  mount: 'mount',
+  nerdctl: 'nerdctl',
+  parted: 'parted',
+  resize2fs: 'resize2fs',
+  sgdisk: 'sgdisk',
+  swapoff: 'swapoff',
+  swapon: 'swapon',
+  systemctl: 'systemctl',
+  udevadm: 'udevadm',
+  umount: 'umount',
+  veritysetup: 'veritysetup',
+  wg: 'wg',
+  wgQuick: 'wg-quick',
+  wipefs: 'wipefs',
+  zfs: 'zfs',
+  zpool: 'zpool',
+} as const;
+
+/** A name of the table. */
+export type Program = keyof typeof PROGRAMS;
+
+/** The only PATH children see; the caller's PATH is not trusted. */
+export const SAFE_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';

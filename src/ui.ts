@@ -1,0 +1,102 @@
+/**
+ * Everything a person sees. Results go to stdout, progress, logs and errors to stderr.
+ *
+ * Under systemd (JOURNAL_STREAM is set) each line carries a `<n>` priority prefix (sd-daemon(3)) and no colour. Colours
+ * appear on a terminal only and never with NO_COLOR. The log level is the first word of DSTACK_LOG or RUST_LOG that is a
+ * level name (the reference's units set RUST_LOG), default `info`.
+ */
+import { type DstackError, ERRORS, errorCauses, toDstackError } from './errors.ts';
+
+export type Level = 'error' | 'warn' | 'info' | 'debug';
+
+const PRIORITY: Record<Level, number> = { error: 3, warn: 4, info: 6, debug: 7 };
+const ORDER: readonly Level[] = ['error', 'warn', 'info', 'debug'];
+const SGR: Record<Level, [string, string]> = {
+  error: ['\u001b[31m', '\u001b[39m'],
+  warn: ['\u001b[33m', '\u001b[39m'],
+  info: ['', ''],
+  debug: ['\u001b[2m', '\u001b[22m'],
+};
+
+const underJournal = (): boolean => process.env['JOURNAL_STREAM'] !== undefined;
+const coloured = (): boolean => process.stderr.isTTY === true && !process.env['NO_COLOR'];
+
+function threshold(): number {
+  const wanted = process.env['DSTACK_LOG'] ?? process.env['RUST_LOG'] ?? 'info';
+  const word = wanted.toLowerCase().match(/\b(error|warn|info|debug|trace|off)\b/)?.[1];
+  if (word === 'off') return -1;
+  if (word === 'trace') return ORDER.length - 1;
+  const index = ORDER.indexOf((word ?? 'info') as Level);
+  return index < 0 ? 2 : index;
+}
+
+/** Control characters of foreign text (program output, documents) never reach a terminal or split a journal line. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
+
+/** Writes one log record, a line per line of text. */
+export function log(level: Level, text: string): void {
+  if (ORDER.indexOf(level) > threshold()) return;
+  const prefix = underJournal() ? `<${PRIORITY[level]}>` : '';
+  const [on, off] = coloured() ? SGR[level] : ['', ''];
+  const lines = printable(text).split('\n');
+  process.stderr.write(lines.map((line) => `${prefix}${on}${line}${off}\n`).join(''));
+}
+
+export const info = (text: string): void => log('info', text);
+export const warn = (text: string): void => log('warn', text);
+export const debug = (text: string): void => log('debug', text);
+export const error = (text: string): void => log('error', text);
+
+/** Prints a result: JSON when asked for, else the text form. The text form ends with exactly one newline. */
+export function result(value: unknown, options: { json?: boolean | undefined; text: () => string }): void {
+  const text = options.json ? JSON.stringify(value, null, 2) : options.text();
+  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+/**
+ * Writes raw result bytes to stdout and waits until the pipe took them.
+ * (`process.exit()` right after a large write to a pipe truncates it: commands set `process.exitCode` instead.)
+ */
+export function output(bytes: Uint8Array | string): Promise<void> {
+  return new Promise((resolve, reject) =>
+    process.stdout.write(bytes, (failed) => (failed ? reject(failed) : resolve())),
+  );
+}
+
+/** Formats an error as people read it: what, where, why, what to do. */
+export function formatError(thrown: unknown): string {
+  const failure = toDstackError(thrown);
+  const [head, ...causes] = errorCauses(failure);
+  const where = [
+    failure.path === undefined ? '' : `file ${failure.path}`,
+    failure.field === undefined ? '' : `field ${failure.field}`,
+    failure.value === undefined ? '' : `value ${JSON.stringify(failure.value)}`,
+  ].filter((part) => part !== '');
+  return [
+    `error [${failure.code}]: ${head ?? ''}`,
+    ...causes.map((cause) => `  caused by: ${cause}`),
+    ...(where.length > 0 ? [`  where: ${where.join(', ')}`] : []),
+    `  hint: ${failure.hint}`,
+  ].join('\n');
+}
+
+/** Prints an error to stderr (or as JSON to stdout with `json`) and returns the exit status for it. */
+export function fail(thrown: unknown, options: { json?: boolean | undefined } = {}): number {
+  const failure: DstackError = toDstackError(thrown);
+  if (options.json) process.stdout.write(`${JSON.stringify({ error: failure.toJSON() }, null, 2)}\n`);
+  error(formatError(failure));
+  return ERRORS[failure.code].exit;
+}
+
+/** `850 ms`, `12.3 s`, `2 min 05 s`. */
+export function duration(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  if (milliseconds < 60_000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  const seconds = Math.round(milliseconds / 1000);
+  return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
+}

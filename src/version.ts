@@ -1,0 +1,11 @@
+/** The version of this build. The two constants are replaced by scripts/build.ts; a run from sources says so. */
+declare const DSTACK_VERSION: string;
+declare const DSTACK_REVISION: string;
+
+export const VERSION: string = typeof DSTACK_VERSION === 'string' ? DSTACK_VERSION : '0.0.0-source';
+
+/** `git:<20 hex digits>`, with `-modified` for a dirty work tree, or `unknown` (services.md 4, Version). */
+export const REVISION: string = typeof DSTACK_REVISION === 'string' ? DSTACK_REVISION : 'unknown';
+
+/** `v<semver> (git:<rev>)`: `--version` and the header X-App-Version. */
+export const VERSION_TEXT = `v${VERSION} (${REVISION})`;

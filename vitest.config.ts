@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// Unit tests only: the VM tests in test/vm have their own config because they need an image and run one at a time.
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/vm/**', 'node_modules/**'],
+    testTimeout: 20_000,
+    pool: 'forks',
+    env: { NO_COLOR: '1' },
+  },
+});
