@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+/**
+ * Door to every npm script. Plain JavaScript without dependencies, because it runs on a machine that has only node and
+ * npm: it installs the locked packages when they are missing or stale, then hands over to a TypeScript script run by the
+ * Bun binary that the lock file pins. It never runs package install scripts.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const SCRIPTS = {
+  start: 'initramfs/start.ts',
+  test: 'scripts/test.ts',
+  build: 'scripts/build.ts',
+  image: 'initramfs/build.ts',
+  simulator: 'scripts/simulator.ts',
+  bench: 'bench/main.ts',
+  docs: 'scripts/docs.ts',
+};
+const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
+const STAMP = 'node_modules/.installed-lock';
+
+const stop = (message, status = 1) => {
+  console.error(`error: ${message}`);
+  process.exit(status);
+};
+
+process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
+const [name, ...args] = process.argv.slice(2);
+if (!Object.hasOwn(SCRIPTS, name ?? ''))
+  stop(`usage: node scripts/run.mjs ${Object.keys(SCRIPTS).join('|')} [options]`, 2);
+if (process.platform !== 'linux' || process.arch !== 'x64') {
+  stop(`this project builds and runs on x86-64 Linux only, this machine is ${process.arch} ${process.platform}`);
+}
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) stop(`Node 20.19 or later is needed, this is ${process.versions.node}`);
+
+install();
+run(SCRIPTS[name]);
+
+/** `npm ci` unless node_modules was installed from exactly this lock file. */
+function install() {
+  const lock = createHash('sha256').update(readFileSync('package-lock.json')).digest('hex');
+  if (existsSync(BUN) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === lock) return;
+  console.error('installing the locked packages (npm ci) ...');
+  const started = Date.now();
+  const npm = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+    stdio: ['ignore', 2, 2],
+  });
+  if (npm.status !== 0) stop(`npm ci failed (${npm.error?.message ?? `exit status ${npm.status}`})`);
+  writeFileSync(STAMP, lock);
+  console.error(`installing the locked packages ... done, ${((Date.now() - started) / 1000).toFixed(1)} s`);
+}
+
+/** Runs a script and ends as it ends; Ctrl-C reaches the script through the terminal, other signals are passed on. */
+function run(script) {
+  const child = spawn(BUN, [script, ...args], { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  process.on('SIGINT', () => {}); // the child gets it too and decides
+  child.on('error', (failure) => stop(failure.message));
+  child.on('exit', (status, signal) => {
+    process.exitCode = status ?? (signal === 'SIGINT' ? 130 : 1);
+  });
+}

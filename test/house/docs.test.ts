@@ -1,0 +1,14 @@
+/** Generated pages must be what the code says today. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { commandPages, errorsPage } from '../../scripts/docs-pages.ts';
+
+it('docs/errors.md is up to date (node scripts/run.mjs docs)', () => {
+  expect(readFileSync('docs/errors.md', 'utf8')).toBe(errorsPage());
+});
+
+it('docs/commands is up to date (node scripts/run.mjs docs)', async () => {
+  const pages = await commandPages();
+  expect(readdirSync('docs/commands').toSorted()).toEqual([...pages.keys()].toSorted());
+  for (const [name, text] of pages) expect(readFileSync(`docs/commands/${name}`, 'utf8')).toBe(text);
+});

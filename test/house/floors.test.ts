@@ -1,0 +1,93 @@
+/** The house rules are enforced by the linter; these tests prove that its rule fires, and check what it cannot. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const FLOORS = [
+  ['commands'],
+  ['boot', 'agent'],
+  ['deploy', 'fde', 'net'],
+  ['keys', 'tdx'],
+  ['config', 'codec'],
+  ['sys'],
+];
+
+const rooms = FLOORS.flatMap((floor, height) => floor.map((room) => ({ room, height })));
+
+/** Lints probe files with the project's own configuration in a folder of their own; answers `file:line` of each refusal. */
+function refusals(files: Record<string, string>): Set<string> {
+  const root = mkdtempSync(join(tmpdir(), 'floors-'));
+  const config = JSON.parse(readFileSync('biome.json', 'utf8'));
+  delete config.$schema;
+  delete config.vcs;
+  writeFileSync(join(root, 'biome.json'), JSON.stringify(config));
+  for (const [path, source] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), source);
+  }
+  const biome = join(process.cwd(), 'node_modules/.bin/biome');
+  const args = ['lint', '--colors=off', '--max-diagnostics=none', '--only=style/noRestrictedImports', '.'];
+  const done = spawnSync(biome, args, { cwd: root, encoding: 'utf8' });
+  rmSync(root, { recursive: true });
+  return new Set(
+    [...(done.stdout + done.stderr).matchAll(/^(\S+):(\d+):\d+ lint\/style\/noRestrictedImports/gm)].map(
+      (m) => `${m[1]}:${m[2]}`,
+    ),
+  );
+}
+
+describe('import floors', () => {
+  it('each room imports only what lies below it', () => {
+    const probes = Object.fromEntries(
+      rooms.map(({ room }) => [
+        `src/${room}/probe.ts`,
+        rooms.map((to, i) => `import { a as x${i} } from '../${to.room}/file.ts';`).join('\n'),
+      ]),
+    );
+    const refused = refusals(probes);
+    const expected = rooms.flatMap((from) =>
+      rooms.flatMap((to, i) =>
+        to.room !== from.room && to.height <= from.height ? [`src/${from.room}/probe.ts:${i + 1}`] : [],
+      ),
+    );
+    expect([...refused].toSorted()).toEqual(expected.toSorted());
+  });
+
+  it('nothing in bin/ or src/ imports the simulator or the image builder, lazily or not', () => {
+    const source = (up: string) =>
+      ['simulator', 'initramfs']
+        .flatMap((folder) => [
+          `import { a } from '${up}${folder}/x.ts';`,
+          `export const b = () => import('${up}${folder}/y.ts');`,
+        ])
+        .join('\n');
+    const probes = {
+      ...Object.fromEntries(rooms.map(({ room }) => [`src/${room}/probe.ts`, source('../../')])),
+      'src/probe.ts': source('../'),
+      'bin/probe.ts': source('../'),
+    };
+    const refused = refusals(probes);
+    for (const path of Object.keys(probes))
+      for (const line of [1, 2, 3, 4]) expect(refused).toContain(`${path}:${line}`);
+  });
+
+  it('every room of src/ is in the list', () => {
+    const present = readdirSync('src', { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    expect(present.map((entry) => entry.name).filter((name) => !FLOORS.flat().includes(name))).toEqual([]);
+  });
+});
+
+describe('the project speaks of itself alone', () => {
+  it('the lock file names no download address', () => {
+    expect(readFileSync('package-lock.json', 'utf8')).not.toMatch(/"resolved": *"http/);
+  });
+
+  it('versions in package.json are exact', () => {
+    const { dependencies, devDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
+    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+      expect(`${name} ${version}`).toMatch(/ \d+\.\d+\.\d+$/);
+    }
+  });
+});

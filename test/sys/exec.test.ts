@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import type { DstackError } from '../../src/errors.ts';
+import { installed, quoteCommand, run } from '../../src/sys/exec.ts';
+
+const failure = (work: Promise<unknown>): Promise<DstackError> =>
+  work.then(
+    () => expect.fail('expected a failure'),
+    (thrown) => thrown as DstackError,
+  );
+
+describe('run', () => {
+  it('captures both streams and hands stdin over', async () => {
+    const done = await run('bash', ['-c', 'cat; echo oops >&2'], { stdin: 'from stdin' });
+    expect(done).toEqual({ exit: 0, stdout: 'from stdin', stderr: 'oops\n' });
+  });
+
+  it('gives the child a clean environment', async () => {
+    process.env['DSTACK_TEST_LEAK'] = 'secret';
+    const done = await run('bash', ['-c', 'env'], { env: { WANTED: 'yes' } });
+    delete process.env['DSTACK_TEST_LEAK'];
+    expect(done.stdout).toContain('WANTED=yes');
+    expect(done.stdout).not.toContain('DSTACK_TEST_LEAK');
+    expect(done.stdout).not.toMatch(/^BUN_/m);
+  });
+
+  it('names the command, the status and the last lines of stderr on failure', async () => {
+    const thrown = await failure(run('bash', ['-c', 'for i in $(seq 40); do echo "line $i" >&2; done; exit 7']));
+    expect(thrown.code).toBe('COMMAND_FAILED');
+    expect(thrown.message).toContain('failed with exit status 7');
+    expect(thrown.message).toContain('`bash -c ');
+    expect(String(thrown.cause)).toContain('line 40');
+    expect(String(thrown.cause)).not.toContain('line 28\n');
+  });
+
+  it('never shows stdin in an error', async () => {
+    const thrown = await failure(run('bash', ['-c', 'exit 1'], { stdin: 'hunter2' }));
+    expect(JSON.stringify(thrown.toJSON())).not.toContain('hunter2');
+  });
+
+  it('accepts the statuses it was told to accept', async () => {
+    expect((await run('bash', ['-c', 'exit 1'], { ok: [0, 1] })).exit).toBe(1);
+  });
+
+  it('ends a program at its time limit', async () => {
+    const thrown = await failure(run('bash', ['-c', 'sleep 30'], { timeout: 200 }));
+    expect(thrown.code).toBe('COMMAND_TIMEOUT');
+  });
+
+  it('says which program is missing', async () => {
+    expect(await installed('nerdctl')).toBe(false);
+    const thrown = await failure(run('nerdctl', ['version']));
+    expect(thrown.code).toBe('COMMAND_NOT_FOUND');
+    expect(thrown.message).toBe('program nerdctl is not installed');
+  });
+
+  it('reports output line by line, the unfinished last line included', async () => {
+    const lines: string[] = [];
+    await run('bash', ['-c', 'printf "a\\nb"; printf "c\\n" >&2'], {
+      onLine: (line, stream) => lines.push(`${stream} ${line}`),
+    });
+    expect(lines.toSorted()).toEqual(['stderr c', 'stdout a', 'stdout b']);
+  });
+});
+
+describe('quoteCommand', () => {
+  it('quotes what a shell would touch', () => {
+    expect(quoteCommand(['mount', '-o', 'ro,noload', "it's here"])).toBe("mount -o ro,noload 'it'\\''s here'");
+  });
+});
