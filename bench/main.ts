@@ -1,0 +1,12 @@
+/** `npm run bench -- NAME`: benchmarks report figures and never assert; compare within one run, the machines are noisy. */
+const BENCHES: Record<string, { summary: string; load: () => Promise<unknown> }> = {
+  boot: { summary: 'first start, later starts, start-up of the binary', load: () => import('./boot.ts') },
+};
+
+const name = process.argv[2] ?? '';
+const bench = BENCHES[name];
+if (bench) await bench.load();
+else {
+  console.error(`usage: npm run bench -- NAME\n${Object.entries(BENCHES).map(([key, { summary }]) => `  ${key.padEnd(8)} ${summary}`).join('\n')}`);
+  process.exitCode = 2;
+}
