@@ -1,0 +1,50 @@
+/** The services of the guest agent: method -> request and response message (dstack guest agent services). */
+import type { MessageName } from './prpc-messages.ts';
+
+export interface MethodShape {
+  readonly request: MessageName;
+  readonly response: MessageName;
+}
+
+const method = <Q extends MessageName, R extends MessageName>(request: Q, response: R) => ({ request, response });
+
+export const SERVICES = {
+  /** for the app inside the VM, dstack.sock */
+  DstackGuest: {
+    GetTlsKey: method('GetTlsKeyArgs', 'GetTlsKeyResponse'),
+    GetKey: method('GetKeyArgs', 'GetKeyResponse'),
+    GetQuote: method('RawQuoteArgs', 'GetQuoteResponse'),
+    Attest: method('RawQuoteArgs', 'AttestResponse'),
+    EmitEvent: method('EmitEventArgs', 'Empty'),
+    Info: method('Empty', 'AppInfo'),
+    GpuInfo: method('Empty', 'GpuInfoResponse'),
+    Sign: method('SignRequest', 'SignResponse'),
+    Verify: method('VerifyRequest', 'VerifyResponse'),
+    Version: method('Empty', 'WorkerVersion'),
+  },
+  /** the older interface for the app, tappd.sock */
+  Tappd: {
+    DeriveKey: method('DeriveKeyArgs', 'GetTlsKeyResponse'),
+    DeriveK256Key: method('GetKeyArgs', 'DeriveK256KeyResponse'),
+    TdxQuote: method('TdxQuoteArgs', 'TdxQuoteResponse'),
+    RawQuote: method('RawQuoteArgs', 'TdxQuoteResponse'),
+    Info: method('Empty', 'AppInfo'),
+    Version: method('Empty', 'WorkerVersion'),
+  },
+  /** for everybody, TCP 8090 */
+  Worker: {
+    Info: method('Empty', 'AppInfo'),
+    Version: method('Empty', 'WorkerVersion'),
+    GetAttestationForAppKey: method('GetAttestationForAppKeyRequest', 'GetQuoteResponse'),
+  },
+  /** for the host, vsock 8000 */
+  GuestApi: {
+    Info: method('Empty', 'GuestInfo'),
+    SysInfo: method('Empty', 'SystemInfo'),
+    NetworkInfo: method('Empty', 'NetworkInformation'),
+    ListContainers: method('Empty', 'ListContainersResponse'),
+    Shutdown: method('Empty', 'Empty'),
+  },
+} as const satisfies Record<string, Record<string, MethodShape>>;
+
+export type ServiceName = keyof typeof SERVICES;
