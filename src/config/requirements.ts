@@ -1,0 +1,171 @@
+/**
+ * The `requirements` of app-compose.json: what the app demands of the platform before it lets itself be started. They
+ * are checked before the first event is measured. Source: dstack formats, requirements.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { DstackError } from '../errors.ts';
+import type { Fields } from './fields.ts';
+import { HOST_SHARED } from './paths.ts';
+import { satisfies } from './semver.ts';
+import { isObject, parseStrictJsonBytes } from './strict-json.ts';
+
+/** Names an app may list in `requirements.platforms`. */
+export const PLATFORM_NAMES = [
+  'dstack-tdx',
+  'dstack-gcp-tdx',
+  'dstack-nitro-enclave',
+  'dstack-amd-sev-snp',
+  'dstack-aws-nitro-tpm',
+] as const;
+
+const LAUNCH_TOKEN_TAG = 'dstack-launch-token/v1:';
+const LAUNCH_TOKEN_MIN = 32;
+
+export interface GpuPolicy {
+  readonly attestGpu: boolean;
+  readonly rego?: string;
+  readonly allowDevtools: boolean;
+  readonly allowDebug: boolean;
+  readonly allowInsecureBoot: boolean;
+}
+
+export interface Requirements {
+  /** version requirement for VERSION_ID of os-release */
+  readonly osVersion?: string;
+  /** absent: any platform; empty: none */
+  readonly platforms?: readonly string[];
+  readonly tdxMeasureAcpiTables?: boolean;
+  /** 32 bytes */
+  readonly launchTokenHash?: Uint8Array;
+  readonly gpuPolicy?: GpuPolicy;
+}
+
+/** What is known about this machine. */
+export interface PlatformFacts {
+  /** VERSION_ID of os-release */
+  readonly osVersion: string;
+  /** one of PLATFORM_NAMES */
+  readonly platform: string;
+  /** vm_config.tdx_attestation_variant; absent means legacy */
+  readonly tdxVariant?: string | undefined;
+  /** raw bytes of .user-config, if there is one */
+  readonly userConfig?: Uint8Array | undefined;
+}
+
+/** @throws DOCUMENT_INVALID, also for an unknown field */
+export function parseRequirements(fields: Fields): Requirements {
+  fields.denyUnknown(['os_version', 'platforms', 'tdx_measure_acpi_tables', 'launch_token_hash', 'gpu_policy']);
+  const osVersion = fields.optionalString('os_version');
+  const platforms = isNull(fields, 'platforms') ? undefined : fields.strings('platforms');
+  const acpi = isNull(fields, 'tdx_measure_acpi_tables') ? undefined : fields.boolean('tdx_measure_acpi_tables', false);
+  const launchTokenHash = fields.optionalHex('launch_token_hash', 32);
+  const gpuPolicy = fields.object('gpu_policy');
+  return {
+    ...(osVersion === undefined ? {} : { osVersion }),
+    ...(platforms === undefined ? {} : { platforms }),
+    ...(acpi === undefined ? {} : { tdxMeasureAcpiTables: acpi }),
+    ...(launchTokenHash === undefined ? {} : { launchTokenHash }),
+    ...(gpuPolicy === undefined ? {} : { gpuPolicy: parseGpuPolicy(gpuPolicy) }),
+  };
+}
+
+const isNull = (fields: Fields, name: string): boolean => (fields.raw(name) ?? null) === null;
+
+function parseGpuPolicy(fields: Fields): GpuPolicy {
+  fields.denyUnknown(['attest_gpu', 'rego', 'allow_devtools', 'allow_debug', 'allow_insecure_boot']);
+  const rego = fields.optionalString('rego');
+  return {
+    attestGpu: fields.boolean('attest_gpu', true),
+    ...(rego === undefined ? {} : { rego }),
+    allowDevtools: fields.boolean('allow_devtools', false),
+    allowDebug: fields.boolean('allow_debug', false),
+    allowInsecureBoot: fields.boolean('allow_insecure_boot', false),
+  };
+}
+
+/**
+ * Checks every requirement against this machine, in the order of the boot.
+ * @throws REQUIREMENT_UNMET, DOCUMENT_INVALID (malformed os_version, unknown platform name)
+ */
+export function checkRequirements(compose: { readonly requirements?: Requirements }, facts: PlatformFacts): void {
+  const { requirements } = compose;
+  if (requirements === undefined) return;
+  checkOsVersion(requirements.osVersion, facts.osVersion);
+  checkPlatforms(requirements.platforms, facts.platform);
+  checkAcpiTables(requirements.tdxMeasureAcpiTables, facts);
+  checkLaunchToken(requirements.launchTokenHash, facts.userConfig);
+}
+
+/** SHA-256 over the domain tag and the token. */
+export function launchTokenHash(token: string): Uint8Array {
+  return Uint8Array.from(createHash('sha256').update(`${LAUNCH_TOKEN_TAG}${token}`).digest());
+}
+
+function unmet(message: string, field: string, value?: string | boolean): DstackError {
+  return new DstackError('REQUIREMENT_UNMET', message, {
+    path: HOST_SHARED.appCompose,
+    field: `requirements.${field}`,
+    value,
+  });
+}
+
+function checkOsVersion(required: string | undefined, actual: string): void {
+  if (required === undefined) return;
+  let met: boolean;
+  try {
+    met = satisfies(actual, required);
+  } catch (thrown) {
+    const message = `cannot compare the OS version ${actual || '(none)'} with requirements.os_version ${required}`;
+    throw new DstackError('REQUIREMENT_UNMET', message, {
+      path: HOST_SHARED.appCompose,
+      field: 'requirements.os_version',
+      value: required,
+      cause: thrown,
+    });
+  }
+  if (!met) throw unmet(`the OS version ${actual} does not satisfy ${required}`, 'os_version', required);
+}
+
+function checkPlatforms(platforms: readonly string[] | undefined, actual: string): void {
+  if (platforms === undefined) return;
+  platforms.forEach((platform, i) => {
+    if ((PLATFORM_NAMES as readonly string[]).includes(platform)) return;
+    const field = `requirements.platforms[${i}]`;
+    throw new DstackError('DOCUMENT_INVALID', `invalid ${field}: ${platform}`, {
+      path: HOST_SHARED.appCompose,
+      field,
+      value: platform,
+    });
+  });
+  if (!platforms.includes(actual)) {
+    throw unmet(`the platform ${actual} is not among ${platforms.join(', ') || '(none)'}`, 'platforms', actual);
+  }
+}
+
+function checkAcpiTables(required: boolean | undefined, { platform, tdxVariant }: PlatformFacts): void {
+  if (required === undefined || platform !== 'dstack-tdx') return;
+  const variant = tdxVariant ?? 'legacy';
+  if (variant === (required ? 'legacy' : 'lite')) return;
+  const message = `the TDX attestation variant ${variant} does not fit tdx_measure_acpi_tables ${required}`;
+  throw unmet(message, 'tdx_measure_acpi_tables', required);
+}
+
+/** The token itself is a secret of the deployer: it is in no message. */
+function checkLaunchToken(required: Uint8Array | undefined, userConfig: Uint8Array | undefined): void {
+  if (required === undefined) return;
+  const field = 'launch_token_hash';
+  if (userConfig === undefined) throw unmet('a launch token is required, but there is no user config', field);
+  let document: unknown;
+  try {
+    document = parseStrictJsonBytes(userConfig, HOST_SHARED.userConfig);
+  } catch {
+    throw unmet('a launch token is required, but the user config is not JSON', field);
+  }
+  const section = isObject(document) && Object.hasOwn(document, 'dstack') ? document['dstack'] : undefined;
+  const token = isObject(section) && Object.hasOwn(section, 'launch_token') ? section['launch_token'] : undefined;
+  if (typeof token !== 'string') throw unmet('the user config has no text at /dstack/launch_token', field);
+  if (Buffer.byteLength(token) < LAUNCH_TOKEN_MIN) {
+    throw unmet(`the launch token is shorter than ${LAUNCH_TOKEN_MIN} bytes`, field);
+  }
+  if (!timingSafeEqual(launchTokenHash(token), required)) throw unmet('the launch token is another one', field);
+}

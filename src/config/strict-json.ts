@@ -1,0 +1,221 @@
+/**
+ * A strict JSON reader (RFC 8259) for documents that other people wrote and the guest measures.
+ *
+ * JSON.parse is not enough: it takes the last of two equal keys (two readers could then see two documents behind one
+ * hash), accepts lone surrogates, turns 1e999 into Infinity and has no bound on nesting. Nesting is limited to 127
+ * levels, the limit of the deployed verifiers, so hostile input cannot exhaust the stack either.
+ */
+import { DstackError } from '../errors.ts';
+import { utf8 } from '../sys/files.ts';
+
+/** Deepest nesting of arrays and objects. */
+export const MAX_DEPTH = 127;
+
+export type JsonObject = { [key: string]: unknown };
+
+/** Numbers written with a fraction, an exponent or as `-0`: they are no integers, even if their value is whole. */
+const fractional = new WeakMap<object, Set<string | number>>();
+
+/** True if the number at `container[key]` was written as an integer (`2`, not `2.0`, `2e0` or `-0`). */
+export function isIntegerLiteral(container: object, key: string | number): boolean {
+  return typeof (container as JsonObject)[key] === 'number' && fractional.get(container)?.has(key) !== true;
+}
+
+/** True for a JSON object (not an array, not null). */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Parses one JSON document.
+ * @throws JSON_INVALID with path, line and column; never with a piece of the text, except the name of a duplicate key
+ */
+export function parseStrictJson(text: string, path?: string): unknown {
+  const reader = new Reader(text, path);
+  return reader.document();
+}
+
+/** Parses UTF-8 bytes. @throws JSON_INVALID */
+export function parseStrictJsonBytes(raw: Uint8Array, path: string): unknown {
+  return parseStrictJson(utf8(raw, path), path);
+}
+
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const PLAIN = /[^"\\\u0000-\u001f]*/y;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const INTEGER = /^-?[1-9][0-9]*$|^0$/;
+const ESCAPES: Record<string, string> = {
+  '"': '"',
+  '\\': '\\',
+  '/': '/',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+};
+
+class Reader {
+  readonly #text: string;
+  readonly #path: string | undefined;
+  #at = 0;
+  /** the last number read was not an integer literal */
+  #fractional = false;
+
+  constructor(text: string, path: string | undefined) {
+    this.#text = text;
+    this.#path = path;
+  }
+
+  document(): unknown {
+    const value = this.#value(0);
+    this.#space();
+    if (this.#at < this.#text.length) this.#fail('text after the end of the document');
+    return value;
+  }
+
+  #fail(what: string, field?: string): never {
+    const before = this.#text.slice(0, this.#at);
+    const line = before.split('\n').length;
+    const column = this.#at - before.lastIndexOf('\n');
+    throw new DstackError('JSON_INVALID', `not valid JSON: ${what} at line ${line} column ${column}`, {
+      path: this.#path,
+      field,
+    });
+  }
+
+  #space(): void {
+    for (; this.#at < this.#text.length; this.#at++) {
+      const c = this.#text.charCodeAt(this.#at);
+      if (c !== 0x20 && c !== 0x0a && c !== 0x0d && c !== 0x09) return;
+    }
+  }
+
+  /** Consumes one character if it is next (after white space). */
+  #take(character: string): boolean {
+    this.#space();
+    if (this.#text[this.#at] !== character) return false;
+    this.#at++;
+    return true;
+  }
+
+  #value(depth: number): unknown {
+    this.#space();
+    const first = this.#text[this.#at];
+    this.#fractional = false;
+    switch (first) {
+      case '{':
+        return this.#object(depth + 1);
+      case '[':
+        return this.#array(depth + 1);
+      case '"':
+        return this.#string();
+      case 't':
+        return this.#word('true', true);
+      case 'f':
+        return this.#word('false', false);
+      case 'n':
+        return this.#word('null', null);
+      case undefined:
+        return this.#fail('unexpected end of the document');
+      default:
+        return this.#number();
+    }
+  }
+
+  #word<T>(word: string, value: T): T {
+    if (!this.#text.startsWith(word, this.#at)) this.#fail('unexpected character');
+    this.#at += word.length;
+    return value;
+  }
+
+  #number(): number {
+    NUMBER.lastIndex = this.#at;
+    const literal = NUMBER.exec(this.#text)?.[0];
+    if (literal === undefined) this.#fail('unexpected character');
+    const value = Number(literal);
+    if (!Number.isFinite(value)) this.#fail('number out of range');
+    this.#at += literal.length;
+    this.#fractional = !INTEGER.test(literal);
+    return value;
+  }
+
+  #string(): string {
+    this.#at++; // the opening quote
+    let out = '';
+    for (;;) {
+      PLAIN.lastIndex = this.#at;
+      const plain = PLAIN.exec(this.#text)?.[0] ?? '';
+      out += plain;
+      this.#at += plain.length;
+      const c = this.#text[this.#at];
+      if (c === undefined) this.#fail('unexpected end of the document in a string');
+      if (c === '"') {
+        this.#at++;
+        // a pair may be written half as itself and half as an escape: only the whole string can be judged
+        if (LONE_SURROGATE.test(out)) this.#fail('lone surrogate in a string');
+        return out;
+      }
+      if (c !== '\\') this.#fail('control character in a string');
+      out += this.#escape();
+    }
+  }
+
+  #escape(): string {
+    const c = this.#text[this.#at + 1] ?? '';
+    if (c === 'u') {
+      const digits = this.#text.slice(this.#at + 2, this.#at + 6);
+      if (!/^[0-9a-fA-F]{4}$/.test(digits)) this.#fail('invalid escape in a string');
+      this.#at += 6;
+      return String.fromCharCode(Number.parseInt(digits, 16));
+    }
+    const plain = Object.hasOwn(ESCAPES, c) ? ESCAPES[c] : undefined;
+    if (plain === undefined) this.#fail('invalid escape in a string');
+    this.#at += 2;
+    return plain;
+  }
+
+  #open(depth: number): void {
+    if (depth > MAX_DEPTH) this.#fail(`nested deeper than ${MAX_DEPTH} levels`);
+    this.#at++;
+  }
+
+  #mark(container: object, key: string | number): void {
+    if (!this.#fractional) return;
+    const keys = fractional.get(container) ?? new Set();
+    fractional.set(container, keys.add(key));
+  }
+
+  #array(depth: number): unknown[] {
+    this.#open(depth);
+    const out: unknown[] = [];
+    if (this.#take(']')) return out;
+    do {
+      out.push(this.#value(depth));
+      this.#mark(out, out.length - 1);
+      this.#fractional = false;
+    } while (this.#take(','));
+    if (!this.#take(']')) this.#fail('expected , or ]');
+    return out;
+  }
+
+  #object(depth: number): JsonObject {
+    this.#open(depth);
+    const out: JsonObject = {};
+    if (this.#take('}')) return out;
+    do {
+      this.#space();
+      if (this.#text[this.#at] !== '"') this.#fail('expected a key in quotes');
+      const key = this.#string();
+      if (Object.hasOwn(out, key)) this.#fail(`duplicate key ${JSON.stringify(key)}`, key);
+      if (!this.#take(':')) this.#fail('expected :');
+      const value = this.#value(depth);
+      // defineProperty: a plain assignment to the key __proto__ would change the prototype
+      Object.defineProperty(out, key, { value, writable: true, enumerable: true, configurable: true });
+      this.#mark(out, key);
+      this.#fractional = false;
+    } while (this.#take(','));
+    if (!this.#take('}')) this.#fail('expected , or }');
+    return out;
+  }
+}
