@@ -63,6 +63,7 @@ export const ERRORS = {
   RTMR_INDEX_INVALID: e(1, false, 'the kernel extends RTMR 2 and 3 only'),
   RTMR_PERMISSION: e(1, false, 'run as root'),
   RTMR_EXTEND_FAILED: e(1, false, 'check the TDX driver of the kernel'),
+  RTMR_READ_FAILED: e(1, false, 'check the TDX driver of the kernel'),
   RTMR_PATH_INVALID: e(1, false, 'the override must be an existing absolute directory'),
   EVENT_VERSION_MISSING: e(1, false, 'complete the system setup first'),
   EVENT_VERSION_CONFLICT: e(1, false, 'the version is fixed for one boot: restart the CVM'),
@@ -79,6 +80,11 @@ export const ERRORS = {
   REPORT_DATA_INVALID: e(1, false, 'report data has 64 bytes; shorter data must be padded or hashed'),
   ATTESTATION_INVALID: e(1, false, 'the attestation bytes are damaged or of another version'),
   MR_CONFIG_MISMATCH: e(1, false, 'the host started this VM for another configuration'),
+  GPU_UNSUPPORTED: e(
+    1,
+    false,
+    'this version cannot attest GPUs: detach them, or set attest_gpu to false without a rego policy',
+  ),
   // keys
   KEY_PROVIDER_UNSUPPORTED: e(1, false, 'use a key provider that this version supports: none'),
   KEY_PROVIDER_MISMATCH: e(1, false, 'the keys come from another provider than app-compose.json pins'),
@@ -111,6 +117,8 @@ export const ERRORS = {
   SWAP_FAILED: e(1, false, 'check swap_size against the size of the data disk'),
   STORAGE_OPTION_INVALID: e(1, false, 'storage_fs is zfs or ext4; dstack.storage_encrypted is 1 or 0'),
   VOLUME_INVALID: e(1, false, 'check verity_volumes in app-compose.json and the attached disks'),
+  // network
+  GATEWAY_UNSUPPORTED: e(1, false, 'this version cannot join a gateway: the app is reachable on forwarded ports only'),
   // deploy
   DOCKER_UNAVAILABLE: e(1, true, 'start dockerd, or install docker in the guest image'),
   RUNNER_UNSUPPORTED: e(1, false, 'use runner docker-compose or bash'),
