@@ -1,0 +1,41 @@
+/** The kernel command lines. They are measured, so every word needs a reason. */
+import type { Profile } from './packages.ts';
+
+const common = [
+  'console=ttyS0',
+  'net.ifnames=0', // one interface, and its name is eth0
+];
+
+const words: Record<Profile, string[]> = {
+  prod: [
+    'panic=1', // an initramfs that refuses the root reboots
+    'oops=panic',
+    'mce=off',
+    'pci=noearly',
+    'pci=nommconf',
+    'random.trust_cpu=y',
+    'random.trust_bootloader=n',
+    'tsc=reliable',
+    'no-kvmclock', // the host's clock page is not to be believed
+    'systemd.show_status=auto',
+    'loglevel=5',
+  ],
+  dev: [
+    'panic=-1', // QEMU runs with -no-reboot and ends
+    'mitigations=off', // the rest of the list saves time under software emulation
+    'tsc=reliable',
+    'nokaslr',
+    'no_timer_check',
+    'cryptomgr.notests',
+    'audit=0',
+    'lsm=',
+    'loglevel=5',
+    'systemd.show_status=true',
+  ],
+};
+
+/** The command line of an image; whatever starts the machine may add words after it only if it controls measurement. */
+export function kernelCmdline(profile: Profile, rootHash: string, rootSize: number): string {
+  const root = [`dstack.rootfs_hash=${rootHash}`, `dstack.rootfs_size=${rootSize}`, 'dstack.rootfs_device=/dev/vda'];
+  return [...common, ...words[profile], ...root].join(' ');
+}

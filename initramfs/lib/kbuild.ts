@@ -1,0 +1,13 @@
+/** What the builds of kernel modules have in common. */
+
+/**
+ * Shell lines that start a module build in a folder with a fixed name, so that the result does not depend on where the
+ * project lies. The folder itself is a temporary one below `$WORK`, bound to that name in the private mount namespace.
+ */
+export const buildPlace = [
+  'mkdir -p /build "$WORK/build"',
+  'mount --bind "$WORK/build" /build',
+  'trap "cd /; umount /build; rm -rf \\"$WORK/build\\"" EXIT',
+  'cd /build',
+  'export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=dstack KBUILD_BUILD_HOST=dstack',
+].join('\n');

@@ -1,0 +1,322 @@
+/** One running VM, in the words of a test: boot it, wait for what it reports, run commands in it, ask its services. */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HostApi, type HostEvent } from '../../simulator/host-api.ts';
+import { loadTools } from '../lib/tools.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import { ConsoleLog } from './console.ts';
+import { DEFAULT_DISK_SIZE, ensureDisk } from './disk.ts';
+import { chooseForwards } from './ports.ts';
+import { type Ended, QemuProcess } from './process.ts';
+import { type Disk, type Forward, type QemuConfig, qemuArgv } from './qemu.ts';
+import { Qmp } from './qmp.ts';
+import { type ShareFiles, sysConfig, writeShareFolder, writeShareImage } from './share.ts';
+import { Shell, type ShellResult } from './shell.ts';
+import { retry, within } from './wait.ts';
+
+/** What a VM boots: the files of one built image. */
+export interface BootImage {
+  readonly kernel: string;
+  readonly initrd: string;
+  /** root file system with its hash tree */
+  readonly root: string;
+  /** the measured kernel command line */
+  readonly cmdline: string;
+  /** SHA-256 of the image's checksum file, hex */
+  readonly osImageHash: string;
+  readonly name: string;
+}
+
+export interface MachineOptions {
+  readonly image: BootImage;
+  /** folder for disks, share and console log; kept afterwards */
+  readonly dir: string;
+  /** files of the host share; `.sys-config.json` is made when it is missing here */
+  readonly share: ShareFiles;
+  readonly shareMode?: 'disk' | '9p';
+  /** `none` = no data disk; `keep` = the disk of the last run; `blank` = a new one (default) */
+  readonly dataDisk?: 'none' | 'keep' | 'blank';
+  /** bytes, default 4 GiB (sparse) */
+  readonly dataDiskSize?: number;
+  /** further disks behind data disk and share: /dev/vdd, ... */
+  readonly extraDisks?: readonly Disk[];
+  readonly memoryMiB?: number;
+  readonly cpus?: number;
+  /** appended to the kernel command line */
+  readonly kernelArgs?: readonly string[];
+  /** guest TCP ports to forward from free ports of 127.0.0.1, default 8090 and 8080 */
+  readonly guestPorts?: readonly number[];
+  readonly forwards?: readonly Forward[];
+  readonly network?: 'host' | 'open';
+  readonly onEvent?: (event: HostEvent) => void;
+  readonly onLine?: (line: string) => void;
+}
+
+export interface EventMatch {
+  readonly event: string;
+  readonly payload?: string | RegExp;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  json<T = Record<string, unknown>>(): T;
+}
+
+export const DEFAULT_MEMORY_MIB = 2048;
+export const DEFAULT_CPUS = 2;
+const CONSOLE_TAIL = 40;
+const POWEROFF_MS = 60_000;
+
+export class Machine implements AsyncDisposable {
+  readonly options: MachineOptions;
+  readonly console: ConsoleLog;
+  readonly hostApi: HostApi;
+  readonly forwards: readonly Forward[];
+  readonly accelerator: 'kvm' | 'tcg';
+  /** milliseconds since the epoch when QEMU was started */
+  readonly startedAt: number;
+  readonly #process: QemuProcess;
+  readonly #sockets: QemuConfig['sockets'] & { dir: string };
+  #shell: Promise<Shell> | undefined;
+  #stopping: Promise<'clean' | 'quit' | 'killed'> | undefined;
+
+  private constructor(parts: {
+    options: MachineOptions;
+    console: ConsoleLog;
+    hostApi: HostApi;
+    config: QemuConfig;
+    process: QemuProcess;
+    socketDir: string;
+  }) {
+    this.options = parts.options;
+    this.console = parts.console;
+    this.hostApi = parts.hostApi;
+    this.forwards = parts.config.forwards;
+    this.accelerator = parts.config.accelerator;
+    this.#process = parts.process;
+    this.#sockets = { ...parts.config.sockets, dir: parts.socketDir };
+    this.startedAt = Date.now();
+  }
+
+  /** Starts a VM; returns as soon as QEMU runs. */
+  static async boot(options: MachineOptions): Promise<Machine> {
+    await loadTools();
+    await mkdir(options.dir, { recursive: true });
+    const accelerator = await chooseAccelerator(options.image.kernel);
+    const disks = await prepareDisks(options);
+    // sockets have short path limits (unix(7): 108 bytes), so they do not go into the state folder
+    const socketDir = await mkdtemp(join(tmpdir(), 'dstack-vm-'));
+    const sockets = { qmp: `${socketDir}/qmp`, shell: `${socketDir}/shell`, hostApi: `${socketDir}/host-api` };
+    const hostApi = new HostApi({ name: 'dstack-util runner' });
+    if (options.onEvent) hostApi.on('event', options.onEvent);
+    const console = new ConsoleLog(join(options.dir, 'console.log'));
+    if (options.onLine) console.watch(options.onLine);
+    try {
+      await hostApi.listen({ path: sockets.hostApi });
+      const config: QemuConfig = {
+        accelerator,
+        cpus: options.cpus ?? DEFAULT_CPUS,
+        memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
+        kernel: options.image.kernel,
+        initrd: options.image.initrd,
+        cmdline: [options.image.cmdline, ...(options.kernelArgs ?? [])].join(' '),
+        disks,
+        ...(options.shareMode === '9p' ? { share9p: shareFolder(options.dir) } : {}),
+        forwards: await chooseForwards(options.guestPorts ?? [8090, 8080], options.forwards),
+        network: options.network ?? 'host',
+        sockets,
+      };
+      const process = QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]);
+      return new Machine({ options, console, hostApi, config, process, socketDir });
+    } catch (thrown) {
+      await hostApi.close();
+      await rm(socketDir, { recursive: true, force: true });
+      throw thrown;
+    }
+  }
+
+  /** everything the guest has told the host */
+  get events(): readonly HostEvent[] {
+    return this.hostApi.events;
+  }
+
+  get ended(): Ended | undefined {
+    return this.#process.ended;
+  }
+
+  /** Waits for an event, also a past one. A boot.error or the end of the VM fails at once, unless it was waited for. */
+  async waitFor(match: EventMatch, timeoutMs = 180_000): Promise<HostEvent> {
+    const fits = ({ event, payload }: HostEvent) =>
+      event === match.event &&
+      (match.payload === undefined ||
+        (typeof match.payload === 'string' ? payload === match.payload : match.payload.test(payload)));
+    const what = `event ${match.event}${match.payload === undefined ? '' : ` ${match.payload}`}`;
+    let listener: ((event: HostEvent) => void) | undefined;
+    const found = new Promise<HostEvent>((resolve, reject) => {
+      listener = (event) => {
+        if (fits(event)) resolve(event);
+        else if (event.event === 'boot.error') reject(new Error(`boot.error: ${event.payload}`));
+      };
+      for (const event of this.events) listener(event);
+      this.hostApi.on('event', listener);
+      void this.#process.exited.then(({ exit, signal }) => {
+        reject(new Error(`${what}: the VM ended first (${signal ?? `exit status ${exit}`})`));
+      });
+    });
+    try {
+      return await within(timeoutMs, what, found);
+    } catch (thrown) {
+      throw this.failure(thrown);
+    } finally {
+      if (listener) this.hostApi.off('event', listener);
+    }
+  }
+
+  /** Waits until the VM has ended. */
+  async waitExit(timeoutMs = POWEROFF_MS): Promise<Ended> {
+    return within(timeoutMs, 'end of the VM', this.#process.exited).catch((thrown) => {
+      throw this.failure(thrown);
+    });
+  }
+
+  /** Runs a bash script in the guest and returns its outcome, whatever its exit status. */
+  async sh(script: string, options: { timeoutMs?: number } = {}): Promise<ShellResult> {
+    try {
+      this.#shell ??= retry('shell of the VM', () => Shell.open(this.#sockets.shell), {
+        timeoutMs: 30_000,
+        abandon: () => (this.ended ? 'the VM has ended' : undefined),
+      });
+      return await (await this.#shell).run(script, options.timeoutMs ?? 60_000);
+    } catch (thrown) {
+      throw this.failure(thrown);
+    }
+  }
+
+  /** Runs a bash script that must succeed; returns its stdout without the final newline. */
+  async ok(script: string, options: { timeoutMs?: number } = {}): Promise<string> {
+    const { exit, stdout, stderr } = await this.sh(script, options);
+    if (exit !== 0) throw this.failure(new Error(`\`${script.trim()}\` in the VM: exit ${exit}\n${stderr || stdout}`));
+    return stdout.replace(/\n$/, '');
+  }
+
+  /** Address of a guest port on this host. */
+  url(path = '/', guestPort = 8090): string {
+    const forward = this.forwards.find(({ guest }) => guest === guestPort);
+    if (!forward) throw new Error(`guest port ${guestPort} is not forwarded`);
+    return `http://127.0.0.1:${forward.host}${path}`;
+  }
+
+  /** GET (or POST with a body) on a guest port, default the agent's 8090. */
+  async get(path: string, options: { port?: number; body?: string; timeoutMs?: number } = {}): Promise<HttpAnswer> {
+    const response = await fetch(this.url(path, options.port), {
+      signal: AbortSignal.timeout(options.timeoutMs ?? 30_000),
+      ...(options.body === undefined ? {} : { method: 'POST', body: options.body }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) };
+  }
+
+  /** `get`, repeated until the status is 200: a forwarded port accepts connections before the guest listens. */
+  async getWhenReady(path: string, options: { port?: number; timeoutMs?: number } = {}): Promise<HttpAnswer> {
+    const attempt = async () => {
+      const answer = await this.get(path, { ...options, timeoutMs: 10_000 });
+      return answer.status === 200 ? answer : undefined;
+    };
+    const abandon = () => (this.ended ? 'the VM has ended' : undefined);
+    const timeoutMs = options.timeoutMs ?? 60_000;
+    return retry(`GET ${path}`, attempt, { timeoutMs, pauseMs: 300, abandon }).catch((thrown) => {
+      throw this.failure(thrown);
+    });
+  }
+
+  /** Replaces the host share of the running VM; the guest sees it when it mounts the disk the next time. */
+  async reshare(files: ShareFiles): Promise<void> {
+    await prepareShare({ ...this.options, share: files });
+  }
+
+  /** An error that carries the end of the console. */
+  failure(thrown: unknown): Error {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    if (message.includes('--- console')) return thrown as Error;
+    const tail = this.console.tail(CONSOLE_TAIL).join('\n');
+    return new Error(`${message}\n--- console (${this.console.file})\n${tail}`, { cause: thrown });
+  }
+
+  /** Powers the guest off; each stronger means has its own limit. Returns what it took. */
+  stop(): Promise<'clean' | 'quit' | 'killed'> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** Ends QEMU at once. */
+  async kill(): Promise<void> {
+    this.#process.kill();
+    await this.#process.exited;
+  }
+
+  async #stop(): Promise<'clean' | 'quit' | 'killed'> {
+    try {
+      if (this.ended) return 'clean';
+      const asked = await this.sh('systemctl poweroff --no-block', { timeoutMs: 15_000 }).catch(() => undefined);
+      if (asked?.exit === 0 && (await this.#exits(POWEROFF_MS))) return 'clean';
+      const quit = await Qmp.open(this.#sockets.qmp, 2000).catch(() => undefined);
+      quit?.execute('quit', {}, 3000).catch(() => {}); // QEMU may close the socket before it answers
+      if (quit && (await this.#exits(5000))) return 'quit';
+      this.#process.kill();
+      await this.#exits(5000);
+      return 'killed';
+    } finally {
+      await this.#release();
+    }
+  }
+
+  #exits(timeoutMs: number): Promise<boolean> {
+    return within(timeoutMs, 'exit', this.#process.exited).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #release(): Promise<void> {
+    (await this.#shell?.catch(() => undefined))?.close();
+    await this.hostApi.close();
+    await this.console.close();
+    await rm(this.#sockets.dir, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+const shareFolder = (dir: string): string => join(dir, 'share');
+
+async function prepareShare(options: MachineOptions): Promise<string> {
+  const facts = {
+    osImageHash: options.image.osImageHash,
+    imageName: options.image.name,
+    cpus: options.cpus ?? DEFAULT_CPUS,
+    memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
+    shareMode: options.shareMode ?? 'disk',
+  } as const;
+  await writeShareFolder(shareFolder(options.dir), { '.sys-config.json': sysConfig(facts), ...options.share });
+  const image = join(options.dir, 'share.img');
+  if (options.shareMode !== '9p') await writeShareImage(image, shareFolder(options.dir));
+  return image;
+}
+
+async function prepareDisks(options: MachineOptions): Promise<Disk[]> {
+  const disks: Disk[] = [{ file: options.image.root, readOnly: true }];
+  const wanted = options.dataDisk ?? 'blank';
+  if (wanted !== 'none') {
+    const file = join(options.dir, 'data.img');
+    await ensureDisk(file, { size: options.dataDiskSize ?? DEFAULT_DISK_SIZE, blank: wanted === 'blank' });
+    disks.push({ file });
+  }
+  const share = await prepareShare(options);
+  if (options.shareMode !== '9p') disks.push({ file: share, readOnly: true });
+  return [...disks, ...(options.extraDisks ?? [])];
+}
