@@ -1,0 +1,160 @@
+/**
+ * Calls one method of a prpc service in JSON mode: `POST <base>/<Method>?json`, status 200 = success, an empty body is
+ * null (services, prpc transport). The other side is not trusted: time, headers and body have limits, redirects are failures.
+ */
+import * as http from 'node:http';
+import type { Socket } from 'node:net';
+import { DstackError, type ErrorCode } from '../errors.ts';
+import { duration, printable } from '../ui.ts';
+import { connectVsock, type Endpoint, hostHeader, parseEndpoint } from './transport.ts';
+
+export interface CallOptions {
+  /** limit for the whole call in milliseconds, default 30 000 */
+  readonly timeoutMs?: number;
+  /** largest accepted answer in bytes, default 1 MiB */
+  readonly maxBytes?: number;
+  /** codes for "no answer" and "answered with a failure", default HOST_API_UNREACHABLE and HOST_API_FAILED */
+  readonly unreachable?: ErrorCode;
+  readonly failed?: ErrorCode;
+  /** gives the call up early */
+  readonly signal?: AbortSignal;
+}
+
+export const CALL_TIMEOUT_MS = 30_000;
+const MAX_BYTES = 1024 * 1024;
+const MAX_HEADER_BYTES = 16_384;
+const MAX_ERROR_TEXT = 300;
+
+/**
+ * @param url address of the service, see `parseEndpoint`
+ * @param body JSON value of the request message
+ * @returns the parsed answer; null when the body is empty
+ * @throws CONFIG_INVALID for a bad address, else the codes of the options
+ */
+export async function callJson(
+  url: string,
+  method: string,
+  body: unknown,
+  options: CallOptions = {},
+): Promise<unknown> {
+  const endpoint = parseEndpoint(url);
+  const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
+  const what = `${method} at ${url}`;
+  const unreachable = (why: string, cause?: unknown) =>
+    new DstackError(options.unreachable ?? 'HOST_API_UNREACHABLE', `${what} ${why}`, { value: url, cause });
+  const failed = (why: string, cause?: unknown) =>
+    new DstackError(options.failed ?? 'HOST_API_FAILED', `${what} ${why}`, { value: url, cause });
+
+  const abort = new AbortController();
+  const giveUp = () => abort.abort(unreachable('was given up'));
+  if (options.signal?.aborted) giveUp();
+  options.signal?.addEventListener('abort', giveUp, { once: true });
+  const late = unreachable(`did not answer within ${duration(timeoutMs)}`);
+  const timer = setTimeout(() => abort.abort(late), timeoutMs);
+  try {
+    const answer = await exchange(endpoint, method, JSON.stringify(body), {
+      signal: abort.signal,
+      timeoutMs,
+      maxBytes: options.maxBytes ?? MAX_BYTES,
+    });
+    if ('tooLarge' in answer) throw failed(`sent more than ${answer.tooLarge} bytes`);
+    if (answer.status !== 200) throw failed(`failed with status ${answer.status}`, errorText(answer.body));
+    if (answer.body.trim() === '') return null;
+    try {
+      return JSON.parse(answer.body);
+    } catch (thrown) {
+      throw failed('sent an answer that is not JSON', thrown);
+    }
+  } catch (thrown) {
+    if (thrown instanceof DstackError) throw thrown;
+    throw unreachable('cannot be reached', thrown);
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener('abort', giveUp);
+  }
+}
+
+/** The message inside an error answer: `{"error": text}` (prpc), else the first part of the body. */
+function errorText(body: string): string | undefined {
+  let text = body;
+  try {
+    const parsed: unknown = JSON.parse(body);
+    if (typeof parsed === 'object' && parsed !== null && 'error' in parsed) text = String(parsed.error);
+  } catch {
+    // not JSON: an HTML page of a web server in between, or plain text
+  }
+  const short = printable(text.trim().replace(/\s+/g, ' ')).slice(0, MAX_ERROR_TEXT);
+  return short === '' ? undefined : short;
+}
+
+type Answer = { readonly status: number; readonly body: string } | { readonly tooLarge: number };
+
+interface Limits {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+}
+
+async function exchange(endpoint: Endpoint, method: string, payload: string, limits: Limits): Promise<Answer> {
+  const socket =
+    endpoint.kind === 'vsock' ? await connectVsock(endpoint.cid, endpoint.port, limits.timeoutMs) : undefined;
+  try {
+    return await send(endpoint, method, payload, limits, socket);
+  } finally {
+    socket?.destroy();
+  }
+}
+
+function send(
+  endpoint: Endpoint,
+  method: string,
+  payload: string,
+  limits: Limits,
+  socket: Socket | undefined,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({
+      method: 'POST',
+      path: `${endpoint.base}/${method}?json`,
+      // no Content-Type: the query parameter selects JSON, as the reference's client does
+      headers: {
+        host: hostHeader(endpoint),
+        'content-length': Buffer.byteLength(payload),
+        accept: 'application/json',
+        connection: 'close',
+      },
+      agent: false,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      ...(endpoint.kind === 'http' ? { host: endpoint.host, port: endpoint.port } : {}),
+      ...(endpoint.kind === 'unix' ? { socketPath: endpoint.path } : {}),
+      ...(socket === undefined ? {} : { createConnection: () => socket }),
+    });
+    const onAbort = () => {
+      reject(limits.signal.reason);
+      request.destroy();
+    };
+    if (limits.signal.aborted) return onAbort();
+    limits.signal.addEventListener('abort', onAbort, { once: true });
+    request.on('error', reject);
+    request.on('response', (response) => {
+      const chunks: Uint8Array[] = [];
+      let total = 0;
+      response.on('data', (chunk: Uint8Array) => {
+        total += chunk.length;
+        if (total > limits.maxBytes) {
+          resolve({ tooLarge: limits.maxBytes });
+          request.destroy();
+          return;
+        }
+        chunks.push(chunk);
+      });
+      response.on('error', reject);
+      response.on('aborted', () => reject(new Error('the connection was closed in the middle of the answer')));
+      response.on('end', () => {
+        if (!response.complete) return reject(new Error('the connection was closed in the middle of the answer'));
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') });
+      });
+    });
+    request.end(payload);
+  });
+}

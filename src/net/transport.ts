@@ -1,0 +1,70 @@
+/**
+ * Where a prpc service is reached: `http://host[:port]/base`, `unix:<path>` and `vsock://<cid>:<port>/base` (services,
+ * host API client). Parsing is separate from connecting, so that a bad address is refused before anything is sent.
+ */
+import { Socket } from 'node:net';
+import { DstackError } from '../errors.ts';
+import { native } from '../sys/native.ts';
+
+export type Endpoint =
+  | { readonly kind: 'http'; readonly host: string; readonly port: number; readonly base: string }
+  | { readonly kind: 'unix'; readonly path: string; readonly base: string }
+  | { readonly kind: 'vsock'; readonly cid: number; readonly port: number; readonly base: string };
+
+const U32_MAX = 0xffffffff;
+
+function invalid(url: string, why: string): DstackError {
+  return new DstackError('CONFIG_INVALID', `address ${JSON.stringify(url.slice(0, 120))} is not usable: ${why}`, {
+    field: 'url',
+    value: url,
+    hint: 'use vsock://<cid>:<port>/api, http://<host>:<port>/api or unix:<path>',
+  });
+}
+
+/**
+ * Parses a service address. The base has no trailing slash.
+ * @throws CONFIG_INVALID with the address and the reason
+ */
+export function parseEndpoint(url: string): Endpoint {
+  const text = url.trim();
+  if (text.startsWith('unix:')) {
+    const path = text.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
+    if (!path.startsWith('/')) throw invalid(url, 'the path of a unix socket must be absolute');
+    return { kind: 'unix', path, base: '' };
+  }
+  const vsock = /^vsock:\/\/(\d{1,10}):(\d{1,10})(\/[^?#\s]*)?$/.exec(text);
+  if (vsock) {
+    const [cid, port] = [Number(vsock[1]), Number(vsock[2])];
+    if (cid > U32_MAX || port > U32_MAX) throw invalid(url, 'cid and port are 32-bit numbers');
+    return { kind: 'vsock', cid, port, base: withoutSlash(vsock[3] ?? '') };
+  }
+  let parsed: URL;
+  try {
+    parsed = new URL(text);
+  } catch {
+    throw invalid(url, 'it is not a URL');
+  }
+  if (parsed.protocol !== 'http:') throw invalid(url, `scheme ${parsed.protocol.replace(/:$/, '')} is not supported`);
+  if (parsed.username || parsed.password) throw invalid(url, 'credentials are not allowed');
+  if (parsed.search || parsed.hash) throw invalid(url, 'query and fragment are not allowed');
+  const host = parsed.hostname.replace(/^\[|\]$/g, '');
+  return { kind: 'http', host, port: Number(parsed.port || 80), base: withoutSlash(parsed.pathname) };
+}
+
+const withoutSlash = (path: string): string => path.replace(/\/+$/, '');
+
+/** The value of the Host header; sockets without a name say localhost. */
+export function hostHeader(endpoint: Endpoint): string {
+  if (endpoint.kind !== 'http') return 'localhost';
+  const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
+  return endpoint.port === 80 ? host : `${host}:${endpoint.port}`;
+}
+
+/** A connected vsock stream as a Node socket. Throws the errno of connect(2). */
+export async function connectVsock(cid: number, port: number, timeoutMs: number): Promise<Socket> {
+  const fd = await (await native()).vsockConnect(cid, port, timeoutMs);
+  const socket = new Socket();
+  // `fd` is the way to adopt an open descriptor; the type declarations only know it for the constructor
+  (socket.connect as (options: { fd: number }) => Socket)({ fd });
+  return socket;
+}
