@@ -1,0 +1,36 @@
+/** The timeline of the boot: one JSON line a phase in /run/log/dstack/boot.jsonl, kept for the operator and the tests. */
+import * as fs from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { PATHS } from '../config/paths.ts';
+import { errorChain } from '../errors.ts';
+import { isDryRun } from '../sys/effects.ts';
+import * as ui from '../ui.ts';
+import type { PhaseRecord } from './phase.ts';
+
+/** Where records go. Writing never fails the boot: a missing log is a smaller harm than a dead machine. */
+export type Timeline = (record: PhaseRecord) => Promise<void>;
+
+/** Appends records to a file, each in one write so that lines of two processes do not mix. */
+export function fileTimeline(path: string = PATHS.bootTimeline): Timeline {
+  return async (record) => {
+    if (isDryRun()) return;
+    try {
+      await fs.mkdir(dirname(path), { recursive: true });
+      await fs.appendFile(path, `${JSON.stringify(record)}\n`, { mode: 0o644 });
+    } catch (thrown) {
+      ui.warn(`the timeline was not written: ${errorChain(thrown)}`);
+    }
+  };
+}
+
+/** Records of all phases of this boot so far; a missing file is an empty boot, a damaged line is skipped. */
+export async function readTimeline(path: string = PATHS.bootTimeline): Promise<PhaseRecord[]> {
+  const text = await fs.readFile(path, 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line) => {
+    try {
+      return [JSON.parse(line) as PhaseRecord];
+    } catch {
+      return [];
+    }
+  });
+}
