@@ -1,0 +1,88 @@
+/** Taking evidence of this guest: the complete event log, and a quote with everything that belongs to it. */
+import { toHex } from '../codec/hex.ts';
+import { hostShared } from '../config/paths.ts';
+import { ifExists, readLimited } from '../sys/files.ts';
+import * as ui from '../ui.ts';
+import type { Attestation } from './attestation.ts';
+import { readCcel } from './ccel.ts';
+import { type EventLogOptions, readRuntimeEvents, withEventLock } from './event-log.ts';
+import { eventDigest, extend, type RuntimeEvent } from './events.ts';
+import { detectTee } from './platform.ts';
+import { takeQuote } from './quote.ts';
+import { parseQuote } from './quote-layout.ts';
+import { REGISTER_SIZE } from './replay.ts';
+import { type TdxEvent, toTdxEvent, withPreimage } from './tdx-event.ts';
+
+export interface EvidenceOptions extends EventLogOptions {
+  /** vm_config text; default: the one in the host-shared system configuration */
+  readonly config?: string;
+}
+
+const SYS_CONFIG_LIMIT = 1024 * 1024;
+
+/** The complete event log: boot events of the firmware, then runtime events. @throws CCEL_*, EVENT_LOG_INVALID */
+export async function readEventLog(options: EventLogOptions = {}): Promise<TdxEvent[]> {
+  const boot = await readCcel(options);
+  return [...boot, ...(await readRuntimeEvents(options)).map(toTdxEvent)];
+}
+
+/**
+ * Takes a quote for 64 bytes of report data and adds the event log and the vm_config text.
+ * @throws TEE_NOT_FOUND, QUOTE_*, CCEL_*, EVENT_LOG_INVALID, REPORT_DATA_INVALID
+ */
+export async function takeAttestation(reportData: Uint8Array, options: EvidenceOptions = {}): Promise<Attestation> {
+  detectTee(options);
+  const boot = await readCcel(options);
+  const config = options.config ?? (await vmConfigText());
+  const quote = await takeQuote(reportData, options);
+  const register = parseQuote(quote).body.rtmrs[3];
+  const runtimeEvents = await eventsBehind(register, options);
+  return {
+    platform: { kind: 'tdx', quote, eventLog: [...boot, ...runtimeEvents.map(toTdxEvent).map(withPreimage)] },
+    reportData: reportData.slice(),
+    runtimeEvents,
+    config,
+  };
+}
+
+/**
+ * The runtime events that are in the quoted register. An event that is measured while the quote is taken would make the
+ * evidence contradict itself: later events are left out, and a line that is just being written is waited for.
+ */
+async function eventsBehind(register: Uint8Array, options: EventLogOptions): Promise<RuntimeEvent[]> {
+  const events = await readRuntimeEvents(options);
+  const matching = prefixOf(events, register);
+  if (matching !== undefined) return matching;
+  const settled = await withEventLock(options, () => readRuntimeEvents(options));
+  const found = prefixOf(settled, register);
+  if (found === undefined) {
+    ui.warn('the runtime event log does not replay to RTMR3 of the quote: verifiers will refuse this evidence');
+  }
+  return found ?? settled;
+}
+
+function prefixOf(events: RuntimeEvent[], register: Uint8Array): RuntimeEvent[] | undefined {
+  const wanted = toHex(register);
+  let value: Uint8Array = new Uint8Array(REGISTER_SIZE);
+  if (events.length === 0 || toHex(value) === wanted) return toHex(value) === wanted ? [] : undefined;
+  for (const [index, event] of events.entries()) {
+    value = extend(value, eventDigest(event));
+    if (toHex(value) === wanted) return events.slice(0, index + 1);
+  }
+  return undefined;
+}
+
+/** The member vm_config of the system configuration; a missing or unreadable document counts as an empty text. */
+async function vmConfigText(): Promise<string> {
+  const path = hostShared('sysConfig');
+  const bytes = await ifExists(() => readLimited(path, SYS_CONFIG_LIMIT));
+  if (bytes === undefined) return '';
+  try {
+    const document: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    const text = (document as { vm_config?: unknown } | null)?.vm_config;
+    return typeof text === 'string' ? text : '';
+  } catch (thrown) {
+    ui.warn(`${path} is not JSON, the evidence carries no vm_config: ${String(thrown)}`);
+    return '';
+  }
+}

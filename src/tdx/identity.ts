@@ -1,0 +1,125 @@
+/** The identity of the app as a verifier derives it from an attestation (dstack measurement, decode_app_info). */
+import { createHash } from 'node:crypto';
+import { fromHex, toHex } from '../codec/hex.ts';
+import { DstackError } from '../errors.ts';
+import type { Attestation } from './attestation.ts';
+import { EVENT, type RuntimeEvent } from './events.ts';
+import { parseQuote, type TdQuoteBody } from './quote-layout.ts';
+import { replayRuntime } from './replay.ts';
+
+export interface AppInfo {
+  readonly appId: Uint8Array;
+  readonly composeHash: Uint8Array;
+  readonly instanceId: Uint8Array;
+  /** SHA-256; of nothing as long as the quote was not verified */
+  readonly deviceId: Uint8Array;
+  readonly mrSystem: Uint8Array;
+  readonly mrAggregated: Uint8Array;
+  readonly osImageHash: Uint8Array;
+  /** JSON text as bytes: `{"name":..,"id":..}` */
+  readonly keyProviderInfo: Uint8Array;
+  readonly initScriptHashes: readonly Uint8Array[];
+}
+
+export interface IdentityOptions {
+  /** look at the state of `boot-mr-done`: no key provider yet, registers up to there */
+  readonly boottime?: boolean;
+  /** vm_config text that replaces the one in the attestation when it is not empty */
+  readonly vmConfig?: string;
+  /** look for vm_config inside an old style configuration text, default true */
+  readonly unwrap?: boolean;
+}
+
+function sha256(...parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return new Uint8Array(hash.digest());
+}
+
+/** Events before the first `system-ready`: what applications measure later does not change the identity. */
+function bootEvents(events: readonly RuntimeEvent[]): readonly RuntimeEvent[] {
+  const end = events.findIndex(({ event }) => event === EVENT.systemReady);
+  return end < 0 ? events : events.slice(0, end);
+}
+
+/**
+ * Derives the identity from an attestation of a TDX guest, without verifying the quote.
+ * @throws ATTESTATION_INVALID, QUOTE_INVALID
+ */
+export function decodeAppInfo(attestation: Attestation, options: IdentityOptions = {}): AppInfo {
+  const { platform } = attestation;
+  if (platform.kind !== 'tdx') {
+    throw new DstackError('ATTESTATION_INVALID', `identity of platform ${platform.kind} is not supported`, {
+      field: 'platform',
+      value: platform.kind,
+    });
+  }
+  const events = bootEvents(attestation.runtimeEvents);
+  const find = (name: string): Uint8Array => events.find(({ event }) => event === name)?.payload ?? new Uint8Array();
+  const { body } = parseQuote(platform.quote);
+  const keyProviderInfo = options.boottime ? new Uint8Array() : find(EVENT.keyProvider);
+  const mrKeyProvider = keyProviderInfo.length === 0 ? new Uint8Array(32) : sha256(keyProviderInfo);
+  const boot = [body.mrtd, body.rtmrs[0], body.rtmrs[1], body.rtmrs[2]];
+  const rtmr3 = replayRuntime(attestation.runtimeEvents, options.boottime ? { upTo: EVENT.bootMrDone } : {});
+  return {
+    appId: find(EVENT.appId),
+    composeHash: find(EVENT.composeHash),
+    instanceId: find(EVENT.instanceId),
+    deviceId: sha256(),
+    mrSystem: sha256(...boot, mrKeyProvider),
+    mrAggregated: sha256(...boot, rtmr3, ...configRegisters(body)),
+    osImageHash: osImageHash(options.vmConfig || attestation.config, options.unwrap ?? true),
+    keyProviderInfo,
+    initScriptHashes: events.filter(({ event }) => event === EVENT.initScriptHash).map(({ payload }) => payload),
+  };
+}
+
+/** The three configuration registers count only if at least one of them is in use. */
+function configRegisters(body: TdQuoteBody): Uint8Array[] {
+  const all = [body.mrConfigId, body.mrOwner, body.mrOwnerConfig];
+  return all.some((register) => register.some((byte) => byte !== 0)) ? all : [];
+}
+
+/** `os_image_hash` of the vm_config text; empty when there is none. @throws ATTESTATION_INVALID */
+function osImageHash(text: string, unwrap: boolean): Uint8Array {
+  let config = parseObject(text === '' ? '{}' : text);
+  // older guests put the whole system configuration here, with the vm_config text inside
+  if (unwrap && typeof config['vm_config'] === 'string') config = parseObject(config['vm_config'] || '{}');
+  const hash = config['os_image_hash'] ?? '';
+  if (typeof hash !== 'string') throw badConfig('os_image_hash is not text');
+  try {
+    return fromHex(hash);
+  } catch (thrown) {
+    throw badConfig('os_image_hash is not hex', thrown);
+  }
+}
+
+function badConfig(why: string, cause?: unknown): DstackError {
+  return new DstackError('ATTESTATION_INVALID', `vm_config of the attestation: ${why}`, { field: 'vm_config', cause });
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (thrown) {
+    throw badConfig('it is not JSON', thrown);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badConfig('it is not an object');
+  return value as Record<string, unknown>;
+}
+
+/** The JSON form of the `show` command: everything hex. */
+export function appInfoJson(info: AppInfo): Record<string, string | string[]> {
+  return {
+    app_id: toHex(info.appId),
+    compose_hash: toHex(info.composeHash),
+    instance_id: toHex(info.instanceId),
+    device_id: toHex(info.deviceId),
+    mr_system: toHex(info.mrSystem),
+    mr_aggregated: toHex(info.mrAggregated),
+    os_image_hash: toHex(info.osImageHash),
+    key_provider_info: toHex(info.keyProviderInfo),
+    init_script_hashes: info.initScriptHashes.map(toHex),
+  };
+}

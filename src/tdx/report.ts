@@ -1,0 +1,87 @@
+/** The TD report: what the TDX module says about this guest, taken from the device (dstack measurement, TD report). */
+import { DstackError } from '../errors.ts';
+import { TDX_DEVICE } from './platform.ts';
+import { deviceIoctl, pathOf, type TdxSystem } from './system.ts';
+
+/** _IOWR('T', 1, 1088 bytes): struct { u8 reportdata[64]; u8 tdreport[1024] } */
+export const TDX_CMD_GET_REPORT0 = 0xc4405401;
+export const REPORT_DATA_SIZE = 64;
+export const TD_REPORT_SIZE = 1024;
+
+/** The members of TDREPORT_STRUCT that this program reads (Intel TDX module ABI). */
+export interface TdReport {
+  /** all 1024 bytes */
+  readonly raw: Uint8Array;
+  readonly reportData: Uint8Array;
+  readonly tdAttributes: Uint8Array;
+  readonly xfam: Uint8Array;
+  readonly mrtd: Uint8Array;
+  readonly mrConfigId: Uint8Array;
+  readonly mrOwner: Uint8Array;
+  readonly mrOwnerConfig: Uint8Array;
+  /** four registers of 48 bytes */
+  readonly rtmrs: readonly Uint8Array[];
+}
+
+/** Offsets in TDREPORT_STRUCT: REPORTMACSTRUCT at 0, TEE_TCB_INFO at 256, TDINFO at 512. */
+export const REPORT_OFFSET = {
+  reportData: 128,
+  tdAttributes: 512,
+  xfam: 520,
+  mrtd: 528,
+  mrConfigId: 576,
+  mrOwner: 624,
+  mrOwnerConfig: 672,
+  rtmr0: 720,
+} as const;
+
+/** Checks the 64 bytes that a report or a quote binds. @throws REPORT_DATA_INVALID */
+export function checkReportData(reportData: Uint8Array): void {
+  if (reportData.length !== REPORT_DATA_SIZE) {
+    throw new DstackError(
+      'REPORT_DATA_INVALID',
+      `report data has ${reportData.length} bytes, not ${REPORT_DATA_SIZE}`,
+      {
+        field: 'report_data',
+        value: reportData.length,
+      },
+    );
+  }
+}
+
+/** Cuts a TDREPORT_STRUCT of 1024 bytes into its members. */
+export function parseReport(raw: Uint8Array): TdReport {
+  const at = (offset: number, size: number): Uint8Array => raw.slice(offset, offset + size);
+  return {
+    raw,
+    reportData: at(REPORT_OFFSET.reportData, REPORT_DATA_SIZE),
+    tdAttributes: at(REPORT_OFFSET.tdAttributes, 8),
+    xfam: at(REPORT_OFFSET.xfam, 8),
+    mrtd: at(REPORT_OFFSET.mrtd, 48),
+    mrConfigId: at(REPORT_OFFSET.mrConfigId, 48),
+    mrOwner: at(REPORT_OFFSET.mrOwner, 48),
+    mrOwnerConfig: at(REPORT_OFFSET.mrOwnerConfig, 48),
+    rtmrs: [0, 1, 2, 3].map((index) => at(REPORT_OFFSET.rtmr0 + 48 * index, 48)),
+  };
+}
+
+/**
+ * Takes a TD report for 64 bytes of report data. It is only verifiable on this machine; a quote is made from it.
+ * @throws REPORT_DATA_INVALID, QUOTE_UNAVAILABLE
+ */
+export async function takeReport(reportData: Uint8Array, system: TdxSystem = {}): Promise<TdReport> {
+  checkReportData(reportData);
+  const device = pathOf(system, TDX_DEVICE);
+  const request = new Uint8Array(REPORT_DATA_SIZE + TD_REPORT_SIZE);
+  request.set(reportData);
+  try {
+    await deviceIoctl(device, TDX_CMD_GET_REPORT0, request);
+  } catch (thrown) {
+    if (thrown instanceof DstackError) throw thrown;
+    throw new DstackError('QUOTE_UNAVAILABLE', `cannot take a TD report from ${device}`, {
+      path: device,
+      cause: thrown,
+    });
+  }
+  return parseReport(request.subarray(REPORT_DATA_SIZE));
+}

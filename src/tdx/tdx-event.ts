@@ -1,0 +1,44 @@
+/** One entry of the complete event log: boot events of the firmware (CCEL) and runtime events alike. */
+import { toHex } from '../codec/hex.ts';
+import { eventDigest, preimage, RUNTIME_EVENT_TYPE, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
+
+export interface TdxEvent {
+  /** register 0 to 3 */
+  readonly imr: number;
+  readonly eventType: number;
+  /** 48 bytes, or empty where a consumer is told to recompute it */
+  readonly digest: Uint8Array;
+  /** empty for firmware events, except the three ACPI tables */
+  readonly event: string;
+  readonly payload: Uint8Array;
+  readonly version: 1 | 2;
+  /** hex of the hashed bytes; filled for version 2 events in evidence for remote verifiers */
+  readonly preimage?: string;
+}
+
+/** Payload of the three firmware events that measure QEMU's ACPI tables. */
+export const ACPI_DATA = 'ACPI DATA';
+
+export const isRuntimeEvent = (event: TdxEvent): boolean => event.eventType === RUNTIME_EVENT_TYPE;
+
+/** True for the labelled ACPI table events. */
+export function isAcpiData(event: TdxEvent): boolean {
+  return event.imr === 0 && event.eventType === 0xa && Buffer.from(event.payload).toString('latin1') === ACPI_DATA;
+}
+
+/** A runtime event as an entry of the complete log. */
+export function toTdxEvent(event: RuntimeEvent): TdxEvent {
+  return {
+    imr: RUNTIME_IMR,
+    eventType: RUNTIME_EVENT_TYPE,
+    digest: eventDigest(event),
+    event: event.event,
+    payload: event.payload,
+    version: event.version,
+  };
+}
+
+/** Fills `preimage` of version 2 runtime events: verifiers demand it there. */
+export function withPreimage(event: TdxEvent): TdxEvent {
+  return isRuntimeEvent(event) && event.version === 2 ? { ...event, preimage: toHex(preimage(event)) } : event;
+}
