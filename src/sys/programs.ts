@@ -24,6 +24,7 @@ export const PROGRAMS = {
   sgdisk: 'sgdisk',
   swapoff: 'swapoff',
   swapon: 'swapon',
+  sync: 'sync',
   systemctl: 'systemctl',
   udevadm: 'udevadm',
   umount: 'umount',

@@ -1,0 +1,44 @@
+/** ext4 on the data disk (dstack boot order, file systems). */
+import { DstackError } from '../errors.ts';
+import { makeDir } from '../sys/files.ts';
+import { type Surface, SYSTEM } from './surface.ts';
+
+const TIMEOUT_MS = 3_600_000;
+
+/** e2fsck(8): 0 clean, 1 errors corrected. 2 would need a reboot; 4 and above are not repaired. */
+const CHECK_OK = [0, 1];
+
+/** Makes a file system on an empty device and mounts it. @throws FS_CREATE_FAILED, FS_MOUNT_FAILED */
+export async function createExt4(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
+  await surface.run('mkfsExt4', ['-q', '-F', device], { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS });
+  await mount(device, mountPoint, surface);
+}
+
+/**
+ * Checks, grows and mounts a file system.
+ * @throws FS_CHECK_FAILED when e2fsck leaves anything unrepaired, FS_MOUNT_FAILED
+ */
+export async function mountExt4(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
+  const { exit, stdout } = await surface.run('e2fsck', ['-f', '-p', device], {
+    ok: Array.from({ length: 256 }, (_, status) => status),
+    timeout: TIMEOUT_MS,
+  });
+  if (!CHECK_OK.includes(exit)) {
+    throw new DstackError('FS_CHECK_FAILED', `e2fsck -p does not repair ${device} (exit status ${exit})`, {
+      path: device,
+      cause: stdout.trim() || undefined,
+    });
+  }
+  await surface.run('resize2fs', [device], { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS });
+  await mount(device, mountPoint, surface);
+}
+
+/** Waits until everything written is on the disk. */
+export async function syncExt4(mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
+  await surface.run('sync', ['--file-system', mountPoint], { timeout: TIMEOUT_MS });
+}
+
+async function mount(device: string, mountPoint: string, surface: Surface): Promise<void> {
+  await makeDir(mountPoint);
+  await surface.run('mount', ['-t', 'ext4', device, mountPoint], { code: 'FS_MOUNT_FAILED' });
+}

@@ -1,0 +1,94 @@
+/** The ZFS pool `dstack` on the data disk, with its one dataset `dstack/data` (dstack boot order, file systems). */
+import { DstackError, errorChain } from '../errors.ts';
+import { isDryRun } from '../sys/effects.ts';
+import { mountAt } from '../sys/mounts.ts';
+import * as ui from '../ui.ts';
+import { type Surface, SYSTEM } from './surface.ts';
+
+export const POOL = 'dstack';
+export const DATASET = `${POOL}/data`;
+
+const TIMEOUT_MS = 600_000;
+
+/**
+ * Makes pool and dataset on an empty device and mounts the dataset.
+ * @throws FS_CREATE_FAILED
+ */
+export async function createZfs(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
+  await loadZfs(surface);
+  const failure = { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS } as const;
+  await surface.run('zpool', ['create', '-o', 'autoexpand=on', '-m', 'none', POOL, device], failure);
+  const options = [`mountpoint=${mountPoint}`, 'atime=off', 'checksum=blake3'].flatMap((option) => ['-o', option]);
+  await surface.run('zfs', ['create', ...options, DATASET], failure);
+}
+
+/**
+ * Imports the pool from this device alone (a second disk of the host with a pool of the same name is never looked at),
+ * grows it to the size of the device and mounts its datasets.
+ * @throws FS_MOUNT_FAILED
+ */
+export async function mountZfs(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
+  await loadZfs(surface);
+  await importPool(device, surface);
+  try {
+    await surface.run('zpool', ['online', '-e', POOL, device]);
+  } catch (thrown) {
+    ui.warn(`pool ${POOL} keeps its size: ${errorChain(thrown)}`);
+  }
+  const failure = { code: 'FS_MOUNT_FAILED' } as const;
+  const current = await surface.run('zfs', ['get', '-H', '-o', 'value', 'mountpoint', DATASET], failure);
+  if (!isDryRun() && current.stdout.trim() !== mountPoint) {
+    await surface.run('zfs', ['set', `mountpoint=${mountPoint}`, DATASET], failure);
+  }
+  // all datasets: an app may have made some below dstack/data
+  await surface.run('zfs', ['mount', '-a'], { ...failure, timeout: TIMEOUT_MS });
+  if (!isDryRun() && (await mountAt(mountPoint)) === undefined) {
+    throw new DstackError('FS_MOUNT_FAILED', `${DATASET} is not mounted at ${mountPoint}`, { path: mountPoint });
+  }
+}
+
+/** Waits until everything written is on the disk. */
+export async function syncZfs(surface: Surface = SYSTEM): Promise<void> {
+  await surface.run('zpool', ['sync', POOL], { timeout: TIMEOUT_MS });
+}
+
+/** Unmounts and exports the pool if it is imported. Without the export device-mapper stays busy. @throws COMMAND_FAILED */
+export async function exportZfs(surface: Surface = SYSTEM): Promise<void> {
+  if (!(await imported(surface))) return;
+  try {
+    await surface.run('zpool', ['export', POOL], { timeout: 60_000 });
+  } catch (thrown) {
+    ui.warn(`pool ${POOL} is busy, it is exported with force: ${errorChain(thrown)}`);
+    await surface.run('zpool', ['export', '-f', POOL], { timeout: 60_000 });
+  }
+}
+
+/** True if the pool is imported in this boot. False also where ZFS is not installed. */
+export async function imported(surface: Surface = SYSTEM): Promise<boolean> {
+  try {
+    const { stdout } = await surface.run('zpool', ['list', '-H', '-o', 'name'], { readOnly: true });
+    return stdout.split('\n').includes(POOL);
+  } catch {
+    return false;
+  }
+}
+
+async function importPool(device: string, surface: Surface): Promise<void> {
+  // -N: mounting comes later, when the mount point is known to be right
+  const args = ['-N', '-d', device, POOL];
+  const failure = { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS } as const;
+  try {
+    await surface.run('zpool', ['import', ...args], failure);
+  } catch (thrown) {
+    // A boot that ended without an export leaves the pool claimed; the host id differs after an image upgrade. Nobody
+    // else can have it open: the volume under it is ours alone.
+    if (!/another system|use '-f'/.test(errorChain(thrown))) throw thrown;
+    ui.warn(`pool ${POOL} was not exported before: imported with force`);
+    await surface.run('zpool', ['import', '-f', ...args], failure);
+  }
+}
+
+/** Loads the kernel module; a failure shows in the next command, with a better message. */
+async function loadZfs(surface: Surface): Promise<void> {
+  await surface.run('modprobe', ['zfs'], { ok: [0, 1] });
+}
