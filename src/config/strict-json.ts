@@ -18,7 +18,7 @@ const fractional = new WeakMap<object, Set<string | number>>();
 
 /** True if the number at `container[key]` was written as an integer (`2`, not `2.0`, `2e0` or `-0`). */
 export function isIntegerLiteral(container: object, key: string | number): boolean {
-  return typeof (container as JsonObject)[key] === 'number' && fractional.get(container)?.has(key) !== true;
+  return Number.isInteger((container as JsonObject)[key]) && fractional.get(container)?.has(key) !== true;
 }
 
 /** True for a JSON object (not an array, not null). */

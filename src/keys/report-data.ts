@@ -1,0 +1,61 @@
+/** Report data: what a quote says about the world outside, as a tagged hash. Source: dstack measurement, report data. */
+import { createHash } from 'node:crypto';
+import { keccak_256, keccak_384, keccak_512, sha3_256, sha3_384, sha3_512 } from '@noble/hashes/sha3';
+import { DstackError } from '../errors.ts';
+
+/** Bytes of report data in a TD report. */
+export const REPORT_DATA_LENGTH = 64;
+
+/** Tags of the hash; callers may use their own. */
+export type ReportDataTag = 'kms-root-ca' | 'ratls-cert' | 'app-data' | (string & {});
+
+type Hash = (data: Uint8Array) => Uint8Array;
+
+const sha2 =
+  (name: string): Hash =>
+  (data) =>
+    createHash(name).update(data).digest();
+
+// SHA-3 and Keccak come from noble: not every build of node:crypto has the first, none has the second
+const HASHES = new Map<string, Hash>([
+  ['', sha2('sha512')],
+  ['sha256', sha2('sha256')],
+  ['sha384', sha2('sha384')],
+  ['sha512', sha2('sha512')],
+  ['sha3-256', sha3_256],
+  ['sha3-384', sha3_384],
+  ['sha3-512', sha3_512],
+  ['keccak256', keccak_256],
+  ['keccak384', keccak_384],
+  ['keccak512', keccak_512],
+]);
+
+/**
+ * 64 bytes: H(tag | ":" | content), left-aligned and zero padded; `raw` takes 64 bytes as they are. The empty name is sha512.
+ * @throws REPORT_DATA_INVALID with the texts clients know: `invalid hash algorithm`, `invalid content length`
+ */
+export function reportData(algorithm: string, tag: ReportDataTag, content: Uint8Array): Uint8Array {
+  const out = new Uint8Array(REPORT_DATA_LENGTH);
+  if (algorithm === 'raw') {
+    if (content.length !== REPORT_DATA_LENGTH) {
+      throw new DstackError('REPORT_DATA_INVALID', 'invalid content length', {
+        field: 'report_data',
+        value: content.length,
+      });
+    }
+    out.set(content);
+    return out;
+  }
+  const hash = HASHES.get(algorithm);
+  if (hash === undefined) {
+    throw new DstackError('REPORT_DATA_INVALID', 'invalid hash algorithm', {
+      field: 'hash_algorithm',
+      value: algorithm,
+    });
+  }
+  out.set(hash(Buffer.concat([Buffer.from(`${tag}:`), content])));
+  return out;
+}
+
+/** The report data that ties a quote to a certificate key. `spkiDer` is its SubjectPublicKeyInfo. */
+export const certReportData = (spkiDer: Uint8Array): Uint8Array => reportData('sha512', 'ratls-cert', spkiDer);

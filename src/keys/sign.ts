@@ -1,0 +1,97 @@
+/** Sign and Verify: the application signs with its key of path `vms`. Source: dstack keys and certificates, Sign/Verify. */
+import { createHash } from 'node:crypto';
+import { DstackError } from '../errors.ts';
+import { wipe } from '../sys/files.ts';
+import { ed25519Sign, ed25519Verify } from './ed25519.ts';
+import { type DerivedKey, getKey, type SigningKeys } from './get-key.ts';
+
+export interface Signature {
+  /** 64 bytes */
+  readonly signature: Uint8Array;
+  /** 33 or 32 bytes */
+  readonly publicKey: Uint8Array;
+  /** [signature, signature of the app key over the public key, signature of the KMS over the app key] */
+  readonly signatureChain: readonly Uint8Array[];
+}
+
+type SignAlgorithm = 'ed25519' | 'secp256k1' | 'secp256k1_prehashed';
+
+const DIGEST_LENGTH = 32;
+
+function signAlgorithm(algorithm: string): SignAlgorithm {
+  if (algorithm === 'k256') return 'secp256k1';
+  if (algorithm === 'ed25519' || algorithm === 'secp256k1' || algorithm === 'secp256k1_prehashed') return algorithm;
+  throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });
+}
+
+const signingKey = (keys: SigningKeys, algorithm: 'ed25519' | 'secp256k1'): Promise<DerivedKey> =>
+  getKey(keys, 'vms', 'signing', algorithm);
+
+const sha256 = (data: Uint8Array): Uint8Array => createHash('sha256').update(data).digest();
+
+/**
+ * Signs: ed25519 and secp256k1 take data of any length, secp256k1_prehashed a 32-byte digest.
+ * @throws ALGORITHM_UNSUPPORTED, INPUT_INVALID (digest of another length)
+ */
+export async function signData(keys: SigningKeys, algorithm: string, data: Uint8Array): Promise<Signature> {
+  const kind = signAlgorithm(algorithm);
+  if (kind === 'secp256k1_prehashed' && data.length !== DIGEST_LENGTH) {
+    // the wording is part of the interface: clients match on it
+    const message = `Pre-hashed signing requires a 32-byte digest, but received ${data.length} bytes`;
+    throw new DstackError('INPUT_INVALID', message, { field: 'data', value: data.length });
+  }
+  const derived = await signingKey(keys, kind === 'ed25519' ? 'ed25519' : 'secp256k1');
+  const { signCompact } = await import('./secp256k1.ts');
+  const signature =
+    kind === 'ed25519'
+      ? ed25519Sign(derived.key, data)
+      : signCompact(derived.key, kind === 'secp256k1' ? sha256(data) : data);
+  wipe(derived.key);
+  return { signature, publicKey: derived.publicKey, signatureChain: [signature, ...derived.signatureChain] };
+}
+
+/**
+ * Verifies a signature of any key.
+ * @throws ALGORITHM_UNSUPPORTED, KEY_INVALID for a malformed key or signature (a wrong one is just false)
+ */
+export async function verifyData(
+  algorithm: string,
+  data: Uint8Array,
+  signature: Uint8Array,
+  publicKey: Uint8Array,
+): Promise<boolean> {
+  const kind = signAlgorithm(algorithm);
+  if (kind === 'ed25519') return ed25519Verify(publicKey, data, signature);
+  const { verifyCompact } = await import('./secp256k1.ts');
+  if (kind === 'secp256k1') return verifyCompact(publicKey, sha256(data), signature);
+  const hash = prehash(data);
+  // the key and the signature are judged first: malformed ones are errors even beside a short digest
+  const valid = verifyCompact(publicKey, hash ?? new Uint8Array(DIGEST_LENGTH), signature);
+  return hash !== undefined && valid;
+}
+
+/** ECDSA takes the leftmost 32 bytes of a longer digest and pads a shorter one; under 16 bytes it is no digest at all. */
+function prehash(data: Uint8Array): Uint8Array | undefined {
+  if (data.length < DIGEST_LENGTH / 2) return undefined;
+  const out = new Uint8Array(DIGEST_LENGTH);
+  const used = data.subarray(0, DIGEST_LENGTH);
+  out.set(used, DIGEST_LENGTH - used.length);
+  return out;
+}
+
+/**
+ * The report data that binds the signing key to a quote: `dip1::<kind>:<base64url of the public key>`, zero padded to 64.
+ * @throws ALGORITHM_UNSUPPORTED, also for the empty name and secp256k1_prehashed
+ */
+export async function appKeyReportData(keys: SigningKeys, algorithm: string): Promise<Uint8Array> {
+  const kind = signAlgorithm(algorithm);
+  if (kind === 'secp256k1_prehashed') {
+    throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });
+  }
+  const { key, publicKey } = await signingKey(keys, kind);
+  wipe(key);
+  const label = kind === 'ed25519' ? 'ed25519-pk' : 'secp256k1c-pk';
+  const out = new Uint8Array(64);
+  out.set(Buffer.from(`dip1::${label}:${Buffer.from(publicKey).toString('base64url')}`, 'ascii'));
+  return out;
+}
