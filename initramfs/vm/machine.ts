@@ -1,4 +1,5 @@
 /** One running VM, in the words of a test: boot it, wait for what it reports, run commands in it, ask its services. */
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,52 +7,15 @@ import { HostApi, type HostEvent } from '../../simulator/host-api.ts';
 import { loadTools } from '../lib/tools.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { ConsoleLog } from './console.ts';
-import { DEFAULT_DISK_SIZE, ensureDisk } from './disk.ts';
+import { prepareDisks, prepareShare, shareFolder } from './machine-disks.ts';
+import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
 import { chooseForwards } from './ports.ts';
 import { type Ended, QemuProcess } from './process.ts';
-import { type Disk, type Forward, type QemuConfig, qemuArgv } from './qemu.ts';
+import { type Forward, type QemuConfig, qemuArgv } from './qemu.ts';
 import { Qmp } from './qmp.ts';
-import { type ShareFiles, sysConfig, writeShareFolder, writeShareImage } from './share.ts';
+import type { ShareFiles } from './share.ts';
 import { Shell, type ShellResult } from './shell.ts';
 import { retry, within } from './wait.ts';
-
-/** What a VM boots: the files of one built image. */
-export interface BootImage {
-  readonly kernel: string;
-  readonly initrd: string;
-  /** root file system with its hash tree */
-  readonly root: string;
-  /** the measured kernel command line */
-  readonly cmdline: string;
-  /** SHA-256 of the image's checksum file, hex */
-  readonly osImageHash: string;
-  readonly name: string;
-}
-
-export interface MachineOptions {
-  readonly image: BootImage;
-  /** folder for disks, share and console log; kept afterwards */
-  readonly dir: string;
-  /** files of the host share; `.sys-config.json` is made when it is missing here */
-  readonly share: ShareFiles;
-  readonly shareMode?: 'disk' | '9p';
-  /** `none` = no data disk; `keep` = the disk of the last run; `blank` = a new one (default) */
-  readonly dataDisk?: 'none' | 'keep' | 'blank';
-  /** bytes, default 4 GiB (sparse) */
-  readonly dataDiskSize?: number;
-  /** further disks behind data disk and share: /dev/vdd, ... */
-  readonly extraDisks?: readonly Disk[];
-  readonly memoryMiB?: number;
-  readonly cpus?: number;
-  /** appended to the kernel command line */
-  readonly kernelArgs?: readonly string[];
-  /** guest TCP ports to forward from free ports of 127.0.0.1, default 8090 and 8080 */
-  readonly guestPorts?: readonly number[];
-  readonly forwards?: readonly Forward[];
-  readonly network?: 'host' | 'open';
-  readonly onEvent?: (event: HostEvent) => void;
-  readonly onLine?: (line: string) => void;
-}
 
 export interface EventMatch {
   readonly event: string;
@@ -65,8 +29,6 @@ export interface HttpAnswer {
   json<T = Record<string, unknown>>(): T;
 }
 
-export const DEFAULT_MEMORY_MIB = 2048;
-export const DEFAULT_CPUS = 2;
 const CONSOLE_TAIL = 40;
 const POWEROFF_MS = 60_000;
 
@@ -80,6 +42,8 @@ export class Machine implements AsyncDisposable {
   readonly startedAt: number;
   readonly #process: QemuProcess;
   readonly #sockets: QemuConfig['sockets'] & { dir: string };
+  /** when the runner ends without `stop`: QEMU dies by itself, its sockets would stay */
+  readonly #atExit = () => rmSync(this.#sockets.dir, { recursive: true, force: true });
   #shell: Promise<Shell> | undefined;
   #stopping: Promise<'clean' | 'quit' | 'killed'> | undefined;
 
@@ -88,7 +52,7 @@ export class Machine implements AsyncDisposable {
     console: ConsoleLog;
     hostApi: HostApi;
     config: QemuConfig;
-    process: QemuProcess;
+    qemu: QemuProcess;
     socketDir: string;
   }) {
     this.options = parts.options;
@@ -96,9 +60,10 @@ export class Machine implements AsyncDisposable {
     this.hostApi = parts.hostApi;
     this.forwards = parts.config.forwards;
     this.accelerator = parts.config.accelerator;
-    this.#process = parts.process;
+    this.#process = parts.qemu;
     this.#sockets = { ...parts.config.sockets, dir: parts.socketDir };
     this.startedAt = Date.now();
+    process.once('exit', this.#atExit);
   }
 
   /** Starts a VM; returns as soon as QEMU runs. */
@@ -129,8 +94,8 @@ export class Machine implements AsyncDisposable {
         network: options.network ?? 'host',
         sockets,
       };
-      const process = QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]);
-      return new Machine({ options, console, hostApi, config, process, socketDir });
+      const qemu = QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]);
+      return new Machine({ options, console, hostApi, config, qemu, socketDir });
     } catch (thrown) {
       await hostApi.close();
       await rm(socketDir, { recursive: true, force: true });
@@ -284,39 +249,11 @@ export class Machine implements AsyncDisposable {
     (await this.#shell?.catch(() => undefined))?.close();
     await this.hostApi.close();
     await this.console.close();
-    await rm(this.#sockets.dir, { recursive: true, force: true });
+    process.off('exit', this.#atExit);
+    this.#atExit();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
-}
-
-const shareFolder = (dir: string): string => join(dir, 'share');
-
-async function prepareShare(options: MachineOptions): Promise<string> {
-  const facts = {
-    osImageHash: options.image.osImageHash,
-    imageName: options.image.name,
-    cpus: options.cpus ?? DEFAULT_CPUS,
-    memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
-    shareMode: options.shareMode ?? 'disk',
-  } as const;
-  await writeShareFolder(shareFolder(options.dir), { '.sys-config.json': sysConfig(facts), ...options.share });
-  const image = join(options.dir, 'share.img');
-  if (options.shareMode !== '9p') await writeShareImage(image, shareFolder(options.dir));
-  return image;
-}
-
-async function prepareDisks(options: MachineOptions): Promise<Disk[]> {
-  const disks: Disk[] = [{ file: options.image.root, readOnly: true }];
-  const wanted = options.dataDisk ?? 'blank';
-  if (wanted !== 'none') {
-    const file = join(options.dir, 'data.img');
-    await ensureDisk(file, { size: options.dataDiskSize ?? DEFAULT_DISK_SIZE, blank: wanted === 'blank' });
-    disks.push({ file });
-  }
-  const share = await prepareShare(options);
-  if (options.shareMode !== '9p') disks.push({ file: share, readOnly: true });
-  return [...disks, ...(options.extraDisks ?? [])];
 }

@@ -1,0 +1,159 @@
+/** `npm start`: builds what is missing, boots the VM with the demo app, shows how that goes and what came out. */
+import { readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { duration } from '../src/ui.ts';
+import { DEMO_PORT, demoAppComposeText } from './demo/app-compose.ts';
+import { cacheRoot, projectRoot } from './lib/cache.ts';
+import type { OnProgress } from './lib/image.ts';
+import { type StartOptions, startCommand } from './start-options.ts';
+import { BootView } from './vm/boot-view.ts';
+import { agentCall, askDemo, readMeasurements } from './vm/checks.ts';
+import { ensureDevImage } from './vm/dev-image.ts';
+import { Machine } from './vm/machine.ts';
+import { ProgressView } from './vm/progress-view.ts';
+import { defaultAppId } from './vm/share.ts';
+import { isGood, type Summary, summaryJson, summaryText } from './vm/summary.ts';
+
+const AGENT_PORT = 8090;
+const BOOT_LIMIT_MS = 600_000;
+const view = new ProgressView({ out: process.stderr });
+
+async function start(options: StartOptions): Promise<void> {
+  const stay = options.keep || (!options.once && process.stdin.isTTY === true && process.stdout.isTTY === true);
+  const interrupt = new Interrupt();
+  view.heading('image');
+  const image = await ensureDevImage({
+    zfs: options.storage === 'zfs',
+    ...(options.mirror === undefined ? {} : { mirror: options.mirror }),
+    onProgress: showImageStep,
+    onCompile: (state) => (state === 'start' ? view.start('binaries') : view.finish()),
+  });
+  interrupt.check();
+
+  const appCompose = options.appCompose === undefined ? undefined : await readFile(options.appCompose);
+  const document = appCompose ?? demoAppComposeText({ storage_fs: options.storage });
+  const name = appCompose === undefined ? 'demo' : `app-${defaultAppId(document).slice(0, 12)}`;
+  view.heading(`boot (${name}, ${options.memory} MiB, data disk ${options.storage})`);
+  const boot = new BootView(view, { all: options.verbose });
+  boot.start();
+  const vm = await Machine.boot({
+    image,
+    dir: join(cacheRoot, 'vm', name),
+    share: { 'app-compose.json': document },
+    dataDisk: 'keep',
+    memoryMiB: options.memory,
+    // an own document may leave the file system to the platform
+    kernelArgs: [`dstack.storage_fs=${options.storage}`],
+    guestPorts: appCompose === undefined ? [AGENT_PORT, DEMO_PORT] : [AGENT_PORT],
+    forwards: options.ports,
+    network: appCompose === undefined ? 'host' : 'open',
+    onLine: (line) => boot.line(line),
+    onEvent: (event) => boot.event(event),
+  });
+  interrupt.guard(vm);
+  try {
+    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, BOOT_LIMIT_MS);
+    view.stop();
+    const summary = await inspect(vm, appCompose === undefined);
+    report(summary, options);
+    if (!isGood(summary)) process.exitCode = 1;
+    if (stay) {
+      view.heading(
+        process.stdin.isTTY ? 'Ctrl-C powers the VM off.' : `SIGINT powers the VM off (pid ${process.pid}).`,
+      );
+      await Promise.race([interrupt.requested, vm.waitExit(2 ** 31 - 1)]);
+    }
+  } catch (thrown) {
+    if (!interrupt.signal) {
+      view.fail();
+      process.stderr.write(`\n${(thrown as Error).message}\nthe boot was at: ${boot.position}\n`);
+      process.exitCode = 1;
+    }
+  } finally {
+    await powerOff(vm);
+  }
+}
+
+/** Asks the agent and the app, each as soon as it answers. */
+async function inspect(vm: Machine, demoApp: boolean): Promise<Summary> {
+  view.heading('checks');
+  view.start('app');
+  const demo = demoApp ? await askDemo(vm, DEMO_PORT) : undefined;
+  if (demo) view.finish('answers');
+  const readyMs = Date.now() - vm.startedAt;
+  view.start('event log and RTMR3');
+  const measured = await readMeasurements(vm);
+  view.finish(`${measured.events.length} events`);
+  view.start('GetKey');
+  const key = await agentCall<{ key?: string }>(vm, 'GetKey', { path: 'runner/check', purpose: 'check' });
+  view.finish();
+  return {
+    measured,
+    ...(demo === undefined ? {} : { demo }),
+    keyAnswered: /^[0-9a-f]{64}$/.test(key.key ?? ''),
+    agentUrl: vm.url('/'),
+    appUrls: vm.forwards.filter(({ guest }) => guest !== AGENT_PORT).map(({ guest }) => vm.url('/', guest)),
+    consoleLog: relative(projectRoot, vm.console.file),
+    readyMs,
+  };
+}
+
+function report(summary: Summary, options: StartOptions): void {
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify(summaryJson(summary), null, 2)}\n`);
+    return;
+  }
+  const paint = (sgr: number, text: string) => (process.stdout.isTTY ? view.paint(sgr, text) : text);
+  process.stdout.write(`\nready in ${duration(summary.readyMs)}\n${summaryText(summary, paint)}\n\n`);
+}
+
+const showImageStep: OnProgress = ({ step, state, detail, ms }) => {
+  if (state === 'start') view.start(step, detail);
+  else if (state === 'progress') view.detail(detail ?? '');
+  else if ((ms ?? 0) >= 500) view.finish(detail, ms);
+  else view.stop(); // it was cached
+};
+
+async function powerOff(vm: Machine): Promise<void> {
+  view.start('power off');
+  const how = await vm.stop();
+  view.finish(how === 'clean' ? '' : `the guest did not end by itself (${how})`);
+  if (how !== 'clean' && process.exitCode === undefined) process.exitCode = 1;
+}
+
+/** The first SIGINT or SIGTERM powers the VM off, the second one ends it at once. */
+class Interrupt {
+  readonly requested: Promise<void>;
+  signal: NodeJS.Signals | undefined;
+  #vm: Machine | undefined;
+
+  constructor() {
+    this.requested = new Promise((resolve) => {
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+        process.on(signal, () => {
+          if (this.signal || !this.#vm) process.exit(130); // QEMU dies with its parent
+          this.signal = signal;
+          process.exitCode = 130;
+          resolve();
+          void this.#vm.stop();
+        });
+      }
+    });
+  }
+
+  guard(vm: Machine): void {
+    this.#vm = vm;
+  }
+
+  check(): void {
+    if (this.signal) process.exit(130);
+  }
+}
+
+try {
+  await startCommand(start).parseAsync();
+} catch (thrown) {
+  view.fail();
+  process.stderr.write(`\nerror: ${(thrown as Error).message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,91 @@
+/** The dev image with the demo app inside, from sources to files: whatever is missing or older than its sources is built. */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DEMO_ARCHIVE, ensureDemoArchive } from '../demo/image.ts';
+import { projectRoot } from '../lib/cache.ts';
+import { ensureHost } from '../lib/host.ts';
+import { ensureImage, type Image, type OnProgress } from '../lib/image.ts';
+import { run } from '../lib/run.ts';
+import { ensureTools } from '../lib/tools.ts';
+import type { BootImage } from './machine-options.ts';
+
+const BUN = join(projectRoot, 'node_modules/@oven/bun-linux-x64-baseline/bin/bun');
+
+export interface DevImageOptions {
+  readonly zfs: boolean;
+  readonly mirror?: string;
+  readonly onProgress?: OnProgress;
+  /** called when the binaries have to be compiled first, and when that is done */
+  readonly onCompile?: (state: 'start' | 'done') => void;
+  /** other binaries than dist/, for tests */
+  readonly binaries?: { util: string; sim: string };
+}
+
+/** Builds what is missing and returns the image. */
+export async function ensureDevImage(options: DevImageOptions): Promise<BootImage> {
+  const binaries = options.binaries ?? (await ensureBinaries(options.onCompile));
+  await ensureHost(() => {});
+  // the demo archive is made of files of the tools tree, so the tree comes first; its step is reported by ensureImage
+  const say = (detail: string) => options.onProgress?.({ step: 'tools tree', state: 'progress', detail });
+  await ensureTools({ mirror: options.mirror, say });
+  const image = await ensureImage({
+    profile: 'dev',
+    zfs: options.zfs,
+    binaries,
+    extraFiles: [{ hostPath: await ensureDemoArchive(), imagePath: DEMO_ARCHIVE, mode: 0o644 }],
+    ...(options.mirror === undefined ? {} : { mirror: options.mirror }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  });
+  return bootImage(image);
+}
+
+/** What the runner needs of a built image. */
+export async function bootImage(image: Image): Promise<BootImage> {
+  const manifest = JSON.parse(await readFile(image.manifest, 'utf8')) as { files: Record<string, { sha256: string }> };
+  return {
+    kernel: image.kernel,
+    initrd: image.initrd,
+    root: image.root,
+    cmdline: image.cmdline,
+    osImageHash: osImageHash(Object.entries(manifest.files).map(([name, { sha256 }]) => [name, sha256])),
+    name: `dstack-dev-${image.rootHash.slice(0, 12)}`,
+  };
+}
+
+/** SHA-256 of the checksum file of an image: `<sha256>  <name>` lines in name order. Hex. */
+export function osImageHash(files: readonly (readonly [name: string, sha256: string])[]): string {
+  const lines = [...files].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, sha256]) => `${sha256}  ${name}\n`);
+  return createHash('sha256').update(lines.join('')).digest('hex');
+}
+
+const SOURCES = ['bin', 'src', 'simulator', 'package.json', 'package-lock.json', 'scripts/build.ts'];
+
+/** Compiles dist/dstack-util and dist/dstack-sim if one of them is missing or older than a source file. */
+export async function ensureBinaries(onCompile?: DevImageOptions['onCompile']): Promise<{ util: string; sim: string }> {
+  const binaries = { util: join(projectRoot, 'dist/dstack-util'), sim: join(projectRoot, 'dist/dstack-sim') };
+  const built = Math.min(await modified(binaries.util), await modified(binaries.sim));
+  if (built < (await newest(SOURCES))) {
+    onCompile?.('start');
+    await run([BUN, 'scripts/build.ts'], { cwd: projectRoot, timeoutMs: 300_000 });
+    onCompile?.('done');
+  }
+  return binaries;
+}
+
+const modified = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+
+async function newest(names: readonly string[]): Promise<number> {
+  let latest = 0;
+  for (const name of names) {
+    const path = join(projectRoot, name);
+    latest = Math.max(latest, await modified(path));
+    const below = await readdir(path, { recursive: true }).catch(() => []);
+    for (const child of below) latest = Math.max(latest, await modified(join(path, child)));
+  }
+  return latest;
+}

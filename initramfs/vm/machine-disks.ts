@@ -1,0 +1,37 @@
+/** The files behind a VM's disks and its share. */
+import { join } from 'node:path';
+import { DEFAULT_DISK_SIZE, ensureDisk } from './disk.ts';
+import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
+import type { Disk } from './qemu.ts';
+import { sysConfig, writeShareFolder, writeShareImage } from './share.ts';
+
+export const shareFolder = (dir: string): string => join(dir, 'share');
+
+/** Writes the share of a VM; returns the disk image (unused for a 9p share). */
+export async function prepareShare(options: MachineOptions): Promise<string> {
+  const facts = {
+    osImageHash: options.image.osImageHash,
+    imageName: options.image.name,
+    cpus: options.cpus ?? DEFAULT_CPUS,
+    memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
+    shareMode: options.shareMode ?? 'disk',
+  } as const;
+  await writeShareFolder(shareFolder(options.dir), { '.sys-config.json': sysConfig(facts), ...options.share });
+  const image = join(options.dir, 'share.img');
+  if (options.shareMode !== '9p') await writeShareImage(image, shareFolder(options.dir));
+  return image;
+}
+
+/** Makes the disks of a VM ready, in the order of their names in the guest. */
+export async function prepareDisks(options: MachineOptions): Promise<Disk[]> {
+  const disks: Disk[] = [{ file: options.image.root, readOnly: true }];
+  const wanted = options.dataDisk ?? 'blank';
+  if (wanted !== 'none') {
+    const file = join(options.dir, 'data.img');
+    await ensureDisk(file, { size: options.dataDiskSize ?? DEFAULT_DISK_SIZE, blank: wanted === 'blank' });
+    disks.push({ file });
+  }
+  const share = await prepareShare(options);
+  if (options.shareMode !== '9p') disks.push({ file: share, readOnly: true });
+  return [...disks, ...(options.extraDisks ?? [])];
+}

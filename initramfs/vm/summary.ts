@@ -1,0 +1,69 @@
+/** The result of a start: as text for people, as an object for programs. */
+import type { DemoCheck, Measured } from './checks.ts';
+import { replays } from './checks.ts';
+
+export interface Summary {
+  readonly measured: Measured;
+  /** what the demo answered; undefined for another app */
+  readonly demo?: DemoCheck;
+  readonly keyAnswered: boolean;
+  readonly agentUrl: string;
+  readonly appUrls: readonly string[];
+  readonly consoleLog: string;
+  readonly readyMs: number;
+}
+
+/** Whether everything that was asked has answered as it must. */
+export function isGood({ measured, demo, keyAnswered }: Summary): boolean {
+  return replays(measured) && keyAnswered && (demo === undefined || demoIsGood(demo, measured));
+}
+
+function demoIsGood(demo: DemoCheck, measured: Measured): boolean {
+  return demo.quote_contains_report_data && demo.app_id === measured.appId && /^[0-9a-f]{64}$/.test(demo.public_key);
+}
+
+/** The summary as aligned lines. */
+export function summaryText(
+  summary: Summary,
+  paint: (sgr: number, text: string) => string = (_, text) => text,
+): string {
+  const { measured, demo } = summary;
+  const verdict = (good: boolean, yes: string, no: string) => (good ? paint(32, `✓ ${yes}`) : paint(31, `✗ ${no}`));
+  const count = measured.events.length;
+  const rows: [string, string][] = [
+    ['app id', measured.appId],
+    ['instance id', measured.instanceId === '' ? '(none)' : measured.instanceId],
+    ['RTMR3', measured.rtmr3],
+    ['', verdict(replays(measured), `replays from ${count} events`, `the log replays to ${measured.replayed}`)],
+    ['GetKey', verdict(summary.keyAnswered, 'answers', 'does not answer')],
+  ];
+  if (demo) {
+    rows.push(['demo key', `${demo.public_key} (ed25519, public)`]);
+    rows.push([
+      'demo quote',
+      verdict(demo.quote_contains_report_data, 'contains the report data', 'lacks the report data'),
+    ]);
+  }
+  for (const url of summary.appUrls) rows.push(['app', url]);
+  rows.push(['agent', summary.agentUrl], ['console log', summary.consoleLog]);
+  return rows.map(([label, text]) => `  ${paint(2, label.padEnd(12))} ${text}`).join('\n');
+}
+
+/** The summary for `--json`. */
+export function summaryJson(summary: Summary): Record<string, unknown> {
+  const { measured, demo } = summary;
+  return {
+    ok: isGood(summary),
+    app_id: measured.appId,
+    instance_id: measured.instanceId,
+    rtmr3: measured.rtmr3,
+    rtmr3_replays: replays(measured),
+    events: measured.events,
+    get_key: summary.keyAnswered,
+    demo: demo ?? null,
+    agent_url: summary.agentUrl,
+    app_urls: summary.appUrls,
+    console_log: summary.consoleLog,
+    ready_ms: Math.round(summary.readyMs),
+  };
+}
