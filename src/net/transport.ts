@@ -65,6 +65,6 @@ export async function connectVsock(cid: number, port: number, timeoutMs: number)
   const fd = await (await native()).vsockConnect(cid, port, timeoutMs);
   const socket = new Socket();
   // `fd` is the way to adopt an open descriptor; the type declarations only know it for the constructor
-  (socket.connect as (options: { fd: number }) => Socket)({ fd });
+  (socket.connect as unknown as (options: { fd: number }) => Socket).call(socket, { fd });
   return socket;
 }

@@ -26,7 +26,10 @@ class FakeHost {
 const steps: Step<Context>[] = [
   { name: 'one', notify: () => 'beginning', run: async ({ done }) => void done.push('one') },
   [
-    { name: 'slow', run: ({ done }) => new Promise((resolve) => setTimeout(() => resolve(void done.push('slow')), 20)) },
+    {
+      name: 'slow',
+      run: ({ done }) => new Promise((resolve) => setTimeout(() => resolve(void done.push('slow')), 20)),
+    },
     { name: 'quick', run: async ({ done }) => void done.push('quick') },
   ],
   { name: 'never', when: () => false, run: async ({ done }) => void done.push('never') },
@@ -148,10 +151,10 @@ describe('HostNotifier', () => {
 
   it('goes on after a failed delivery', async () => {
     let calls = 0;
-    const notifier = new HostNotifier(async (...args) => {
+    const notifier = new HostNotifier(async (url, event, payload) => {
       calls += 1;
       if (calls === 1) throw new Error('refused');
-      await host.deliver(...args);
+      await host.deliver(url, event, payload);
     });
     notifier.open('unix:/x');
     notifier.progress('a');
@@ -193,7 +196,9 @@ describe('describeFailure', () => {
       field: 'name',
       value: 7,
     });
-    expect(describeFailure(error)).toBe('field name must be a string (file app-compose.json, value 7) [DOCUMENT_INVALID]');
+    expect(describeFailure(error)).toBe(
+      'field name must be a string (file app-compose.json, value 7) [DOCUMENT_INVALID]',
+    );
   });
 });
 

@@ -1,0 +1,37 @@
+/** Puts what was set up where programs expect it: container state on the data disk, the work folder at /dstack. */
+import { PATHS } from '../../config/paths.ts';
+import { makeDir } from '../../sys/files.ts';
+import * as ui from '../../ui.ts';
+import { findErrno } from '../errno.ts';
+import type { Os } from '../os.ts';
+
+/** Folders of /var/lib that live on the data disk and survive a boot. */
+export const STATE_DIRS = ['docker', 'containerd', 'containerd-stargz-grpc', 'nerdctl', 'sysbox'] as const;
+
+async function bind(source: string, target: string, os: Os): Promise<void> {
+  if ((await os.mountAt(target)) !== undefined) return ui.debug(`${target} is already mounted`);
+  await os.run('mount', ['--rbind', source, target], { code: 'MOUNT_FAILED' });
+}
+
+/** Binds `<data disk>/var/lib/X` to `/var/lib/X`. A folder that the read-only image does not have is not needed by it. */
+export async function bindState(mountPoint: string, os: Os): Promise<void> {
+  for (const name of STATE_DIRS) {
+    const target = `/var/lib/${name}`;
+    try {
+      await makeDir(`${os.root}${target}`, 0o711);
+    } catch (thrown) {
+      if (findErrno(thrown) !== 'EROFS') throw thrown;
+      ui.debug(`${target} is not in the image: not bound`);
+      continue;
+    }
+    const source = `${mountPoint}/var/lib/${name}`;
+    await makeDir(source, 0o711);
+    await bind(source, target, os);
+  }
+}
+
+/** Binds the work folder, with everything mounted below it, to /dstack. */
+export async function bindWorkDir(workDir: string, os: Os): Promise<void> {
+  await makeDir(`${os.root}${PATHS.dstack}`);
+  await bind(workDir, PATHS.dstack, os);
+}

@@ -1,0 +1,39 @@
+/** The phases after setup: from here on everything has its final place, and docker can start. */
+import { PATHS } from '../../config/paths.ts';
+import { errorChain } from '../../errors.ts';
+import * as ui from '../../ui.ts';
+import { need, type SetupContext } from '../setup/context.ts';
+import { bindState, bindWorkDir } from './bind-mounts.ts';
+import { runInitScripts } from './init-scripts.ts';
+
+export const COMPOSE_FILE = `${PATHS.dstack}/docker-compose.yaml`;
+const DOCKER_ROOT = '/var/lib/docker';
+
+export const bindContainerState = (context: SetupContext): Promise<void> =>
+  bindState(context.options.mountPoint, context.os);
+
+export const bindWork = (context: SetupContext): Promise<void> => bindWorkDir(context.options.workDir, context.os);
+
+export const mountVolumes = async (context: SetupContext): Promise<void> => {
+  await context.rooms.mountVerityVolumes(need(context, 'compose').verityVolumes);
+};
+
+export const runScripts = (context: SetupContext): Promise<void> =>
+  runInitScripts(need(context, 'compose').initScripts, PATHS.dstack, `${context.options.runDir}/init-scripts`);
+
+/** Runner bash has no compose file. */
+export const usesComposeFile = (context: SetupContext): boolean =>
+  ['docker-compose', 'nerdctl-compose'].includes(need(context, 'compose').runner);
+
+export const extractCompose = async (context: SetupContext): Promise<void> => {
+  await context.rooms.extractComposeFile(need(context, 'compose'), PATHS.dstack);
+};
+
+/** Containers of services the app no longer has must not be started by dockerd; a failure is only logged. */
+export async function removeOrphans(context: SetupContext): Promise<void> {
+  try {
+    await context.rooms.removeOrphansOffline(COMPOSE_FILE, DOCKER_ROOT);
+  } catch (thrown) {
+    ui.warn(`orphaned containers were not removed: ${errorChain(thrown)}`);
+  }
+}

@@ -1,0 +1,11 @@
+/** What `prepare` works with: it runs before anything is known of the app or the host. */
+import type { Os } from '../os.ts';
+import type { SequenceContext } from '../phase.ts';
+import type { Rooms } from '../rooms.ts';
+
+export interface PrepareContext extends SequenceContext {
+  readonly os: Os;
+  readonly rooms: Rooms;
+  /** the data device, once chosen */
+  device?: string;
+}

@@ -1,0 +1,72 @@
+/** The device of the trusted execution environment: found, or brought up by loading its driver; then configfs for quotes. */
+import * as fs from 'node:fs/promises';
+import { DstackError, errorChain } from '../../errors.ts';
+import { effect, isDryRun } from '../../sys/effects.ts';
+import { exists, ifExists } from '../../sys/files.ts';
+import { TDX_DEVICE, TSM_ENTRY, TSM_REPORT_DIR } from '../../tdx/platform.ts';
+import * as ui from '../../ui.ts';
+import type { Os } from '../os.ts';
+
+const CONFIGFS = '/sys/kernel/config';
+/** in the order in which they are looked for */
+const KINDS = [
+  { kind: 'sev', device: '/dev/sev-guest', provider: 'sev_guest', module: 'sev-guest' },
+  { kind: 'tdx', device: TDX_DEVICE, provider: 'tdx_guest', module: 'tdx-guest' },
+] as const;
+
+export type TeeKind = (typeof KINDS)[number]['kind'];
+
+async function providers(os: Os): Promise<string[]> {
+  const names = (await ifExists(() => fs.readdir(`${os.root}${TSM_REPORT_DIR}`))) ?? [];
+  const texts = names.map((name) =>
+    fs.readFile(`${os.root}${TSM_REPORT_DIR}/${name}/provider`, 'utf8').catch(() => ''),
+  );
+  return (await Promise.all(texts)).map((text) => text.trim());
+}
+
+async function present(os: Os): Promise<TeeKind | undefined> {
+  const known = await providers(os);
+  for (const { kind, device, provider } of KINDS) {
+    if (await exists(`${os.root}${device}`)) return kind;
+    if (known.some((name) => name.startsWith(provider))) return kind;
+  }
+  return undefined;
+}
+
+/**
+ * Finds the TEE, loading its driver if needed. A driver that loads without a device to drive does not count.
+ * @throws TEE_NOT_FOUND
+ */
+export async function findTeeDevice(os: Os): Promise<TeeKind> {
+  let kind = await present(os);
+  let last: unknown;
+  for (const { module } of KINDS) {
+    if (kind !== undefined) return kind;
+    try {
+      await os.run('modprobe', [module], { timeout: 30_000 });
+      kind = await present(os);
+    } catch (thrown) {
+      last = thrown;
+    }
+  }
+  if (kind !== undefined) return kind;
+  const devices = KINDS.map(({ device }) => device).join(' nor ');
+  throw new DstackError('TEE_NOT_FOUND', `no TEE device found: neither ${devices}`, { path: TDX_DEVICE, cause: last });
+}
+
+/** Mounts configfs unless it is, and makes the TSM report entry that quotes are taken through. */
+export async function openConfigfs(os: Os): Promise<void> {
+  const known = (await ifExists(() => fs.readFile(`${os.root}/proc/filesystems`, 'utf8'))) ?? '';
+  if (!/\bconfigfs$/m.test(known)) return ui.debug('the kernel has no configfs');
+  if ((await os.mountAt(CONFIGFS)) === undefined) {
+    await os.run('mount', ['-t', 'configfs', 'configfs', CONFIGFS], { code: 'CONFIGFS_UNAVAILABLE' });
+  }
+  const entry = `${os.root}${TSM_ENTRY}`;
+  if (!(await exists(`${os.root}${TDX_DEVICE}`)) || (!isDryRun() && (await exists(entry)))) return;
+  try {
+    await effect(`mkdir ${TSM_ENTRY}`, undefined, () => fs.mkdir(entry).then(() => undefined));
+  } catch (thrown) {
+    // the quote code has its own way to make the entry and reports properly
+    ui.debug(`${TSM_ENTRY} was not made: ${errorChain(thrown)}`);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What the sequences use of the rooms below where these touch the machine. Tests put fakes here that obey the same rules.
+ * The real rooms are loaded when a phase first needs them.
+ */
+import * as fs from 'node:fs/promises';
+import type { AppCompose } from '../config/app-compose.ts';
+import { type Cmdline, parseCmdline } from '../config/cmdline.ts';
+import { OS_RELEASE_PATHS, osReleaseValue } from '../config/os-release.ts';
+import type { DataDevice } from '../fde/choose-disk.ts';
+import type { DataDisk, DataDiskOptions } from '../fde/data-disk.ts';
+import type { SwapOptions } from '../fde/swap.ts';
+import { ifExists } from '../sys/files.ts';
+import type { Attestation } from '../tdx/attestation.ts';
+import type { Tee } from '../tdx/platform.ts';
+
+export interface Rooms {
+  /** the kernel command line */
+  cmdline(): Promise<Cmdline>;
+  /** VERSION_ID of os-release */
+  osVersion(): Promise<string>;
+  detectTee(): Promise<Tee>;
+  setEventVersion(version: 1 | 2): Promise<void>;
+  emitEvent(name: string, payload: Uint8Array): Promise<{ readonly digest: Uint8Array }>;
+  takeQuote(reportData: Uint8Array): Promise<Uint8Array>;
+  takeAttestation(reportData: Uint8Array): Promise<Attestation>;
+  chooseDataDevice(): Promise<DataDevice>;
+  growPartition(device: string): Promise<unknown>;
+  openDataDisk(options: DataDiskOptions): Promise<DataDisk>;
+  setupSwap(options: SwapOptions): Promise<unknown>;
+  mountVerityVolumes(volumes: AppCompose['verityVolumes']): Promise<unknown>;
+  setupDockerRegistry(registry: string | undefined, path: string): Promise<unknown>;
+  extractComposeFile(compose: AppCompose, dir: string): Promise<unknown>;
+  removeOrphansOffline(composeFile: string, dockerRoot: string): Promise<unknown>;
+}
+
+const cmdline = async () => parseCmdline((await ifExists(() => fs.readFile('/proc/cmdline', 'utf8'))) ?? '');
+
+async function osVersion(): Promise<string> {
+  for (const path of OS_RELEASE_PATHS) {
+    const text = await ifExists(() => fs.readFile(path, 'utf8'));
+    if (text !== undefined) return osReleaseValue(text, 'VERSION_ID') ?? '';
+  }
+  return '';
+}
+
+export const realRooms: Rooms = {
+  cmdline,
+  osVersion,
+  detectTee: async () => (await import('../tdx/platform.ts')).detectTee(),
+  setEventVersion: async (version) => (await import('../tdx/event-log.ts')).setEventVersion(version),
+  emitEvent: async (name, payload) => (await import('../tdx/event-log.ts')).emitEvent(name, payload),
+  takeQuote: async (reportData) => (await import('../tdx/quote.ts')).takeQuote(reportData),
+  takeAttestation: async (reportData) => (await import('../tdx/evidence.ts')).takeAttestation(reportData),
+  chooseDataDevice: async () =>
+    (await import('../fde/choose-disk.ts')).chooseDataDevice({ cmdline: await cmdline(), env: process.env }),
+  growPartition: async (device) => (await import('../fde/grow.ts')).growPartition(device),
+  openDataDisk: async (options) => (await import('../fde/data-disk.ts')).openDataDisk(options),
+  setupSwap: async (options) => (await import('../fde/swap.ts')).setupSwap(options),
+  mountVerityVolumes: async (volumes) => (await import('../fde/volumes.ts')).mountVerityVolumes(volumes),
+  setupDockerRegistry: async (registry, path) =>
+    (await import('../deploy/docker-registry.ts')).setupDockerRegistry(registry, path),
+  extractComposeFile: async (compose, dir) =>
+    (await import('../deploy/compose-file.ts')).extractComposeFile(compose, dir),
+  removeOrphansOffline: async (composeFile, dockerRoot) =>
+    (await import('../deploy/orphans.ts')).removeOrphansOffline(composeFile, dockerRoot),
+};

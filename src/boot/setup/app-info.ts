@@ -1,0 +1,11 @@
+/** The identity of the app as `show` prints it, on stdout: the operator finds it in the journal of setup. */
+import { isDryRun } from '../../sys/effects.ts';
+import { appInfoJson, decodeAppInfo } from '../../tdx/identity.ts';
+import * as ui from '../../ui.ts';
+import type { SetupContext } from './context.ts';
+
+export async function printAppInfo(context: SetupContext): Promise<void> {
+  if (isDryRun()) return;
+  const info = decodeAppInfo(await context.rooms.takeAttestation(new Uint8Array(64)));
+  await ui.output(`${JSON.stringify(appInfoJson(info), null, 2)}\n`);
+}

@@ -1,0 +1,82 @@
+/** The documents of the host, read from the bytes that were copied, and the policy they state. */
+import { checkFeatureGates, parseAppCompose } from '../../config/app-compose.ts';
+import { parseInstanceInfo } from '../../config/instance-info.ts';
+import { HOST_SHARED, PATHS } from '../../config/paths.ts';
+import { checkRequirements } from '../../config/requirements.ts';
+import { parseSysConfig } from '../../config/sys-config.ts';
+import { DstackError } from '../../errors.ts';
+import * as ui from '../../ui.ts';
+import { locateHostApi, mountHostShare, unmountHostShare } from '../host-share.ts';
+import { readPrepared } from '../prepare/prepared.ts';
+import { copyDir, need, type SetupContext } from './context.ts';
+import { copyHostFiles } from './host-files.ts';
+
+/** Mounts the share, unless a folder was given. */
+export async function openShare(context: SetupContext): Promise<void> {
+  if (context.options.hostShared === undefined) await mountHostShare(context.options.shareMount, context.os);
+}
+
+/** Copies the share and unmounts it whatever happened; readers of this process tree are pointed at the copy. */
+export async function copyShare(context: SetupContext): Promise<void> {
+  const { hostShared, shareMount } = context.options;
+  try {
+    context.found.hostFiles = await copyHostFiles(hostShared ?? shareMount, copyDir(context), (name, bytes) => {
+      if (name === 'sysConfig') readSysConfig(context, bytes);
+    });
+  } finally {
+    if (hostShared === undefined) await unmountHostShare(shareMount, context.os);
+  }
+  process.env['DSTACK_HOST_SHARED_DIR'] = copyDir(context);
+}
+
+/** The first document: with it the way to the host is open, and what waited for it is sent. */
+function readSysConfig(context: SetupContext, bytes: Uint8Array): void {
+  const sysConfig = parseSysConfig(bytes, HOST_SHARED.sysConfig);
+  context.found.sysConfig = sysConfig;
+  context.host.open(sysConfig.hostApiUrl);
+}
+
+/** app-compose.json and .instance_info; a missing .instance_info is a first boot. */
+export async function readDocuments(context: SetupContext): Promise<void> {
+  const files = need(context, 'hostFiles');
+  const compose = parseAppCompose(files.appCompose ?? new Uint8Array(), HOST_SHARED.appCompose);
+  context.found.compose = compose;
+  const empty = { instanceIdSeed: new Uint8Array(), instanceId: new Uint8Array(), appId: new Uint8Array() };
+  context.found.instance =
+    files.instanceInfo === undefined || files.instanceInfo.length === 0
+      ? empty
+      : parseInstanceInfo(files.instanceInfo, HOST_SHARED.instanceInfo);
+  ui.info(`app ${JSON.stringify(compose.name)}, runner ${compose.runner}, key provider ${compose.keyProvider}`);
+}
+
+/** Everything that can refuse this app, before the first event is measured. */
+export async function checkPolicy(context: SetupContext): Promise<void> {
+  const compose = need(context, 'compose');
+  const { userConfig } = need(context, 'hostFiles');
+  const { tdxAttestationVariant } = need(context, 'sysConfig').vm;
+  checkFeatureGates(compose);
+  checkRequirements(compose, {
+    osVersion: await context.rooms.osVersion(),
+    platform: (await context.rooms.detectTee()).variant,
+    ...(tdxAttestationVariant === undefined ? {} : { tdxVariant: tdxAttestationVariant }),
+    ...(userConfig === undefined ? {} : { userConfig }),
+  });
+}
+
+/** The data device: given by hand, else what `prepare` chose. Also sends the host the phases of `prepare`. */
+export async function adoptPrepared(context: SetupContext): Promise<void> {
+  const prepared = await readPrepared(`${context.options.runDir}/prepared.json`);
+  for (const phase of prepared?.phases ?? []) context.host.send('boot.phase', JSON.stringify(phase));
+  const device = context.options.device ?? prepared?.device;
+  if (device === undefined) {
+    throw new DstackError('DISK_NOT_FOUND', 'no data device is given and `prepare` has not chosen one', {
+      path: PATHS.prepared,
+      hint: 'run `dstack-util prepare` first, or name the disk with --device',
+    });
+  }
+  context.found.device = device;
+}
+
+/** For failures that come before .sys-config.json could be read. */
+export const locateHost = (context: SetupContext): Promise<string | undefined> =>
+  locateHostApi(context.os, context.options.hostShared ?? context.options.shareMount);

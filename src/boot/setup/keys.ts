@@ -1,0 +1,83 @@
+/** The keys of the app: obtained, bound to what the host was asked to start, measured and written. */
+import { toHex } from '../../codec/hex.ts';
+import { formatAppKeys, providerId, wipeAppKeys } from '../../config/app-keys.ts';
+import { HOST_SHARED } from '../../config/paths.ts';
+import { DstackError } from '../../errors.ts';
+import { effect, isDryRun } from '../../sys/effects.ts';
+import { writeAtomic } from '../../sys/files.ts';
+import { EVENT } from '../../tdx/events.ts';
+import { checkMrConfigId } from '../../tdx/mr-config.ts';
+import { parseQuote } from '../../tdx/quote-layout.ts';
+import { keyProviderFor } from '../providers/provider.ts';
+import { copyDir, need, type SetupContext } from './context.ts';
+import { initScriptHashes, measureText } from './measure.ts';
+
+export const DISK_KEY_BYTES = 32;
+/** names of the providers in the key-provider event */
+const EVENT_NAMES = { none: 'none', local: 'local-sgx', tpm: 'tpm', kms: 'kms' } as const;
+
+/** @throws KEY_PROVIDER_UNSUPPORTED, KEY_INVALID for an empty disk key */
+export async function obtainKeys(context: SetupContext): Promise<void> {
+  const provider = await keyProviderFor(need(context, 'compose'));
+  const keys = await provider.obtain(isDryRun() ? {} : { attest: (data) => context.rooms.takeAttestation(data) });
+  if (keys.diskCryptKey.length !== DISK_KEY_BYTES) {
+    throw new DstackError(
+      'KEY_INVALID',
+      `disk key has ${keys.diskCryptKey.length} bytes instead of ${DISK_KEY_BYTES}`,
+      {
+        field: 'disk_crypt_key',
+      },
+    );
+  }
+  context.found.keys = keys;
+}
+
+/**
+ * Compares what the VM was started for (MR_CONFIG_ID in a fresh quote) and what the app pins with what came out.
+ * @throws MR_CONFIG_MISMATCH, KEY_PROVIDER_MISMATCH
+ */
+export async function checkKeyBinding(context: SetupContext): Promise<void> {
+  const compose = need(context, 'compose');
+  const instance = need(context, 'instance');
+  const keys = need(context, 'keys');
+  const id = providerId(keys);
+  const mrConfigId = await effect('take a quote and compare its MR_CONFIG_ID', new Uint8Array(48), async () => {
+    return parseQuote(await context.rooms.takeQuote(new Uint8Array(64))).body.mrConfigId;
+  });
+  checkMrConfigId(mrConfigId, {
+    composeHash: compose.composeHash,
+    gpuPolicyHash: compose.gpuPolicyHash,
+    initScriptHashes: initScriptHashes(compose.initScripts),
+    appId: instance.appId,
+    instanceId: instance.instanceId,
+    keyProvider: keys.keyProvider.kind,
+    keyProviderId: id,
+    document: need(context, 'sysConfig').mrConfig,
+  });
+  const pinned = compose.keyProviderId;
+  if (pinned.length > 0 && toHex(pinned) !== toHex(id)) {
+    throw new DstackError(
+      'KEY_PROVIDER_MISMATCH',
+      `key provider id is ${toHex(id) || 'empty'}, but app-compose.json pins ${toHex(pinned)}`,
+      { path: HOST_SHARED.appCompose, field: 'key_provider_id', value: toHex(pinned) },
+    );
+  }
+}
+
+/** The key-provider event: which provider, and which one exactly. */
+export async function measureKeyProvider(context: SetupContext): Promise<void> {
+  const keys = need(context, 'keys');
+  const name = EVENT_NAMES[keys.keyProvider.kind];
+  await measureText(context, EVENT.keyProvider, JSON.stringify({ name, id: toHex(providerId(keys)) }));
+}
+
+/** .appkeys.json, readable by root only from its first byte. */
+export async function writeKeys(context: SetupContext): Promise<void> {
+  await writeAtomic(`${copyDir(context)}/${HOST_SHARED.appKeys}`, formatAppKeys(need(context, 'keys')), 0o600);
+}
+
+/** Wipes every key setup still holds; the agent reads its own from the file. */
+export function wipeKeys(context: SetupContext): void {
+  if (context.found.keys !== undefined) wipeAppKeys(context.found.keys);
+  delete context.found.keys;
+}

@@ -1,0 +1,41 @@
+/** What setup measures into RTMR3. The order is the contract with every verifier (dstack measurement, event order). */
+import { createHash } from 'node:crypto';
+import { toHex } from '../../codec/hex.ts';
+import { EVENT } from '../../tdx/events.ts';
+import { need, type SetupContext } from './context.ts';
+import { computeIdentity } from './identity.ts';
+
+const EMPTY = new Uint8Array();
+const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+
+/** Measures one event and notes it for the timeline. */
+export async function measure(context: SetupContext, name: string, payload: Uint8Array): Promise<void> {
+  const { digest } = await context.rooms.emitEvent(name, payload);
+  context.measured.push({ name, digest: toHex(digest) });
+}
+
+/** Measures an event whose payload is text. */
+export const measureText = (context: SetupContext, name: string, value: string): Promise<void> =>
+  measure(context, name, text(value));
+
+/** system-preparing, app-id, compose-hash, init-script-hash for each script, gpu-policy-hash */
+export async function measureApp(context: SetupContext): Promise<void> {
+  const compose = need(context, 'compose');
+  const instance = computeIdentity(compose, need(context, 'instance'));
+  context.found.instance = instance;
+  await measure(context, EVENT.systemPreparing, EMPTY);
+  await measure(context, EVENT.appId, instance.appId);
+  await measure(context, EVENT.composeHash, compose.composeHash);
+  for (const hash of initScriptHashes(compose.initScripts)) await measure(context, EVENT.initScriptHash, hash);
+  await measure(context, EVENT.gpuPolicyHash, compose.gpuPolicyHash);
+}
+
+/** instance-id (empty when the app wants none), boot-mr-done */
+export async function measureInstance(context: SetupContext): Promise<void> {
+  await measure(context, EVENT.instanceId, need(context, 'instance').instanceId);
+  await measure(context, EVENT.bootMrDone, EMPTY);
+}
+
+/** SHA-256 of each script's text, in order. */
+export const initScriptHashes = (scripts: readonly string[]): Uint8Array[] =>
+  scripts.map((script) => Uint8Array.from(createHash('sha256').update(script).digest()));

@@ -1,0 +1,29 @@
+import type { Command } from 'commander';
+
+interface Options {
+  readonly url?: string;
+  readonly event: string;
+  readonly payload: string;
+}
+
+/** `notify-host -e EVENT -d PAYLOAD`: unlike the boot's own notifications this one fails when the host is not told. */
+export default function define(command: Command): void {
+  command
+    .option('-u, --url <url>', 'host API address (default: host_api_url of .sys-config.json)')
+    .requiredOption('-e, --event <name>', 'event, for example boot.progress')
+    .requiredOption('-d, --payload <text>', 'payload')
+    .action(async (options: Options) => {
+      const { notifyHost } = await import('../net/host-api.ts');
+      const { detectPlatform } = await import('../tdx/platform.ts');
+      const url = options.url ?? (await configuredUrl());
+      await notifyHost(url, options.event, options.payload, { platform: detectPlatform() });
+    });
+}
+
+async function configuredUrl(): Promise<string | undefined> {
+  const { hostShared } = await import('../config/paths.ts');
+  const { parseSysConfig } = await import('../config/sys-config.ts');
+  const { readLimited } = await import('../sys/files.ts');
+  const path = hostShared('sysConfig');
+  return parseSysConfig(await readLimited(path, 32 * 1024), path).hostApiUrl;
+}

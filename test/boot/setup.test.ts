@@ -1,0 +1,256 @@
+import { createHash } from 'node:crypto';
+import { readFile, readlink, stat } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { setup } from '../../src/boot/run.ts';
+import { DstackError } from '../../src/errors.ts';
+import * as ui from '../../src/ui.ts';
+import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';
+
+let machine: FakeMachine;
+let printed: string;
+
+beforeEach(async () => {
+  machine = new FakeMachine();
+  await machine.begin();
+  printed = '';
+  vi.spyOn(ui, 'output').mockImplementation(async (text) => {
+    printed += text;
+  });
+});
+afterEach(() => machine.end());
+
+const boot = (options = {}) => setup({ ...machine.options, ...options }, machine);
+const names = () => machine.events.map(({ event }) => event);
+const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest();
+const mode = async (path: string) => ((await stat(machine.path(path))).mode & 0o777).toString(8);
+
+async function failure(promise: Promise<unknown>): Promise<DstackError> {
+  const thrown = await promise.then(
+    () => expect.fail('succeeded'),
+    (error: unknown) => error,
+  );
+  expect(thrown).toBeInstanceOf(DstackError);
+  return thrown as DstackError;
+}
+
+describe('setup', () => {
+  it('measures in the documented order', async () => {
+    const scripts = ['echo one', 'echo two'];
+    await machine.share('app-compose.json', { ...COMPOSE, manifest_version: '3', init_script: scripts });
+    await boot();
+    expect(names()).toEqual([
+      'system-preparing',
+      'app-id',
+      'compose-hash',
+      'init-script-hash',
+      'init-script-hash',
+      'gpu-policy-hash',
+      'instance-id',
+      'boot-mr-done',
+      'key-provider',
+      'storage-fs',
+      'system-ready',
+    ]);
+    const payload = (index: number) => Buffer.from(machine.events[index]?.payload ?? '');
+    const composeHash = sha256(await readFile(machine.path('share/app-compose.json')));
+    expect(payload(1)).toEqual(composeHash.subarray(0, 20));
+    expect(payload(2)).toEqual(composeHash);
+    expect([payload(3), payload(4)]).toEqual(scripts.map(sha256));
+    expect(payload(5)).toEqual(sha256('{}'));
+    expect(payload(6)).toHaveLength(20);
+    expect(payload(8).toString()).toBe('{"name":"none","id":""}');
+    expect(payload(9).toString()).toBe('zfs');
+  });
+
+  it('does everything in the documented order', async () => {
+    await boot();
+    expect(machine.steps.filter((step) => !/^event (?!boot-mr|key-prov|storage|system-ready)/.test(step))).toEqual([
+      'event boot-mr-done',
+      'attestation', // inside the CA certificate: shows the log up to boot-mr-done
+      'quote', // for MR_CONFIG_ID
+      'event key-provider',
+      'event storage-fs',
+      'disk /dev/vdb1 zfs encrypted true',
+      'swap 0',
+      'event system-ready',
+      'attestation',
+      'registry none',
+    ]);
+  });
+
+  it('tells the host what the VMM knows, in order', async () => {
+    await boot();
+    const known = machine.told.filter(([event]) => event !== 'boot.phase');
+    expect(known.map(([event, payload]) => (event === 'boot.progress' ? payload : event))).toEqual([
+      'requesting app keys',
+      'initializing data disk',
+      'instance.info',
+      'data disk ready',
+      'setting up dstack-gateway',
+      'setting up docker',
+    ]);
+    const info = JSON.parse(machine.of('instance.info')[0] ?? '');
+    expect(Object.keys(info)).toEqual(['instance_id_seed', 'instance_id', 'app_id']);
+    const event = machine.events.find((one) => one.event === 'instance-id');
+    expect(info.instance_id).toBe(Buffer.from(event?.payload ?? '').toString('hex'));
+    const expected = sha256(Buffer.from(info.instance_id_seed + info.app_id, 'hex')).subarray(0, 20);
+    expect(info.instance_id).toBe(expected.toString('hex'));
+  });
+
+  it('writes keys readable by root only, environment, links and the agent configuration', async () => {
+    await boot();
+    expect(await mode('work/.host-shared/.appkeys.json')).toBe('600');
+    const keys = JSON.parse(await readFile(machine.path('work/.host-shared/.appkeys.json'), 'utf8'));
+    expect(keys.disk_crypt_key).toMatch(/^[0-9a-f]{64}$/);
+    expect(sha256(Buffer.from(keys.disk_crypt_key, 'hex')).toString('hex')).toBe(machine.diskKey);
+    expect(keys.ca_cert).toContain('BEGIN CERTIFICATE');
+    expect(await readFile(machine.path('work/.host-shared/.decrypted-env'), 'utf8')).toBe('');
+    expect(await readFile(machine.path('work/.host-shared/.decrypted-env.json'), 'utf8')).toBe('{}');
+    expect(await readlink(machine.path('work/app-compose.json'))).toBe('.host-shared/app-compose.json');
+    expect(await readlink(machine.path('work/user_config'))).toBe('.host-shared/.user-config');
+    expect(JSON.parse(await readFile(machine.path('work/agent.json'), 'utf8'))).toEqual({
+      default: { core: { data_disks: ['/', machine.path('work/persistent')] } },
+    });
+    expect(process.env['DSTACK_HOST_SHARED_DIR']).toBe(machine.path('work/.host-shared'));
+  });
+
+  it('prints the identity for the journal', async () => {
+    await boot();
+    const info = JSON.parse(printed);
+    expect(info.os_image_hash).toBe('abcd');
+    expect(info.compose_hash).toBe(sha256(JSON.stringify(COMPOSE)).toString('hex'));
+  });
+
+  it('keeps a stored app id, and makes no instance id when the app wants none', async () => {
+    await machine.share('.instance_info', { app_id: '11'.repeat(20) });
+    await machine.share('app-compose.json', { ...COMPOSE, no_instance_id: true });
+    await boot();
+    expect(Buffer.from(machine.events[1]?.payload ?? '').toString('hex')).toBe('11'.repeat(20));
+    expect(machine.events.find(({ event }) => event === 'instance-id')?.payload).toHaveLength(0);
+  });
+
+  it('measures an unencrypted disk as what it is', async () => {
+    machine.cmdline = 'dstack.storage_encrypted=0 dstack.storage_fs=ext4';
+    await boot();
+    expect(names().slice(-3)).toEqual(['storage-fs', 'storage-unencrypted', 'system-ready']);
+    expect(machine.steps).toContain('disk /dev/vdb1 ext4 plain true');
+  });
+
+  it('waits for the clock before anything is measured, if the app wants secure time', async () => {
+    await machine.share('app-compose.json', { ...COMPOSE, secure_time: true });
+    machine.failing.add('chronyc waitsync 30 0.1 0 5');
+    expect((await failure(boot())).code).toBe('COMMAND_FAILED');
+    expect(names()).toEqual([]);
+  });
+
+  it('boots without a gateway and says so', async () => {
+    await machine.share('app-compose.json', { ...COMPOSE, gateway_enabled: true });
+    await boot();
+    expect(machine.of('boot.error')).toEqual([
+      'dstack-gateway registration failed, the app has no ingress route: gateway registration is not supported by this version',
+    ]);
+    expect(names().at(-1)).toBe('system-ready');
+  });
+
+  it('takes over from prepare: the device, and its phases for the host', async () => {
+    const { writePrepared } = await import('../../src/boot/prepare/prepared.ts');
+    const phase = { sequence: 'prepare', n: 1, of: 1, name: 'x', ms: 5 };
+    await writePrepared({ device: '/dev/vdz', phases: [phase] }, machine.path('run/prepared.json'));
+    const { device: _, ...options } = machine.options;
+    await setup(options, machine);
+    expect(machine.steps).toContain('disk /dev/vdz zfs encrypted true');
+    expect(machine.of('boot.phase')).toContain(JSON.stringify(phase));
+  });
+});
+
+describe('setup refuses', () => {
+  const cases: [string, () => Promise<void> | void, Partial<DstackError>][] = [
+    [
+      'app-compose.json that is not JSON',
+      () => machine.share('app-compose.json', '{"name": '),
+      { code: 'JSON_INVALID', path: 'app-compose.json' },
+    ],
+    [
+      'a missing field',
+      () => machine.share('app-compose.json', { ...COMPOSE, name: undefined }),
+      { code: 'DOCUMENT_INVALID', path: 'app-compose.json', field: 'name' },
+    ],
+    [
+      'a field of another type',
+      () => machine.share('app-compose.json', { ...COMPOSE, name: 7 }),
+      { code: 'DOCUMENT_INVALID', path: 'app-compose.json', field: 'name', value: '7' },
+    ],
+    [
+      'a newer manifest',
+      () => machine.share('app-compose.json', { ...COMPOSE, manifest_version: '4' }),
+      { code: 'MANIFEST_UNSUPPORTED', field: 'manifest_version', value: '4' },
+    ],
+    [
+      'requirements that this OS does not meet',
+      () =>
+        machine.share('app-compose.json', {
+          ...COMPOSE,
+          manifest_version: '3',
+          requirements: { os_version: '>=9' },
+        }),
+      { code: 'REQUIREMENT_UNMET', field: 'requirements.os_version' },
+    ],
+    ['a machine without a TEE', () => machine.takeTeeAway(), { code: 'TEE_NOT_FOUND' }],
+    [
+      'an app id of another length',
+      () => machine.share('.instance_info', { app_id: '1122' }),
+      { code: 'DOCUMENT_INVALID', path: '.instance_info', field: 'app_id', value: '1122' },
+    ],
+  ];
+  it.each(cases)('%s, before anything is measured', async (_, arrange, expected) => {
+    await arrange();
+    const error = await failure(boot());
+    expect(error).toMatchObject(expected);
+    expect(names()).toEqual([]);
+    expect(machine.of('boot.error')).toHaveLength(1);
+    expect(machine.of('boot.error')[0]).toContain(`[${expected.code}]`);
+    for (const part of [expected.path, expected.field, expected.value]) {
+      if (part !== undefined) expect(machine.of('boot.error')[0]).toContain(part);
+    }
+  });
+
+  it.each(['kms', 'local', 'tpm'])('key provider %s with a typed error', async (provider) => {
+    await machine.share('app-compose.json', { ...COMPOSE, key_provider: provider });
+    expect(await failure(boot())).toMatchObject({
+      code: 'KEY_PROVIDER_UNSUPPORTED',
+      field: 'key_provider',
+      value: provider,
+    });
+    expect(names().at(-1)).toBe('boot-mr-done');
+  });
+
+  it('a VM that was started for another app', async () => {
+    machine.mrConfigId = new Uint8Array(48).fill(1, 0, 33);
+    expect((await failure(boot())).code).toBe('MR_CONFIG_MISMATCH');
+    expect(names()).not.toContain('key-provider');
+    expect(machine.steps.some((step) => step.startsWith('disk'))).toBe(false);
+  });
+
+  it('a provider that the app does not pin', async () => {
+    await machine.share('app-compose.json', { ...COMPOSE, key_provider_id: 'ab' });
+    expect(await failure(boot())).toMatchObject({ code: 'KEY_PROVIDER_MISMATCH', field: 'key_provider_id' });
+    expect(names()).not.toContain('key-provider');
+  });
+
+  it('a wrong storage option before the disk is touched', async () => {
+    machine.cmdline = 'dstack.storage_encrypted=maybe';
+    expect((await failure(boot())).code).toBe('STORAGE_OPTION_INVALID');
+    expect(machine.steps.some((step) => step.startsWith('disk'))).toBe(false);
+  });
+
+  it('a damaged .sys-config.json, and still tells the host', async () => {
+    await machine.share('.sys-config.json', { host_api_url: SYS_CONFIG.host_api_url });
+    expect(await failure(boot())).toMatchObject({ code: 'DOCUMENT_INVALID', field: 'vm_config' });
+    expect(machine.of('boot.error')).toHaveLength(1);
+  });
+
+  it('to go on without a data device', async () => {
+    const { device: _, ...options } = machine.options;
+    expect((await failure(setup(options, machine))).code).toBe('DISK_NOT_FOUND');
+  });
+});
