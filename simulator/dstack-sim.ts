@@ -1,1 +1,84 @@
-console.log('x');
+/**
+ * dstack-sim: stands in for everything around a guest that needs hardware or a host. For development only: whoever trusts
+ * its root certificate trusts everybody. Nothing in the product imports this folder.
+ */
+import { writeFile } from 'node:fs/promises';
+import { Command, CommanderError } from 'commander';
+import { fromHex } from '../src/codec/hex.ts';
+import { DstackError } from '../src/errors.ts';
+import * as ui from '../src/ui.ts';
+import { VERSION_TEXT } from '../src/version.ts';
+import { defineHostApi } from './host-api.ts';
+import { DEVELOPMENT_SEED } from './mock-keys.ts';
+
+const seedOf = (text: string): Uint8Array => fromHex(text, { field: '--seed', prefix: true, length: 32 });
+
+const SEED = ['--seed <hex>', '32 bytes from which all keys are made', DEVELOPMENT_SEED] as const;
+
+/** Writes a result to a file, or to stdout without one. */
+async function deliver(text: string, file: string | undefined): Promise<void> {
+  if (file === undefined) await ui.output(text);
+  else await writeFile(file, text);
+}
+
+function declare(): Command {
+  const program = new Command('dstack-sim')
+    .description('simulates what surrounds a confidential VM: for development only, it protects nothing')
+    .version(VERSION_TEXT, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .configureOutput({ writeErr: () => {} })
+    .exitOverride();
+
+  program
+    .command('qe')
+    .description('play the quoting enclave beside the simulated TDX device of a dev image')
+    .option(...SEED)
+    .option('--ccel <file>', 'boot event log to provide instead of the synthetic one')
+    .option('--tables-dir <dir>', 'where the log goes', '/sys/firmware/acpi/tables/data')
+    .action(async (options: { seed: string; ccel?: string; tablesDir: string }) => {
+      const { runEnclave } = await import('./quoting-enclave.ts');
+      // a read of the device blocks a thread of the pool: only the end of the process ends it
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(0));
+      await runEnclave({
+        seed: seedOf(options.seed),
+        tablesDir: options.tablesDir,
+        ...(options.ccel === undefined ? {} : { ccelFile: options.ccel }),
+      });
+    });
+
+  program
+    .command('collateral')
+    .description('print DCAP collateral for the quotes of this seed as JSON')
+    .option(...SEED)
+    .option('--out <file>', 'write to a file instead of stdout')
+    .action(async (options: { seed: string; out?: string }) => {
+      const { mockCollateral } = await import('./collateral.ts');
+      const { mockPki } = await import('./pki.ts');
+      const collateral = mockCollateral(mockPki(seedOf(options.seed)));
+      await deliver(`${JSON.stringify(collateral, null, 2)}\n`, options.out);
+    });
+
+  program
+    .command('root-ca')
+    .description('print the root certificate of this seed in PEM')
+    .option(...SEED)
+    .option('--out <file>', 'write to a file instead of stdout')
+    .action(async (options: { seed: string; out?: string }) => {
+      const { mockPki, pemChain } = await import('./pki.ts');
+      await deliver(pemChain(mockPki(seedOf(options.seed)).root), options.out);
+    });
+
+  defineHostApi(program.command('host-api'));
+  return program;
+}
+
+try {
+  await declare().parseAsync();
+} catch (thrown) {
+  if (!(thrown instanceof CommanderError)) process.exitCode = ui.fail(thrown);
+  else if (thrown.exitCode !== 0) {
+    const text = thrown.code === 'commander.help' ? 'a subcommand is missing' : thrown.message.replace(/^error: /, '');
+    process.exitCode = ui.fail(new DstackError('USAGE', text));
+  }
+}
