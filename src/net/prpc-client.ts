@@ -123,11 +123,11 @@ function send(
         accept: 'application/json',
         connection: 'close',
       },
-      agent: false,
       maxHeaderSize: MAX_HEADER_BYTES,
       ...(endpoint.kind === 'http' ? { host: endpoint.host, port: endpoint.port } : {}),
       ...(endpoint.kind === 'unix' ? { socketPath: endpoint.path } : {}),
-      ...(socket === undefined ? {} : { createConnection: () => socket }),
+      // Bun ignores createConnection beside an agent, also beside `false`
+      ...(socket === undefined ? { agent: false } : { createConnection: () => socket }),
     });
     const onAbort = () => {
       reject(limits.signal.reason);
