@@ -28,13 +28,12 @@ export function ed25519Sign(seed: Uint8Array, data: Uint8Array): Uint8Array {
   return Uint8Array.from(sign(null, data, privateKey(seed)));
 }
 
-/** @throws KEY_INVALID for a malformed public key or a signature of another length than 64 bytes */
-export function ed25519Verify(publicKey: Uint8Array, data: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.length !== 32) {
-    throw new DstackError('KEY_INVALID', `an ed25519 public key has 32 bytes, not ${publicKey.length}`, {
-      field: 'public_key',
-    });
-  }
+/**
+ * Verifies; a wrong signature is false.
+ * @throws KEY_INVALID for a public key that is no point of the curve, or a signature of another length than 64 bytes
+ */
+export async function ed25519Verify(publicKey: Uint8Array, data: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  await checkPoint(publicKey);
   if (signature.length !== 64) {
     throw new DstackError('KEY_INVALID', `an ed25519 signature has 64 bytes, not ${signature.length}`, {
       field: 'signature',
@@ -42,4 +41,15 @@ export function ed25519Verify(publicKey: Uint8Array, data: Uint8Array, signature
   }
   const der = Buffer.concat([SPKI_HEAD, publicKey]);
   return verify(null, data, createPublicKey({ key: der, format: 'der', type: 'spki' }), signature);
+}
+
+/** node:crypto would only answer false; clients of Verify get an error for a key that is none. */
+async function checkPoint(publicKey: Uint8Array): Promise<void> {
+  const { ed25519 } = await import('@noble/curves/ed25519');
+  try {
+    if (publicKey.length !== 32) throw new Error('length');
+    ed25519.ExtendedPoint.fromHex(Uint8Array.from(publicKey), true); // y need not be canonical, as in ed25519-dalek
+  } catch {
+    throw new DstackError('KEY_INVALID', 'the public key is no ed25519 point of 32 bytes', { field: 'public_key' });
+  }
 }

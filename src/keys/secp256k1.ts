@@ -21,18 +21,27 @@ export function compressedPublicKey(scalar: Uint8Array): Uint8Array {
 /**
  * Signs a 32-byte hash: RFC 6979 nonce with HMAC-SHA256 whatever made the hash, low S.
  * @returns r (32) | s (32) | recovery id (1 byte, not offset by 27)
+ * @throws KEY_INVALID
  */
 export function signRecoverable(scalar: Uint8Array, hash: Uint8Array): Uint8Array {
-  const signature = secp256k1.sign(hash, scalar, { lowS: true });
+  const signature = signHash(scalar, hash);
   const out = new Uint8Array(65);
   out.set(signature.toCompactRawBytes());
   out[64] = signature.recovery;
   return out;
 }
 
-/** Signs a 32-byte hash: r | s, 64 bytes, low S. */
+/** Signs a 32-byte hash: r | s, 64 bytes, low S. @throws KEY_INVALID */
 export function signCompact(scalar: Uint8Array, hash: Uint8Array): Uint8Array {
-  return secp256k1.sign(hash, scalar, { lowS: true }).toCompactRawBytes();
+  return signHash(scalar, hash).toCompactRawBytes();
+}
+
+function signHash(scalar: Uint8Array, hash: Uint8Array): ReturnType<typeof secp256k1.sign> {
+  try {
+    return secp256k1.sign(hash, scalar, { lowS: true });
+  } catch {
+    throw new DstackError('KEY_INVALID', 'the key is no valid secp256k1 scalar');
+  }
 }
 
 /** The compressed public key that made a recoverable signature. @throws KEY_INVALID */

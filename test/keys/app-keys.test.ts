@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../src/codec/hex.ts';
+import { ephemeralKeys, keysFromSeed, wipeSeedKeys } from '../../src/keys/app-keys.ts';
+import { computeInstanceId, effectiveAppId } from '../../src/keys/identity.ts';
+import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
+import vectors from '../vectors/keys.json' with { type: 'json' };
+
+describe('app keys from a seed', () => {
+  it.each(vectors.app_keys_from_seed)('$name', (vector) => {
+    const keys = keysFromSeed(fromHex(vector.seed_hex), { kind: 'none' });
+    expect(toHex(keys.appKey.scalar)).toBe(vector.app_key_p256_scalar_hex);
+    expect(toHex(keys.appKey.spkiDer)).toBe(vector.app_key_spki_der_hex);
+    expect(toHex(keys.diskCryptKey)).toBe(vector.disk_crypt_key_hex);
+    expect(toHex(keys.k256Key)).toBe(vector.k256_key_hex);
+    expect(toHex(compressedPublicKey(keys.k256Key))).toBe(vector.k256_pubkey_compressed_hex);
+    expect(toHex(keys.envCryptKey)).toBe(vector.env_crypt_key_hex);
+    expect(toHex(keys.k256Signature)).toBe(vector.k256_signature_hex);
+    expect(keys.gatewayAppId).toBe(vector.gateway_app_id);
+  });
+
+  it('keeps what identifies the provider', () => {
+    const seed = new Uint8Array(32);
+    const mr = new Uint8Array(32).fill(7);
+    expect(keysFromSeed(seed, { kind: 'local', mr }).keyProvider).toMatchObject({ kind: 'local', mr });
+    expect(keysFromSeed(seed, { kind: 'tpm', pubkey: mr }).keyProvider).toMatchObject({ kind: 'tpm', pubkey: mr });
+  });
+
+  it('refuses a seed of another length', () => {
+    expect(() => keysFromSeed(new Uint8Array(31), { kind: 'none' })).toThrow('32 bytes, not 31');
+  });
+
+  it('makes new ephemeral keys each time, and wipes them', () => {
+    const [a, b] = [ephemeralKeys(), ephemeralKeys()];
+    expect(a.diskCryptKey).not.toEqual(b.diskCryptKey);
+    wipeSeedKeys(a);
+    for (const bytes of [a.diskCryptKey, a.k256Key, a.appKey.scalar, a.appKey.pkcs8Der]) {
+      expect(bytes.every((byte) => byte === 0)).toBe(true);
+    }
+  });
+});
+
+describe('identity', () => {
+  it.each(vectors.instance_id)('instance id: $name', (vector) => {
+    const id = computeInstanceId(
+      fromHex(vector.instance_id_seed_hex),
+      fromHex(vector.app_id_hex),
+      fromHex(vector.binding_hex),
+    );
+    expect(toHex(id)).toBe(vector.instance_id_hex);
+  });
+
+  it('takes the app id of the host, else 20 bytes of the compose hash', () => {
+    const hash = Uint8Array.from({ length: 32 }, (_, i) => i);
+    expect(effectiveAppId(new Uint8Array(), hash)).toEqual(hash.slice(0, 20));
+    const named = new Uint8Array(20).fill(9);
+    expect(effectiveAppId(named, hash)).toEqual(named);
+    expect(() => effectiveAppId(new Uint8Array(19), hash)).toThrow('invalid app id length: expected 20 bytes, got 19');
+  });
+});

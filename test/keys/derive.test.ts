@@ -1,0 +1,122 @@
+import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../src/codec/hex.ts';
+import { DstackError } from '../../src/errors.ts';
+import { p256FromPem } from '../../src/keys/ca-cert.ts';
+import { deriveKey, deriveP256, dhSecret, fromPem, p256FromScalar, toPem, utf8Part } from '../../src/keys/derive.ts';
+import { freshTlsKey, privateKeyPem, tlsKeyOfPath } from '../../src/keys/tls-key.ts';
+import vectors from '../vectors/keys.json' with { type: 'json' };
+
+const text = (parts: readonly string[]) => parts.map(utf8Part);
+
+describe('HKDF', () => {
+  it.each(vectors.hkdf_derive_key)('$name', ({ ikm_hex, context_parts_hex, length, okm_hex }) => {
+    const parts = context_parts_hex.map((part) => fromHex(part));
+    expect(toHex(deriveKey(fromHex(ikm_hex), parts, length))).toBe(okm_hex);
+  });
+
+  it('concatenates its parts without separators', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.array(fc.uint8Array(), { maxLength: 5 }), (ikm, parts) => {
+        const joined = Uint8Array.from(Buffer.concat(parts));
+        expect(deriveKey(ikm, parts, 32)).toEqual(deriveKey(ikm, [joined], 32));
+      }),
+    );
+  });
+});
+
+describe('P-256', () => {
+  it.each(vectors.p256_derivation)('$name', (vector) => {
+    const ikm = 'ikm_hex' in vector && vector.ikm_hex !== undefined ? fromHex(vector.ikm_hex) : rootScalar(vector);
+    const key = deriveP256(ikm, text(vector.contexts));
+    expect(toHex(key.scalar)).toBe(vector.derived.private_scalar_hex);
+    expect(toHex(key.pkcs8Der)).toBe(vector.derived.pkcs8_der_hex);
+    expect(toHex(key.spkiDer)).toBe(vector.derived.spki_der_hex);
+    expect(toHex(dhSecret(ikm, text(vector.contexts)))).toBe(vector.derived.sha256_of_pkcs8_hex);
+    if ('expected_dh_secret_hex' in vector) {
+      expect(vector.derived.sha256_of_pkcs8_hex).toBe(vector.expected_dh_secret_hex);
+    }
+  });
+
+  it('refuses scalars outside [1, n-1] and of another length', () => {
+    const n = 'ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551';
+    for (const hex of ['00'.repeat(32), n, 'ff'.repeat(32), '01'.repeat(31), '01'.repeat(33), '']) {
+      expect(() => p256FromScalar(fromHex(hex)), hex).toThrow(DstackError);
+    }
+    const last = `${n.slice(0, -2)}50`;
+    expect(toHex(p256FromScalar(fromHex(last)).scalar)).toBe(last);
+  });
+
+  it('writes DER that other readers accept', () => {
+    const { pkcs8Der, spkiDer } = deriveP256(new Uint8Array(32), text(['x']));
+    const key = createPrivateKey({ key: Buffer.from(pkcs8Der), format: 'der', type: 'pkcs8' });
+    expect(createPublicKey(key).export({ format: 'der', type: 'spki' })).toEqual(Buffer.from(spkiDer));
+  });
+});
+
+/** The vector with a whole root key: its scalar sits behind 36 bytes of DER. */
+function rootScalar(vector: object): Uint8Array {
+  return fromHex((vector as { root_pkcs8_der_hex: string }).root_pkcs8_der_hex).slice(36, 68);
+}
+
+describe('KMS key tree (for cross-checks)', () => {
+  it.each(vectors.kms_derivation_sample)('$name', (vector) => {
+    const root = fromHex(vector.root_ca_p256_scalar_hex);
+    const appId = fromHex(vector.app_id_hex);
+    const instance = fromHex(vector.instance_id_hex);
+    expect(toHex(dhSecret(root, [appId, instance, utf8Part('app-disk-crypt-key')]))).toBe(vector.disk_crypt_key_hex);
+    expect(toHex(dhSecret(root, [appId, utf8Part('env-encrypt-key')]))).toBe(vector.env_crypt_key_hex);
+    expect(toHex(deriveP256(root, [appId, utf8Part('app-ca')]).scalar)).toBe(vector.app_ca_p256_scalar_hex);
+    const k256 = deriveKey(fromHex(vector.root_k256_key_hex), [appId, utf8Part('app-key')], 32);
+    expect(toHex(k256)).toBe(vector.app_k256_key_hex);
+  });
+});
+
+describe('TLS keys', () => {
+  it.each(vectors.tappd_derive_key)('DeriveKey $name', ({ app_k256_key_hex, path, derived }) => {
+    const key = tlsKeyOfPath(fromHex(app_k256_key_hex), path);
+    expect(toHex(key.scalar)).toBe(derived.private_scalar_hex);
+    expect(
+      createHash('sha256')
+        .update(fromPem(privateKeyPem(key), 'PRIVATE KEY'))
+        .digest('hex'),
+    ).toBe(derived.sha256_of_pkcs8_hex);
+  });
+
+  it('are new each time where they should be', () => {
+    expect(freshTlsKey().scalar).not.toEqual(freshTlsKey().scalar);
+    const k256 = new Uint8Array(32).fill(1);
+    expect(tlsKeyOfPath(k256, 'a', true).scalar).not.toEqual(tlsKeyOfPath(k256, 'a', true).scalar);
+    expect(tlsKeyOfPath(k256, 'a').scalar).not.toEqual(tlsKeyOfPath(k256, 'b').scalar);
+  });
+});
+
+describe('PEM', () => {
+  it('has LF line ends, 64 columns and a trailing newline', () => {
+    const pem = toPem('PRIVATE KEY', deriveP256(new Uint8Array(32), []).pkcs8Der);
+    expect(pem).toMatch(
+      /^-----BEGIN PRIVATE KEY-----\n([A-Za-z0-9+/]{64}\n)+[A-Za-z0-9+/=]{1,64}\n-----END PRIVATE KEY-----\n$/,
+    );
+  });
+
+  it('round trips', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1 }), (der) => {
+        expect(fromPem(toPem('X', der), 'X')).toEqual(der);
+      }),
+    );
+  });
+
+  it('reads private keys and refuses others without quoting them', () => {
+    const key = deriveP256(new Uint8Array(32), []);
+    expect(p256FromPem(privateKeyPem(key)).scalar).toEqual(key.scalar);
+    const broken = privateKeyPem(key).replace('MIGH', 'MIGX');
+    expect(() => p256FromPem(broken)).toThrow(DstackError);
+    try {
+      p256FromPem(broken);
+    } catch (thrown) {
+      expect(JSON.stringify(thrown)).not.toContain(broken.slice(40, 60));
+    }
+  });
+});
