@@ -76,11 +76,11 @@ export async function isCached(kind: string, key: string): Promise<boolean> {
   return exists(join(cacheRoot, kind, key));
 }
 
-/** A fresh folder below the cache, on the same filesystem as the artefacts. */
+/** A fresh folder below the cache, on the same filesystem as the artefacts; its name tells whose it is. */
 export async function tempDir(): Promise<string> {
   const base = join(cacheRoot, 'tmp');
   await mkdir(base, { recursive: true });
-  return mkdtemp(join(base, 'build-'));
+  return mkdtemp(join(base, `${process.pid}-`));
 }
 
 /** Removes a folder of any size; `rm` is much faster than a recursive walk in JavaScript. */
@@ -98,13 +98,21 @@ export async function prune(kind: string, keep: number): Promise<void> {
   for (const { name } of entries.slice(keep)) await removeTree(join(dir, name));
 }
 
+/** Removes the temporary folders of builds that were interrupted. */
+async function removeLeftovers(): Promise<void> {
+  const base = join(cacheRoot, 'tmp');
+  for (const name of await readdir(base).catch(() => [])) {
+    if (!(await exists(`/proc/${name.split('-')[0]}`))) await removeTree(join(base, name));
+  }
+}
+
 /**
- * Runs `work` while holding the build lock. A helper process holds an flock for as long as its stdin is open, so the
+ * Runs `work` while holding the lock of that name. A helper process holds an flock for as long as its stdin is open, so the
  * kernel releases the lock whatever way this process ends.
  */
-export async function withLock<T>(work: () => Promise<T>, onWait?: () => void): Promise<T> {
+export async function withLock<T>(name: string, work: () => Promise<T>, onWait?: () => void): Promise<T> {
   await mkdir(cacheRoot, { recursive: true });
-  const holder = spawn('flock', ['--no-fork', join(cacheRoot, 'lock'), 'sh', '-c', 'echo held; exec cat'], {
+  const holder = spawn('flock', ['--no-fork', join(cacheRoot, `${name}.lock`), 'sh', '-c', 'echo held; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const waiting = setTimeout(() => onWait?.(), 500);
@@ -115,7 +123,7 @@ export async function withLock<T>(work: () => Promise<T>, onWait?: () => void): 
       holder.stdout.once('data', () => held());
     });
     clearTimeout(waiting);
-    await removeTree(join(cacheRoot, 'tmp')); // what interrupted builds left behind
+    await removeLeftovers();
     return await work();
   } finally {
     clearTimeout(waiting);

@@ -10,7 +10,7 @@ import { ensurePackages, havePackages, type Profile } from './packages.ts';
 import { type OnProgress, step } from './progress.ts';
 import { addVerity, type ExtraFile, makeRoot, overlayDirs, type RootInputs } from './rootfs.ts';
 import { ensureTdxSim } from './tdx-sim.ts';
-import { ensureTools, haveTools } from './tools.ts';
+import { ensureTools, haveTools, type Tools } from './tools.ts';
 import { ensureZfs, haveZfs } from './zfs.ts';
 
 export type { Profile } from './packages.ts';
@@ -63,29 +63,36 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
   }
   const { onProgress } = options;
   await step(onProgress, 'host', undefined, ensureHost);
-  return withLock(
-    () => build(options),
-    () => onProgress?.({ step: 'host', state: 'progress', detail: 'waiting for another build to end' }),
+  const onWait = () => onProgress?.({ step: 'host', state: 'progress', detail: 'waiting for another build to end' });
+  const cachedNote = (is: boolean) => (is ? 'cached' : undefined);
+  const tools = await withLock(
+    'tools',
+    async () =>
+      step(onProgress, 'tools tree', cachedNote(await haveTools()), (say) =>
+        ensureTools({ mirror: options.mirror, say }),
+      ),
+    onWait,
   );
+  // Compiling ZFS takes minutes: it has a lock of its own, so that an image without it need not wait.
+  const zfs = options.zfs ? [await withLock('zfs', () => zfsModules(tools, onProgress), onWait)] : [];
+  return withLock('image', () => build(options, tools, zfs), onWait);
 }
 
-async function build(options: ImageOptions): Promise<Image> {
-  const { profile, onProgress, mirror } = options;
-  const fresh = (is: boolean) => (is ? 'cached' : undefined);
+async function zfsModules(tools: Tools, onProgress: OnProgress | undefined): Promise<string> {
+  const note = (await haveZfs(tools)) ? 'cached' : 'compiling, this takes minutes once for each kernel';
+  return step(onProgress, 'zfs modules', note, (say) => ensureZfs(tools, say));
+}
 
-  const tools = await step(onProgress, 'tools tree', fresh(await haveTools()), (say) => ensureTools({ mirror, say }));
+async function build(options: ImageOptions, tools: Tools, zfs: readonly string[]): Promise<Image> {
+  const { profile, onProgress, mirror } = options;
   const again = options.again === undefined ? {} : { again: options.again };
-  const packages = await step(onProgress, 'packages', fresh(await havePackages(tools, profile)), (say) =>
+  const note = (await havePackages(tools, profile)) && !options.again ? 'cached' : undefined;
+  const packages = await step(onProgress, 'packages', note, (say) =>
     ensurePackages(tools, profile, { mirror, say, ...again }),
   );
   const kernel = await step(onProgress, 'kernel', tools.kernelVersion, () => ensureKernel(tools));
-  const extraModules: string[] = [];
-  if (profile === 'dev')
-    extraModules.push(await step(onProgress, 'tdx-sim module', undefined, () => ensureTdxSim(tools)));
-  if (options.zfs) {
-    const note = fresh(await haveZfs(tools)) ?? 'compiling, this takes minutes once for each kernel';
-    extraModules.push(await step(onProgress, 'zfs modules', note, (say) => ensureZfs(tools, say)));
-  }
+  const sim = profile === 'dev' ? [await step(onProgress, 'tdx-sim module', undefined, () => ensureTdxSim(tools))] : [];
+  const extraModules = [...sim, ...zfs];
   const modules = await ensureModules(kernel, extraModules);
   const initrd = await step(onProgress, 'initramfs', undefined, () => ensureInitrd(tools, kernel));
 

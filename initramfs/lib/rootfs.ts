@@ -79,8 +79,9 @@ async function fillStage(stage: string, inputs: RootInputs): Promise<void> {
   };
   for (const [name, text] of Object.entries(texts)) await writeFile(join(stage, name), text, { mode: 0o644 });
   await symlink('/run/systemd/resolve/resolv.conf', join(stage, 'etc/resolv.conf'));
-  await mkdir(join(stage, 'etc/systemd/system'), { recursive: true });
-  await symlink('/usr/lib/systemd/system/multi-user.target', join(stage, 'etc/systemd/system/default.target'));
+  // Beside the packages' own units: presets would take a link in /etc for something that an administrator enabled.
+  const units = join(stage, 'usr/lib/systemd/system');
+  await symlink('multi-user.target', join(units, 'default.target'));
   for (const file of inputs.files) {
     const inside = normalize(join('/', file.imagePath));
     const target = join(stage, inside);

@@ -38,7 +38,7 @@ export async function ensureZfs(tools: Tools, say?: Say): Promise<string> {
       'echo "stage compile"',
       // A single goal: `make clean modules` in one call never ends with this build system.
       'make -j"$(nproc)" || exit 1',
-      'find . -name "*.ko" -exec strip --strip-debug {} + -exec cp -t "$OUT" {} +',
+      'find module -name "*.ko" -exec strip --strip-debug {} + -exec cp -t "$OUT" {} +',
     ].join('\n');
     await runInTools(['sh', '-ec', script], {
       env: { KVER: tools.kernelVersion, OUT: temp, WORK: temp },
