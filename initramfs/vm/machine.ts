@@ -225,8 +225,13 @@ export class Machine implements AsyncDisposable {
   async #stop(): Promise<'clean' | 'quit' | 'killed'> {
     try {
       if (this.ended) return 'clean';
-      const asked = await this.sh('systemctl poweroff --no-block', { timeoutMs: 15_000 }).catch(() => undefined);
-      if (asked?.exit === 0 && (await this.#exits(POWEROFF_MS))) return 'clean';
+      // the shell may be stopped before it can answer: then the end of the VM is the answer
+      const asked = this.sh('systemctl poweroff --no-wall --no-block', { timeoutMs: 15_000 }).then(
+        ({ exit }) => exit === 0,
+        () => this.ended !== undefined,
+      );
+      const agreed = await Promise.race([asked, this.#process.exited.then(() => true)]);
+      if (agreed && (await this.#exits(POWEROFF_MS))) return 'clean';
       const quit = await Qmp.open(this.#sockets.qmp, 2000).catch(() => undefined);
       quit?.execute('quit', {}, 3000).catch(() => {}); // QEMU may close the socket before it answers
       if (quit && (await this.#exits(5000))) return 'quit';
