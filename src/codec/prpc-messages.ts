@@ -18,9 +18,9 @@ export interface Field {
   readonly omitEmpty?: true;
 }
 
-const one = <N extends number, T extends Field['type']>(no: N, type: T) => ({ no, type }) as const;
-const many = <N extends number, T extends Field['type']>(no: N, type: T) => ({ no, type, repeated: true }) as const;
-const maybe = <N extends number, T extends Field['type']>(no: N, type: T) => ({ no, type, optional: true }) as const;
+const one = <const N extends number, const T extends Field['type']>(no: N, type: T) => ({ no, type }) as const;
+const many = <const N extends number, const T extends Field['type']>(no: N, type: T) => ({ no, type, repeated: true }) as const;
+const maybe = <const N extends number, const T extends Field['type']>(no: N, type: T) => ({ no, type, optional: true }) as const;
 
 export const MESSAGES = {
   Empty: {},

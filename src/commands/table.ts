@@ -24,6 +24,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./setup.ts'),
   },
   { name: 'deploy', summary: 'start or stop the containers of the app', load: () => import('./deploy.ts') },
+  {
+    name: 'remove-orphans',
+    summary: 'remove containers of services the app no longer has',
+    load: () => import('./remove-orphans.ts'),
+  },
   { name: 'serve', summary: 'run the guest agent: keys, quotes, logs, dashboard', load: () => import('./serve.ts') },
   { name: 'fde', summary: 'look at, format, open or close the encrypted data disk', load: () => import('./fde.ts') },
   {

@@ -133,8 +133,8 @@ describe('decodeQuery', () => {
   it('reads back what a form encoder writes', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.string(), (path, purpose) => {
-        const query = new URLSearchParams({ path: path.toWellFormed(), purpose }).toString();
-        expect(decodeQuery('GetKeyArgs', query)).toEqual({ path: path.toWellFormed(), purpose, algorithm: '' });
+        const query = new URLSearchParams({ path, purpose }).toString();
+        expect(decodeQuery('GetKeyArgs', query)).toEqual({ path, purpose, algorithm: '' });
       }),
     );
   });

@@ -1,0 +1,57 @@
+/** What the agent knows from its start on: the app, its keys, the way to evidence. Loaded once, shared by all services. */
+import type { AgentConfig } from '../config/agent-config.ts';
+import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
+import { type AppKeys, parseAppKeys } from '../config/app-keys.ts';
+import { parseSysConfig } from '../config/sys-config.ts';
+import { KeyCache } from '../keys/get-key.ts';
+import { ifExists, readLimited, wipe } from '../sys/files.ts';
+import * as ui from '../ui.ts';
+import type { Backend } from './backend.ts';
+import { DemoCertificate } from './demo-certificate.ts';
+
+export interface AgentState {
+  readonly compose: AppCompose;
+  readonly keys: AppKeys;
+  readonly keyCache: KeyCache;
+  readonly backend: Backend;
+  /** raw text, passed on unchanged */
+  readonly vmConfig: string;
+  readonly hostApiUrl: string | undefined;
+  /** mount points that SysInfo reports */
+  readonly dataDisks: readonly string[];
+  readonly demo: DemoCertificate;
+}
+
+const COMPOSE_LIMIT = 52_428_800;
+const SMALL_LIMIT = 1024 * 1024;
+
+/** Reads the documents and opens the backend. @throws document and key errors, TEE errors of the backend */
+export async function loadState(config: AgentConfig): Promise<AgentState> {
+  const { core } = config;
+  const compose = parseAppCompose(await readLimited(core.composeFile, COMPOSE_LIMIT), core.composeFile);
+  const rawKeys = await readLimited(core.keysFile, SMALL_LIMIT);
+  const keys = parseAppKeys(rawKeys, core.keysFile);
+  wipe(rawKeys);
+  const rawSys = await ifExists(() => readLimited(core.sysConfigFile, SMALL_LIMIT));
+  if (rawSys === undefined) ui.warn(`${core.sysConfigFile} does not exist: quotes carry no vm_config`);
+  const sys = rawSys === undefined ? undefined : parseSysConfig(rawSys, core.sysConfigFile);
+  const vmConfig = sys?.vmConfig ?? '';
+  const backend = await openBackend(config, vmConfig);
+  return {
+    compose,
+    keys,
+    keyCache: new KeyCache(keys),
+    backend,
+    vmConfig,
+    hostApiUrl: sys?.hostApiUrl,
+    dataDisks: core.dataDisks,
+    demo: new DemoCertificate(keys, backend),
+  };
+}
+
+async function openBackend({ core }: AgentConfig, vmConfig: string): Promise<Backend> {
+  if (core.simulator === undefined) return (await import('./tdx-backend.ts')).tdxBackend(vmConfig);
+  const backend = await (await import('./canned-backend.ts')).cannedBackend(core.simulator, vmConfig);
+  ui.warn('SIMULATOR: quotes come from a file and prove nothing. Never use this agent for anything real');
+  return backend;
+}

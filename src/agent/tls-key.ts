@@ -1,0 +1,63 @@
+/** Certificates for the app's TLS keys: GetTlsKey and DeriveKey (dstack keys and certificates, TLS keys). */
+import { encodeMsgpack } from '../codec/msgpack.ts';
+import type { AppKeys } from '../config/app-keys.ts';
+import { DstackError } from '../errors.ts';
+import type { P256Key } from '../keys/derive.ts';
+import { certReportData } from '../keys/report-data.ts';
+import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
+import { type AppInfo, decodeAppInfo } from '../tdx/identity.ts';
+import type { Backend } from './backend.ts';
+
+export interface TlsKeyRequest {
+  readonly subject: string;
+  readonly altNames: readonly string[];
+  readonly serverAuth: boolean;
+  readonly clientAuth: boolean;
+  /** put an attestation of the key into the certificate */
+  readonly raTls: boolean;
+  /** put the identity of the app into the certificate */
+  readonly appInfo: boolean;
+  /** Unix seconds */
+  readonly notBefore?: number | undefined;
+  readonly notAfter?: number | undefined;
+}
+
+/**
+ * Signs a certificate for `key` with the app's own CA; takes a quote only when the request needs one.
+ * @returns [leaf, CA], each one PEM
+ * @throws KEY_PROVIDER_UNSUPPORTED with a KMS, INPUT_INVALID (validity), CERT_INVALID, QUOTE_*
+ */
+export async function certify(
+  keys: AppKeys,
+  backend: Backend,
+  key: P256Key,
+  request: TlsKeyRequest,
+): Promise<string[]> {
+  const { notBefore, notAfter } = request;
+  if (notBefore !== undefined && notAfter !== undefined && notBefore >= notAfter) {
+    throw new DstackError('INPUT_INVALID', 'not_before must be earlier than not_after', {
+      field: 'not_before',
+      value: notBefore,
+    });
+  }
+  const { signLeaf } = await import('../keys/ca-cert.ts');
+  let attestation: Attestation | undefined;
+  if (request.raTls || request.appInfo) attestation = await backend.attestation(certReportData(key.spkiDer));
+  return signLeaf(keys, key, {
+    commonName: request.subject,
+    altNames: request.altNames,
+    serverAuth: request.serverAuth,
+    clientAuth: request.clientAuth,
+    notBefore,
+    notAfter,
+    attestation: request.raTls && attestation ? encodeVersioned(strip(attestation)) : undefined,
+    appInfo: request.appInfo && attestation ? appInfoExtension(decodeAppInfo(attestation)) : undefined,
+  });
+}
+
+/** The app info extension: an array of nine, all bytes (dstack keys and certificates, app-info extension). */
+function appInfoExtension(info: AppInfo): Uint8Array {
+  const { appId, composeHash, instanceId, deviceId, mrSystem, mrAggregated, osImageHash, keyProviderInfo } = info;
+  const fields = [appId, composeHash, instanceId, deviceId, mrSystem, mrAggregated, osImageHash, keyProviderInfo];
+  return encodeMsgpack([...fields, info.initScriptHashes]);
+}

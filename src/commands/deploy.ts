@@ -1,0 +1,101 @@
+/** `deploy`: start, stop or look at the app. */
+import type { Command } from 'commander';
+import { PATHS } from '../config/paths.ts';
+import * as ui from '../ui.ts';
+
+interface Options {
+  readonly dir: string;
+  readonly plan?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+const FLUSH_MS = 10_000;
+
+async function run(title: 'deploy' | 'stop', options: Options): Promise<void> {
+  const { START, STOP, deployContext } = await import('../deploy/steps.ts');
+  const { planText, runSequence } = await import('../boot/runner.ts');
+  const steps = title === 'deploy' ? START : STOP;
+  if (options.plan) {
+    const names = steps.map(({ name }) => name);
+    const text = () =>
+      planText(
+        title,
+        steps.map(({ name }) => ({ name, run: async () => {} })),
+      );
+    ui.result({ sequence: title, phases: names }, { json: options.json, text });
+    return;
+  }
+  if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => ui.info(`would ${line}`));
+  const { HostNotifier } = await import('../boot/notifier.ts');
+  const { detectPlatform } = await import('../tdx/platform.ts');
+  const host = new HostNotifier(undefined, detectPlatform());
+  host.open(await hostApiUrl());
+  const started = performance.now();
+  const context = { ...(await deployContext(options.dir)), host, measured: [] };
+  const phases = await runSequence<typeof context>(title, steps, context);
+  await host.flush(FLUSH_MS);
+  if (options.json) ui.result({ sequence: title, runner: context.runner.name, phases }, { json: true, text: () => '' });
+  else ui.info(`${title} done, ${ui.duration(performance.now() - started)}`);
+}
+
+/** The host is told best effort: a damaged system configuration fails where it is needed, not here. */
+async function hostApiUrl(): Promise<string | undefined> {
+  const { hostShared } = await import('../config/paths.ts');
+  const { parseSysConfig } = await import('../config/sys-config.ts');
+  const { readLimited } = await import('../sys/files.ts');
+  try {
+    return parseSysConfig(await readLimited(hostShared('sysConfig'), 1024 * 1024)).hostApiUrl;
+  } catch (thrown) {
+    ui.debug(`the host is not told: ${String(thrown)}`);
+    return undefined;
+  }
+}
+
+async function status(options: Options): Promise<void> {
+  const { deployContext } = await import('../deploy/steps.ts');
+  const context = await deployContext(options.dir);
+  const services = await context.runner.status(context);
+  ui.result({ runner: context.runner.name, services }, { json: options.json, text: () => statusText(services) });
+}
+
+function statusText(services: readonly import('../deploy/runner.ts').ServiceStatus[]): string {
+  if (services.length === 0) return 'no containers';
+  const rows = [
+    ['SERVICE', 'STATE', 'HEALTH', 'IMAGE'],
+    ...services.map(({ service, state, health, exitCode, image }) => [
+      service,
+      state === 'exited' ? `exited (${exitCode})` : state,
+      health || '-',
+      image,
+    ]),
+  ];
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export default function define(command: Command): void {
+  const sub = (name: string, summary: string) =>
+    command
+      .command(name)
+      .description(summary)
+      .helpOption('-h, --help', 'print this help')
+      .option('--dir <folder>', 'work directory of the app', PATHS.dstack)
+      .option('--json', 'print the result as JSON');
+  const changing = (name: string, summary: string) =>
+    sub(name, summary)
+      .option('--plan', 'print the steps and do nothing')
+      .option('--dry-run', 'print each change instead of making it');
+  changing('start', 'run the pre-launch script and start the containers').action((options: Options) =>
+    run('deploy', options),
+  );
+  changing('stop', 'stop the containers').action((options: Options) => run('stop', options));
+  sub('status', 'show the containers of the app').action(status);
+}

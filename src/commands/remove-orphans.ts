@@ -1,0 +1,36 @@
+/** `remove-orphans`: remove containers of services that the compose file no longer has. */
+import type { Command } from 'commander';
+import * as ui from '../ui.ts';
+
+interface Options {
+  readonly compose: string;
+  readonly dryRun?: boolean;
+  readonly dockerd: boolean;
+  readonly dockerRoot: string;
+  readonly json?: boolean;
+}
+
+const SHORT_ID = 12;
+
+export default function define(command: Command): void {
+  command
+    .requiredOption('-f, --compose <file>', 'compose file of the app')
+    .option('-n, --dry-run', 'only tell what would be removed')
+    .option('--no-dockerd', 'work on the folders of docker, while dockerd does not run')
+    .option('-d, --docker-root <folder>', 'folder of docker, with --no-dockerd', '/var/lib/docker')
+    .option('--json', 'print the result as JSON')
+    .action(async (options: Options) => {
+      const { removeOrphansOffline, removeOrphansOnline } = await import('../deploy/orphans.ts');
+      const dryRun = options.dryRun ?? false;
+      const orphans = options.dockerd
+        ? await removeOrphansOnline(options.compose, { dryRun })
+        : await removeOrphansOffline(options.compose, options.dockerRoot, { dryRun });
+      const verb = dryRun ? 'would remove' : 'removing';
+      const lines = orphans.map(({ id, service }) => {
+        const shown = options.dockerd ? id : id.slice(0, SHORT_ID);
+        return `${verb} orphaned container ${service} ${shown}`;
+      });
+      if (lines.length > 0 || options.json)
+        ui.result({ dryRun, orphans }, { json: options.json, text: () => lines.join('\n') });
+    });
+}

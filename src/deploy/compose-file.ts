@@ -1,0 +1,69 @@
+/**
+ * docker-compose.yaml: taken from the measured app-compose.json on every start, so that what runs is what was measured.
+ * A copy that somebody edited is replaced.
+ */
+import { join } from 'node:path';
+import type { AppCompose } from '../config/app-compose.ts';
+import { DstackError } from '../errors.ts';
+import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
+import * as ui from '../ui.ts';
+
+export const COMPOSE_FILE = 'docker-compose.yaml';
+const LIMIT = 64 * 1024 * 1024;
+
+/**
+ * Writes the compose file unless it is already there byte for byte: the text of `docker_compose_file` and a newline.
+ * @returns its path
+ * @throws COMPOSE_INVALID when the app has none
+ */
+export async function extractComposeFile(compose: Pick<AppCompose, 'dockerComposeFile'>, dir: string): Promise<string> {
+  const path = join(dir, COMPOSE_FILE);
+  if (compose.dockerComposeFile === undefined)
+    throw new DstackError('COMPOSE_INVALID', 'docker_compose_file is missing', { field: 'docker_compose_file' });
+  const wanted = Buffer.from(`${compose.dockerComposeFile}\n`);
+  const present = await ifExists(() => readLimited(path, LIMIT).catch(unlessMissing));
+  if (present !== undefined && wanted.equals(present)) return path;
+  if (present !== undefined) ui.warn(`${path} differs from the measured app-compose.json: replaced`);
+  await writeAtomic(path, wanted, 0o644);
+  return path;
+}
+
+/** Whatever else lies at the path (a link, a huge file) is not our compose file and is replaced. */
+function unlessMissing(thrown: unknown): Uint8Array {
+  if (thrown instanceof DstackError && (thrown.code === 'FILE_NOT_REGULAR' || thrown.code === 'FILE_TOO_LARGE'))
+    return new Uint8Array(0);
+  throw thrown;
+}
+
+export interface ComposeProject {
+  /** project name: top-level `name`, else the name of the folder */
+  readonly project: string;
+  /** names of its services */
+  readonly services: ReadonlySet<string>;
+}
+
+/**
+ * What a compose file calls its project and services (first YAML document).
+ * @param dirName name of the folder the file is in
+ * @throws COMPOSE_INVALID
+ */
+export async function composeProject(text: string, dirName: string, path?: string): Promise<ComposeProject> {
+  const { parseAllDocuments } = await import('yaml');
+  const invalid = (why: string, cause?: unknown) =>
+    new DstackError('COMPOSE_INVALID', `compose file ${why}`, { path, cause });
+  let value: unknown;
+  try {
+    const documents = parseAllDocuments(text, { merge: true });
+    const first = Array.isArray(documents) ? documents[0] : undefined;
+    if (first === undefined) throw new Error('no document');
+    if (first.errors[0]) throw first.errors[0];
+    value = first.toJS({ maxAliasCount: 1000 });
+  } catch (thrown) {
+    throw invalid('is not valid YAML', thrown);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('is not a mapping');
+  const { name, services } = value as { name?: unknown; services?: unknown };
+  if (typeof services !== 'object' || services === null || Array.isArray(services))
+    throw invalid('has no mapping `services`');
+  return { project: typeof name === 'string' ? name : dirName, services: new Set(Object.keys(services)) };
+}

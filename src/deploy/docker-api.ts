@@ -1,0 +1,110 @@
+/**
+ * The four calls of the Docker Engine API that the guest needs, over dockerd's unix socket. (The usual client library
+ * pulls in an ssh client with native code, which does not fit into one compiled binary.)
+ */
+import * as http from 'node:http';
+import { PATHS } from '../config/paths.ts';
+import { DstackError } from '../errors.ts';
+
+/** One container as `GET /containers/json` tells it; only what is used here. */
+export interface ContainerSummary {
+  readonly Id: string;
+  readonly Names: readonly string[];
+  readonly Image: string;
+  readonly ImageID: string;
+  /** Unix seconds */
+  readonly Created: number;
+  readonly State: string;
+  readonly Status: string;
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+const ANSWER_LIMIT = 16 * 1024 * 1024;
+const TIMEOUT_MS = 10_000;
+
+/** dockerd's socket: DOCKER_HOST if it is a unix socket, else the default. */
+export function dockerSocket(): string {
+  const host = process.env['DOCKER_HOST'];
+  return host?.startsWith('unix://') ? host.slice('unix://'.length) : PATHS.dockerSocket;
+}
+
+/**
+ * One request. @returns the response with its body not yet read
+ * @throws DOCKER_UNAVAILABLE
+ */
+export function dockerRequest(
+  method: string,
+  path: string,
+  socketPath = dockerSocket(),
+): Promise<http.IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ socketPath, method, path, headers: { host: 'docker' }, agent: false }, resolve);
+    const unavailable = (cause: unknown) =>
+      reject(
+        new DstackError('DOCKER_UNAVAILABLE', `docker does not answer on ${socketPath}`, { path: socketPath, cause }),
+      );
+    request.setTimeout(TIMEOUT_MS, () => request.destroy(new Error('no answer in time')));
+    request.on('response', () => request.setTimeout(0));
+    request.on('error', unavailable);
+    request.end();
+  });
+}
+
+async function bodyText(response: http.IncomingMessage): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const chunk of response) {
+    total += (chunk as Uint8Array).length;
+    if (total > ANSWER_LIMIT)
+      throw new DstackError('DOCKER_UNAVAILABLE', 'docker’s answer is too large', { value: total });
+    chunks.push(chunk as Uint8Array);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The error that docker put into an answer. */
+async function complaint(what: string, response: http.IncomingMessage): Promise<DstackError> {
+  const text = await bodyText(response);
+  let message = text;
+  try {
+    message = String((JSON.parse(text) as { message?: unknown }).message ?? text);
+  } catch {}
+  return new DstackError('DOCKER_UNAVAILABLE', `docker refused to ${what}: ${message.trim()}`, {
+    value: response.statusCode,
+  });
+}
+
+/** True if dockerd answers. */
+export async function dockerAnswers(socketPath?: string): Promise<boolean> {
+  try {
+    const response = await dockerRequest('GET', '/_ping', socketPath);
+    response.resume();
+    return response.statusCode === 200;
+  } catch {
+    return false;
+  }
+}
+
+/** All containers, also stopped ones. @throws DOCKER_UNAVAILABLE */
+export async function listContainers(socketPath?: string): Promise<ContainerSummary[]> {
+  const response = await dockerRequest('GET', '/containers/json?all=1', socketPath);
+  if (response.statusCode !== 200) throw await complaint('list containers', response);
+  const list = JSON.parse(await bodyText(response)) as Partial<ContainerSummary>[];
+  return list.map((item) => ({
+    Id: String(item.Id ?? ''),
+    Names: item.Names ?? [],
+    Image: item.Image ?? '',
+    ImageID: item.ImageID ?? '',
+    Created: item.Created ?? 0,
+    State: item.State ?? '',
+    Status: item.Status ?? '',
+    Labels: item.Labels ?? {},
+  }));
+}
+
+/** Removes a container, running or not, with its anonymous volumes. @throws DOCKER_UNAVAILABLE */
+export async function removeContainer(id: string, socketPath?: string): Promise<void> {
+  const response = await dockerRequest('DELETE', `/containers/${encodeURIComponent(id)}?force=1&v=1`, socketPath);
+  if (response.statusCode === 204 || response.statusCode === 404) response.resume();
+  else throw await complaint(`remove container ${id}`, response);
+}

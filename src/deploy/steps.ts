@@ -1,0 +1,84 @@
+/**
+ * The start of the app as a list of steps (dstack boot order, app start). The boot's phase runner runs it: it logs, tells
+ * the host and records the timeline. This room only knows the steps.
+ */
+import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
+import { hostShared } from '../config/paths.ts';
+import { parseSysConfig } from '../config/sys-config.ts';
+import { ifExists, readLimited } from '../sys/files.ts';
+import * as ui from '../ui.ts';
+import { readAppEnvironment } from './environment.ts';
+import { type Runner, runnerOf } from './runner.ts';
+import { type Environment, sourceScript } from './scripts.ts';
+
+export interface DeployContext {
+  readonly compose: AppCompose;
+  readonly runner: Runner;
+  readonly dir: string;
+  /** grows by what the pre-launch script exports */
+  env: Environment;
+  /** the pre-launch script ended the start with `exit 0` */
+  ended: boolean;
+}
+
+export interface DeployStep {
+  readonly name: string;
+  notify?(context: DeployContext): string | undefined;
+  when?(context: DeployContext): boolean;
+  run(context: DeployContext): Promise<void>;
+}
+
+export const START: readonly DeployStep[] = [
+  { name: 'check the runner', run: (context) => context.runner.check(context) },
+  {
+    name: 'run the pre-launch script',
+    when: ({ compose }) => compose.hasPreLaunch,
+    notify: () => 'pre-launch',
+    run: preLaunch,
+  },
+  {
+    name: 'start the app',
+    when: ({ ended }) => !ended,
+    notify: ({ runner }) => runner.progress,
+    run: (context) => context.runner.start(context),
+  },
+  {
+    name: 'remove what is not used',
+    when: ({ ended, runner }) => !ended && runner.prune !== undefined,
+    run: async (context) => context.runner.prune?.(context),
+  },
+  { name: 'report the start', when: ({ ended }) => !ended, notify: () => 'done', run: async () => {} },
+];
+
+export const STOP: readonly DeployStep[] = [{ name: 'stop the app', run: (context) => context.runner.stop(context) }];
+
+async function preLaunch(context: DeployContext): Promise<void> {
+  const { compose, dir, env } = context;
+  const exported = await sourceScript('pre_launch_script', compose.preLaunchScript ?? '', { cwd: dir, env });
+  if (exported === undefined) {
+    context.ended = true;
+    ui.warn('the pre-launch script ended the start with exit 0: the app is not started');
+    return;
+  }
+  const fresh = [...exported.keys()].filter((name) => exported.get(name) !== env.get(name));
+  if (fresh.length > 0) ui.debug(`exported by the pre-launch script: ${fresh.join(' ')}`);
+  context.env = exported;
+}
+
+const COMPOSE_LIMIT = 52_428_800;
+const SYS_CONFIG_LIMIT = 1024 * 1024;
+
+/** Reads what a deploy command needs. @throws RUNNER_UNSUPPORTED, document errors */
+export async function deployContext(dir: string): Promise<DeployContext> {
+  const path = hostShared('appCompose');
+  const compose = parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
+  const env = new Map(await readAppEnvironment(hostShared('decryptedEnvJson'), compose.allowedEnvs));
+  if (!env.has('PCCS_URL')) env.set('PCCS_URL', process.env['PCCS_URL'] || (await pccsUrl()));
+  return { compose, runner: await runnerOf(compose), dir, env, ended: false };
+}
+
+async function pccsUrl(): Promise<string> {
+  const path = hostShared('sysConfig');
+  const raw = await ifExists(() => readLimited(path, SYS_CONFIG_LIMIT));
+  return raw === undefined ? '' : (parseSysConfig(raw, path).pccsUrl ?? '');
+}
