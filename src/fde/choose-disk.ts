@@ -58,6 +58,14 @@ export async function chooseDataDevice(options: ChooseOptions, surface: Surface 
   return useDisk(disk, undefined, known, surface);
 }
 
+/** The data device behind a device somebody named on the command line. @throws as chooseDataDevice */
+export async function namedDataDevice(device: string, surface: Surface = SYSTEM): Promise<DataDevice> {
+  if (!(await surface.isBlockDevice(device))) {
+    throw new DstackError('DISK_NOT_FOUND', `${device} is no block device`, { path: device });
+  }
+  return useDisk(device, 'override', await partitions(surface), surface);
+}
+
 /** The override as written: kernel command line first (its first occurrence), then the environment. */
 function overrideOf({ cmdline, env }: ChooseOptions): string | undefined {
   return (cmdline.first(PARAMETER) ?? env['DSTACK_DATA_DEVICE']) || undefined;

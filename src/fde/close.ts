@@ -1,6 +1,5 @@
 /** Lets go of the data disk before power-off: every step is tried, whatever became of the one before. */
 import { DstackError, errorChain } from '../errors.ts';
-import { mounts } from '../sys/mounts.ts';
 import * as ui from '../ui.ts';
 import { closeLuks } from './luks.ts';
 import { type Surface, SYSTEM } from './surface.ts';
@@ -36,6 +35,6 @@ export async function closeDataDisk({ mountPoint }: { mountPoint: string }, surf
 
 /** Unmounts an ext4 mount; datasets of ZFS are unmounted by the export. */
 async function unmount(mountPoint: string, surface: Surface): Promise<void> {
-  const stacked = (await mounts()).filter((entry) => entry.mountPoint === mountPoint && entry.type !== 'zfs');
+  const stacked = (await surface.mounts()).filter((entry) => entry.mountPoint === mountPoint && entry.type !== 'zfs');
   for (const _ of stacked) await surface.run('umount', [mountPoint], { timeout: 60_000 });
 }

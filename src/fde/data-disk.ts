@@ -41,24 +41,42 @@ export interface DataDisk {
  * FS_CREATE_FAILED, FS_CHECK_FAILED, FS_MOUNT_FAILED; in all these cases except FS_* nothing was changed
  */
 export async function openDataDisk(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
-  const { device, encrypted, mountPoint, fs } = options;
-  if (encrypted && (await surface.isBlockDevice(mapperPath(surface)))) {
-    throw new DstackError('LUKS_OPEN_FAILED', `${mapperPath(surface)} is open already`, {
-      path: device,
-      hint: 'close it first: dstack-util fde close',
-    });
-  }
+  const { device } = options;
+  if (options.encrypted) await refuseOpenMapping(device, surface);
   const marks = await readMarks(device, surface);
   const action = decide(options, await deviceContent(device, surface), marks);
   options.onStep?.(action === 'mounted' ? 'mounting data disk' : 'initializing data disk');
+  return action === 'mounted' ? mountExisting(options, surface) : initialise(options, action, marks, surface);
+}
 
-  if (action === 'mounted') {
-    const target = encrypted ? await openLuks(device, options.key, surface) : device;
-    await expectFileSystem(target, fs, surface);
-    await (fs === 'zfs' ? mountZfs : mountExt4)(target, mountPoint, surface);
-    return { ...(encrypted ? { mapper: target } : {}), action };
+/** Opens and mounts a volume that must be there; never formats. @throws as openDataDisk */
+export async function mountExisting(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
+  const { device, encrypted, mountPoint, fs } = options;
+  const target = encrypted ? await openLuks(device, options.key, surface) : device;
+  await expectFileSystem(target, fs, surface);
+  await (fs === 'zfs' ? mountZfs : mountExt4)(target, mountPoint, surface);
+  return { ...(encrypted ? { mapper: target } : {}), action: 'mounted' };
+}
+
+/** Makes a volume on a blank device, or on one whose first format was interrupted. @throws DISK_NOT_BLANK, FS_* */
+export async function formatDataDisk(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
+  await refuseOpenMapping(options.device, surface);
+  const marks = await readMarks(options.device, surface);
+  const content = await deviceContent(options.device, surface);
+  if (content.kind !== 'blank' && !marks?.initialising) {
+    throw notBlank(options.device, content.kind === 'unknown' ? content.seen : `a ${content.kind} volume`);
   }
-  return initialise(options, action, marks, surface);
+  return initialise(options, 'initialised', marks, surface);
+}
+
+/** The mapping has one name: two volumes cannot be open at once. */
+async function refuseOpenMapping(device: string, surface: Surface): Promise<void> {
+  const path = mapperPath(surface);
+  if (!(await surface.isBlockDevice(path))) return;
+  throw new DstackError('LUKS_OPEN_FAILED', `${path} is open already`, {
+    path: device,
+    hint: 'close it first: dstack-util fde close',
+  });
 }
 
 /** Formats, mounts, and only then says so on the disk. */

@@ -7,6 +7,7 @@
  * must be exactly what this program (or the reference) writes. What is not checked: sequence number, salts, UUID,
  * digests and checksum; a wrong one of these makes cryptsetup fail, it cannot weaken the volume.
  */
+import * as fs from 'node:fs/promises';
 import { DstackError } from '../errors.ts';
 import { checkLuksJson, type LuksJsonFacts, PAYLOAD_OFFSET } from './luks-json.ts';
 
@@ -36,6 +37,27 @@ export function checkLuksHeader(bytes: Uint8Array): LuksHeader {
     throw rejected(1, 'hdr_size', second.headerSize, `differs from copy 0, which says ${first.headerSize}`);
   }
   return first;
+}
+
+/**
+ * Reads as much of a device or backup file as the check needs: both copies, at most 32 MiB.
+ * @throws FILE_IO
+ */
+export async function readLuksHeader(path: string): Promise<Uint8Array> {
+  let handle: fs.FileHandle | undefined;
+  try {
+    handle = await fs.open(path, 'r');
+    const binary = Buffer.alloc(BINARY_SIZE);
+    await handle.read(binary, 0, BINARY_SIZE, 0);
+    const size = binary.readBigUInt64BE(8);
+    const bytes = Buffer.alloc(2 * Number(size > BigInt(PAYLOAD_OFFSET) ? BINARY_SIZE : size));
+    const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytesRead);
+  } catch (thrown) {
+    throw new DstackError('FILE_IO', `cannot read the luks header of ${path}`, { path, cause: thrown });
+  } finally {
+    await handle?.close();
+  }
 }
 
 function checkCopy(bytes: Uint8Array, copy: 0 | 1, start: number): LuksHeader {

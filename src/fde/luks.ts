@@ -6,7 +6,7 @@ import * as fs from 'node:fs/promises';
 import { DstackError } from '../errors.ts';
 import { effect, isDryRun } from '../sys/effects.ts';
 import { readLimited, wipe } from '../sys/files.ts';
-import { checkLuksHeader, type LuksHeader } from './luks-header.ts';
+import { checkLuksHeader } from './luks-header.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { settle, waitForNode } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
@@ -64,11 +64,6 @@ export async function openLuks(device: string, key: Uint8Array, surface: Surface
   return path;
 }
 
-/** Reads and checks the header of a device without opening the volume. @throws LUKS_HEADER_REJECTED, COMMAND_FAILED */
-export async function inspectLuks(device: string, surface: Surface = SYSTEM): Promise<LuksHeader> {
-  return withHeaderCopy(device, surface, async (_, header) => header!);
-}
-
 /** Closes the mapping if it is there. @throws COMMAND_FAILED when something still uses it */
 export async function closeLuks(surface: Surface = SYSTEM): Promise<void> {
   const path = mapperPath(surface);
@@ -80,12 +75,8 @@ export async function closeLuks(surface: Surface = SYSTEM): Promise<void> {
 /** Largest backup taken: the header area of our own volumes is 16 MiB. The memory file system is the real limit. */
 const COPY_LIMIT = 64 * 1024 * 1024;
 
-/** Gives `work` the path of a checked header copy in memory (and the facts, except in a dry run), then removes it. */
-async function withHeaderCopy<T>(
-  device: string,
-  surface: Surface,
-  work: (path: string, header: LuksHeader | undefined) => Promise<T>,
-): Promise<T> {
+/** Gives `use` the path of a checked copy of the header in memory, then removes the copy. */
+async function withHeaderCopy(device: string, surface: Surface, use: (path: string) => Promise<void>): Promise<void> {
   const dir = await effect('mkdir /tmp/dstack-luks-header', '/tmp/dstack-luks-header', () =>
     fs.mkdtemp('/tmp/dstack-luks-header-'),
   );
@@ -98,7 +89,8 @@ async function withHeaderCopy<T>(
     await surface.run('cryptsetup', ['luksHeaderBackup', '--header-backup-file', file, device], {
       code: 'LUKS_HEADER_REJECTED',
     });
-    return await work(file, isDryRun() ? undefined : checkLuksHeader(await readLimited(file, COPY_LIMIT)));
+    if (!isDryRun()) checkLuksHeader(await readLimited(file, COPY_LIMIT));
+    await use(file);
   } finally {
     if (mounted) await surface.run('umount', [dir], { ok: [0, 1, 32] });
     await effect(`rmdir ${dir}`, undefined, () => fs.rm(dir, { recursive: true, force: true }));

@@ -33,7 +33,7 @@ export async function setupSwap({ fs: kind, mountPoint, size }: SwapOptions, sur
 
 /** Stops using both kinds of swap. @throws SWAP_FAILED */
 export async function swapOff(mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
-  const active = await activeSwaps();
+  const active = parseSwaps(await surface.swaps());
   const zvol = await ifExists(() => fs.realpath(volumeDevice(surface)));
   for (const path of [zvol, swapFile(mountPoint)]) {
     if (path === undefined || !active.includes(path)) continue;
@@ -49,10 +49,6 @@ export function parseSwaps(text: string): string[] {
     .map((line) => line.split(/\s+/)[0] ?? '')
     .filter((path) => path !== '')
     .map((path) => path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))));
-}
-
-async function activeSwaps(): Promise<string[]> {
-  return parseSwaps((await ifExists(() => fs.readFile('/proc/swaps', 'utf8'))) ?? '');
 }
 
 async function zfsVolume(size: number, surface: Surface): Promise<string | undefined> {

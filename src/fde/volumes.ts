@@ -3,14 +3,14 @@
  * which is measured, decides what the data must be: dm-verity checks every block against it when it is read.
  */
 import * as fs from 'node:fs/promises';
+import { basename } from 'node:path';
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { makeDir } from '../sys/files.ts';
-import { mountAt } from '../sys/mounts.ts';
 import * as ui from '../ui.ts';
 import { fileSystemType } from './content.ts';
 import { settle, waitForNode } from './nodes.ts';
-import { type Surface, SYSTEM } from './surface.ts';
+import { mountAt, type Surface, SYSTEM } from './surface.ts';
 import { kernelName } from './sysfs.ts';
 import { type FoundVolume, scanVolumes } from './volume-scan.ts';
 
@@ -47,7 +47,12 @@ export async function mountVerityVolumes(wanted: readonly WantedVolume[], surfac
     const root = hex(volume.verityRoot);
     const open = active.get(root) ?? (await openVolume(index, volume, found, surface));
     active.set(root, open);
-    await mountVolume(open, volume.target, surface);
+    try {
+      await mountVolume(open, volume.target, surface);
+    } catch (thrown) {
+      await closeVolume(open, surface);
+      throw thrown;
+    }
     ui.info(`verity volume ${volume.source} mounted at ${volume.target}`);
   }
 }
@@ -75,14 +80,19 @@ async function openVolume(
     // the first block is checked now: a volume with another content fails here, with its name, not somewhere in the app
     if (!isDryRun()) await readFirstBlock(path, source, target);
   } catch (thrown) {
-    await surface.run('veritysetup', ['close', name], { ok: [0, 1, 4, 5] });
+    await closeVolume(path, surface);
     throw thrown;
   }
   return path;
 }
 
+/** Gives a mapping back after a failure; one that is mounted elsewhere stays (exit status 5, busy). */
+async function closeVolume(path: string, surface: Surface): Promise<void> {
+  await surface.run('veritysetup', ['close', basename(path)], { ok: [0, 1, 4, 5] });
+}
+
 async function mountVolume(device: string, target: string, surface: Surface): Promise<void> {
-  const present = isDryRun() ? undefined : await mountAt(target);
+  const present = isDryRun() ? undefined : await mountAt(target, surface);
   if (present !== undefined) {
     if ((await kernelName(present.source)) === (await kernelName(device))) return;
     throw invalid(`${target} is taken by another mount (${present.source})`, target);

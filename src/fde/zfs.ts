@@ -1,9 +1,8 @@
 /** The ZFS pool `dstack` on the data disk, with its one dataset `dstack/data` (dstack boot order, file systems). */
 import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { mountAt } from '../sys/mounts.ts';
 import * as ui from '../ui.ts';
-import { type Surface, SYSTEM } from './surface.ts';
+import { mountAt, type Surface, SYSTEM } from './surface.ts';
 
 export const POOL = 'dstack';
 export const DATASET = `${POOL}/data`;
@@ -42,7 +41,7 @@ export async function mountZfs(device: string, mountPoint: string, surface: Surf
   }
   // all datasets: an app may have made some below dstack/data
   await surface.run('zfs', ['mount', '-a'], { ...failure, timeout: TIMEOUT_MS });
-  if (!isDryRun() && (await mountAt(mountPoint)) === undefined) {
+  if (!isDryRun() && (await mountAt(mountPoint, surface)) === undefined) {
     throw new DstackError('FS_MOUNT_FAILED', `${DATASET} is not mounted at ${mountPoint}`, { path: mountPoint });
   }
 }

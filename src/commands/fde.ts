@@ -1,0 +1,105 @@
+/** `fde`: the encrypted data disk by hand. Boot does the same through `setup`. */
+import type { Command } from 'commander';
+import { PATHS } from '../config/paths.ts';
+import { DstackError } from '../errors.ts';
+import * as ui from '../ui.ts';
+
+interface VolumeOptions {
+  device: string;
+  keyFile: string;
+  fs: string;
+  mountPoint: string;
+}
+
+export default function define(command: Command): void {
+  command
+    .command('status')
+    .description('print what the data disk holds')
+    .option('--device <device>', 'device to look at (default: what a boot would take)')
+    .option('--json', 'print as JSON')
+    .action(async (options: { device?: string; json?: boolean }) => {
+      const { diskStatus } = await import('../fde/status.ts');
+      const { statusText } = await import('../fde/status-text.ts');
+      const status = await diskStatus(options.device);
+      ui.result(status, { json: options.json, text: () => statusText(status) });
+    });
+
+  volumeOptions(command.command('format'))
+    .description('make an encrypted volume on a blank disk; refuses anything else')
+    .addHelpText(
+      'after',
+      '\nA whole blank disk gets a partition named dstack-data. The volume is closed again afterwards.',
+    )
+    .action(async (options: VolumeOptions) => {
+      const { formatDataDisk, closeDataDisk } = await import('../fde/data-disk.ts');
+      const { namedDataDevice } = await import('../fde/choose-disk.ts');
+      await withKey(options, async (key) => {
+        const { device } = await namedDataDevice(options.device);
+        await formatDataDisk({ ...volume(options), device, key });
+        await closeDataDisk({ mountPoint: options.mountPoint });
+        ui.info(`${device}: encrypted ${options.fs} volume made`);
+      });
+    });
+
+  volumeOptions(command.command('open'))
+    .description('open an encrypted volume and mount it; never formats')
+    .action(async (options: VolumeOptions) => {
+      const { mountExisting } = await import('../fde/data-disk.ts');
+      await withKey(options, async (key) => {
+        await mountExisting({ ...volume(options), key });
+        ui.info(`${options.device} mounted at ${options.mountPoint}`);
+      });
+    });
+
+  command
+    .command('close')
+    .description('stop swapping, unmount, export the pool and close the mapping')
+    .option('--mount-point <dir>', 'where it is mounted', PATHS.dataMount)
+    .action(async (options: { mountPoint: string }) => {
+      const { closeDataDisk } = await import('../fde/data-disk.ts');
+      await closeDataDisk(options);
+    });
+
+  command
+    .command('check-header')
+    .description('check a LUKS2 header (device or header backup) against the only accepted form')
+    .argument('<path>', 'device or file')
+    .option('--json', 'print the facts as JSON')
+    .action(async (path: string, options: { json?: boolean }) => {
+      const { checkHeader } = await import('../fde/status.ts');
+      const header = await checkHeader(path);
+      const facts = { ...header, sequence: Number(header.sequence) };
+      ui.result(facts, { json: options.json, text: () => `accepted: ${path}, uuid ${header.uuid}` });
+    });
+}
+
+function volumeOptions(command: Command): Command {
+  return command
+    .requiredOption('--device <device>', 'partition or disk')
+    .requiredOption('--key-file <path>', 'disk key, 32 bytes or 64 hex digits: a private file, or - for stdin')
+    .option('--fs <type>', 'zfs or ext4', 'zfs')
+    .option('--mount-point <dir>', 'where to mount it', PATHS.dataMount);
+}
+
+function volume({ device, fs, mountPoint }: VolumeOptions) {
+  if (fs !== 'zfs' && fs !== 'ext4') {
+    throw new DstackError('INPUT_INVALID', `--fs ${JSON.stringify(fs)} is not zfs or ext4`, {
+      field: '--fs',
+      value: fs,
+    });
+  }
+  return { device, mountPoint, fs, encrypted: true, ephemeral: false } as const;
+}
+
+/** Reads the key after the other options are known to be right, and overwrites it at the end. */
+async function withKey(options: VolumeOptions, use: (key: Uint8Array) => Promise<void>): Promise<void> {
+  volume(options);
+  const { readDiskKey } = await import('../fde/key-file.ts');
+  const { wipe } = await import('../sys/files.ts');
+  const key = await readDiskKey(options.keyFile);
+  try {
+    await use(key);
+  } finally {
+    wipe(key);
+  }
+}
