@@ -20,42 +20,47 @@ import { fileTimeline } from './timeline.ts';
 /** How long the end of a good boot may wait for a slow host. */
 const FLUSH_MS = 10_000;
 
-/** What tests replace. */
+/**
+ * The machine a sequence runs on. Nothing here has a default: a caller that forgets a part must fail, and not fall back to
+ * mounting and measuring on the machine it happens to run on.
+ */
 export interface Surroundings {
-  readonly os?: Os;
-  readonly rooms?: Rooms;
-  readonly host?: HostNotifier;
+  readonly os: Os;
+  readonly rooms: Rooms;
+  readonly host: HostNotifier;
+  /** /run/dstack/prepared.json */
+  readonly preparedFile: string;
+  /** /run/log/dstack/boot.jsonl */
+  readonly timelineFile: string;
 }
 
-const notifier = () => new HostNotifier(undefined, detectPlatform());
+/** This machine, for real. */
+export const thisMachine = (): Surroundings => ({
+  os: realOs,
+  rooms: realRooms,
+  host: new HostNotifier(undefined, detectPlatform()),
+  preparedFile: PATHS.prepared,
+  timelineFile: PATHS.bootTimeline,
+});
 
 /** `prepare`: leaves /run/dstack/prepared.json for `setup`. */
-export async function prepare(surroundings: Surroundings = {}): Promise<void> {
-  const os = surroundings.os ?? realOs;
-  const context: PrepareContext = {
-    host: surroundings.host ?? notifier(),
-    measured: [],
-    os,
-    rooms: surroundings.rooms ?? realRooms,
-    locateHost: () => locateHostApi(os),
-  };
-  const phases = await runSequence('prepare', PREPARE, context);
+export async function prepare({ os, rooms, host, preparedFile, timelineFile }: Surroundings): Promise<void> {
+  const context: PrepareContext = { host, measured: [], os, rooms, locateHost: () => locateHostApi(os) };
+  const phases = await runSequence('prepare', PREPARE, context, { timeline: fileTimeline(timelineFile) });
   if (context.device === undefined) throw new DstackError('INTERNAL', 'prepare ended without a data device');
-  await writePrepared({ device: context.device, phases });
+  await writePrepared({ device: context.device, phases }, preparedFile);
 }
 
 export interface RunSetup extends Partial<SetupOptions> {
   /** also bind, mount and start what follows setup */
   readonly handover?: boolean;
-  /** default /run/log/dstack/boot.jsonl */
-  readonly timelineFile?: string;
 }
 
 /** `setup`, and with `handover` everything up to the start of docker. */
-export async function setup(options: RunSetup, surroundings: Surroundings = {}): Promise<void> {
+export async function setup(options: RunSetup, surroundings: Surroundings): Promise<void> {
   const context = await setupContext(options, surroundings);
   try {
-    const timeline = fileTimeline(options.timelineFile);
+    const timeline = fileTimeline(surroundings.timelineFile);
     await runSequence('setup', SETUP, context, { timeline });
     if (options.handover) await runSequence('handover', HANDOVER, context, { timeline });
   } finally {
@@ -67,10 +72,10 @@ export async function setup(options: RunSetup, surroundings: Surroundings = {}):
 async function setupContext(options: RunSetup, surroundings: Surroundings): Promise<SetupContext> {
   const hostShared = options.hostShared ?? (isDryRun() ? await readableShare() : undefined);
   const context: SetupContext = {
-    host: surroundings.host ?? notifier(),
+    host: surroundings.host,
     measured: [],
-    os: surroundings.os ?? realOs,
-    rooms: surroundings.rooms ?? realRooms,
+    os: surroundings.os,
+    rooms: surroundings.rooms,
     found: {},
     locateHost: () => locateHost(context),
     options: {
@@ -78,6 +83,7 @@ async function setupContext(options: RunSetup, surroundings: Surroundings): Prom
       mountPoint: options.mountPoint ?? PATHS.dataMount,
       shareMount: options.shareMount ?? PATHS.hostSharedMount,
       runDir: options.runDir ?? PATHS.run,
+      preparedFile: surroundings.preparedFile,
       dockerConfig: options.dockerConfig ?? '/etc/docker/daemon.json',
       ...(options.device === undefined ? {} : { device: options.device }),
       ...(hostShared === undefined ? {} : { hostShared }),

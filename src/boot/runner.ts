@@ -5,10 +5,10 @@
 import { DstackError, errorChain, toDstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { isGroup, type Phase, type PhaseReport, type SequenceContext, type Step } from './phase.ts';
-import { fileTimeline, type Timeline } from './timeline.ts';
+import type { Timeline } from './timeline.ts';
 
 export interface RunSequenceOptions {
-  readonly timeline?: Timeline;
+  readonly timeline: Timeline;
 }
 
 /** How long a failed boot waits until the host has its boot.error. A good one flushes once, at the end of the process. */
@@ -25,10 +25,10 @@ export async function runSequence<C extends SequenceContext>(
   sequence: string,
   steps: readonly Step<C>[],
   context: C,
-  options: RunSequenceOptions = {},
+  options: RunSequenceOptions,
 ): Promise<PhaseReport[]> {
   const of = steps.flat().length;
-  const timeline = options.timeline ?? fileTimeline();
+  const { timeline } = options;
   const reports: PhaseReport[] = [];
   const one = async (phase: Phase<C>, n: number) => {
     const report = await runPhase(sequence, phase, `phase ${n}/${of} ${phase.name}`, context, timeline);

@@ -11,7 +11,7 @@ import type { PhaseRecord } from './phase.ts';
 export type Timeline = (record: PhaseRecord) => Promise<void>;
 
 /** Appends records to a file, each in one write so that lines of two processes do not mix. */
-export function fileTimeline(path: string = PATHS.bootTimeline): Timeline {
+export function fileTimeline(path: string): Timeline {
   return async (record) => {
     if (isDryRun()) return;
     try {

@@ -13,7 +13,7 @@ export default function define(command: Command): void {
         return;
       }
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
-      const { prepare } = await import('../boot/run.ts');
-      await prepare();
+      const { prepare, thisMachine } = await import('../boot/run.ts');
+      await prepare(thisMachine());
     });
 }

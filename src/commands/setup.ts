@@ -29,7 +29,7 @@ export default function define(command: Command): void {
         return;
       }
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
-      const { setup } = await import('../boot/run.ts');
-      await setup(options);
+      const { setup, thisMachine } = await import('../boot/run.ts');
+      await setup(options, thisMachine());
     });
 }

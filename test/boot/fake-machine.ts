@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { HostNotifier } from '../../src/boot/notifier.ts';
 import type { Os } from '../../src/boot/os.ts';
 import type { Rooms } from '../../src/boot/rooms.ts';
-import type { RunSetup } from '../../src/boot/run.ts';
+import type { RunSetup, Surroundings } from '../../src/boot/run.ts';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { DstackError } from '../../src/errors.ts';
 import { eventDigest, type RuntimeEvent } from '../../src/tdx/events.ts';
@@ -85,6 +85,16 @@ export class FakeMachine {
       runDir: this.path('run'),
       device: '/dev/vdb1',
       dockerConfig: this.path('daemon.json'),
+    };
+  }
+
+  /** everything a sequence gets to see: this fake, and nothing of the machine the tests run on */
+  surroundings(changed: Partial<Rooms> = {}): Surroundings {
+    return {
+      os: this.os,
+      rooms: { ...this.rooms, ...changed },
+      host: this.host,
+      preparedFile: this.path('run/prepared.json'),
       timelineFile: this.path('boot.jsonl'),
     };
   }

@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 afterEach(() => machine.end());
 
-const boot = (options = {}) => setup({ ...machine.options, ...options }, machine);
+const boot = (options = {}) => setup({ ...machine.options, ...options }, machine.surroundings());
 const names = () => machine.events.map(({ event }) => event);
 const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest();
 const mode = async (path: string) => ((await stat(machine.path(path))).mode & 0o777).toString(8);
@@ -157,7 +157,7 @@ describe('setup', () => {
     const phase = { sequence: 'prepare', n: 1, of: 1, name: 'x', ms: 5 };
     await writePrepared({ device: '/dev/vdz', phases: [phase] }, machine.path('run/prepared.json'));
     const { device: _, ...options } = machine.options;
-    await setup(options, machine);
+    await setup(options, machine.surroundings());
     expect(machine.steps).toContain('disk /dev/vdz zfs encrypted true');
     expect(machine.of('boot.phase')).toContain(JSON.stringify(phase));
   });
@@ -251,6 +251,6 @@ describe('setup refuses', () => {
 
   it('to go on without a data device', async () => {
     const { device: _, ...options } = machine.options;
-    expect((await failure(setup(options, machine))).code).toBe('DISK_NOT_FOUND');
+    expect((await failure(setup(options, machine.surroundings()))).code).toBe('DISK_NOT_FOUND');
   });
 });

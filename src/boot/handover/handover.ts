@@ -6,33 +6,35 @@ import { need, type SetupContext } from '../setup/context.ts';
 import { bindState, bindWorkDir } from './bind-mounts.ts';
 import { runInitScripts } from './init-scripts.ts';
 
-export const COMPOSE_FILE = `${PATHS.dstack}/docker-compose.yaml`;
 const DOCKER_ROOT = '/var/lib/docker';
+const COMPOSE_RUNNERS = ['docker-compose', 'nerdctl-compose'];
+
+const dstackDir = (context: SetupContext): string => `${context.os.root}${PATHS.dstack}`;
 
 export const bindContainerState = (context: SetupContext): Promise<void> =>
   bindState(context.options.mountPoint, context.os);
 
 export const bindWork = (context: SetupContext): Promise<void> => bindWorkDir(context.options.workDir, context.os);
 
-export const mountVolumes = async (context: SetupContext): Promise<void> => {
+export async function mountVolumes(context: SetupContext): Promise<void> {
   await context.rooms.mountVerityVolumes(need(context, 'compose').verityVolumes);
-};
+}
 
 export const runScripts = (context: SetupContext): Promise<void> =>
-  runInitScripts(need(context, 'compose').initScripts, PATHS.dstack, `${context.options.runDir}/init-scripts`);
+  runInitScripts(need(context, 'compose').initScripts, dstackDir(context), `${context.options.runDir}/init-scripts`);
 
 /** Runner bash has no compose file. */
 export const usesComposeFile = (context: SetupContext): boolean =>
-  ['docker-compose', 'nerdctl-compose'].includes(need(context, 'compose').runner);
+  COMPOSE_RUNNERS.includes(need(context, 'compose').runner);
 
-export const extractCompose = async (context: SetupContext): Promise<void> => {
-  await context.rooms.extractComposeFile(need(context, 'compose'), PATHS.dstack);
-};
+export async function extractCompose(context: SetupContext): Promise<void> {
+  await context.rooms.extractComposeFile(need(context, 'compose'), dstackDir(context));
+}
 
 /** Containers of services the app no longer has must not be started by dockerd; a failure is only logged. */
 export async function removeOrphans(context: SetupContext): Promise<void> {
   try {
-    await context.rooms.removeOrphansOffline(COMPOSE_FILE, DOCKER_ROOT);
+    await context.rooms.removeOrphansOffline(`${dstackDir(context)}/docker-compose.yaml`, DOCKER_ROOT);
   } catch (thrown) {
     ui.warn(`orphaned containers were not removed: ${errorChain(thrown)}`);
   }

@@ -1,6 +1,5 @@
 /** /run/dstack/prepared.json: what `prepare` found out and how long it took, for `setup` in the next process. */
 import { dirname } from 'node:path';
-import { PATHS } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
 import { ifExists, makeDir, readLimited, writeAtomic } from '../../sys/files.ts';
 import type { PhaseReport } from '../phase.ts';
@@ -14,13 +13,13 @@ export interface Prepared {
 
 const LIMIT = 256 * 1024;
 
-export async function writePrepared(prepared: Prepared, path: string = PATHS.prepared): Promise<void> {
+export async function writePrepared(prepared: Prepared, path: string): Promise<void> {
   await makeDir(dirname(path));
   await writeAtomic(path, `${JSON.stringify(prepared)}\n`, 0o600);
 }
 
 /** @returns undefined when `prepare` has not run in this boot */
-export async function readPrepared(path: string = PATHS.prepared): Promise<Prepared | undefined> {
+export async function readPrepared(path: string): Promise<Prepared | undefined> {
   const raw = await ifExists(() => readLimited(path, LIMIT));
   if (raw === undefined) return undefined;
   try {

@@ -21,6 +21,7 @@ export interface SetupOptions {
   /** places that tests move; the defaults are the well-known ones */
   readonly shareMount: string;
   readonly runDir: string;
+  readonly preparedFile: string;
   readonly dockerConfig: string;
 }
 
