@@ -1,5 +1,7 @@
 /** Making TDX quotes of version 4 that standard DCAP verification accepts against the mock root (dstack simulators). */
+
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { cut } from '../src/codec/bytes.ts';
 import { REPORT_OFFSET } from '../src/tdx/report.ts';
 import { QE_IDENTITY } from './collateral.ts';
 import { concat } from './der.ts';
@@ -34,7 +36,7 @@ const le = (size: 2 | 4, value: number): Uint8Array => {
 
 /** Takes what the quote shows out of a TDREPORT_STRUCT of 1024 bytes. */
 export function contentOfReport(report: Uint8Array): QuoteContent {
-  const at = (offset: number, size = 48): Uint8Array => report.slice(offset, offset + size);
+  const at = (offset: number, size = 48): Uint8Array => cut(report, offset, offset + size);
   return {
     mrtd: at(REPORT_OFFSET.mrtd),
     mrConfigId: at(REPORT_OFFSET.mrConfigId),

@@ -2,8 +2,10 @@
  * MessagePack for attestations. Writing is done by @msgpack/msgpack. Reading is our own: bytes come from the network, and
  * the library allocates an array of the promised length before it has seen its elements.
  */
+
 import { encode } from '@msgpack/msgpack';
 import { DstackError } from '../errors.ts';
+import { cut } from './bytes.ts';
 
 /** What the reader produces. Integers above 2^53 do not occur in our documents and are refused. */
 export type MsgpackValue =
@@ -66,7 +68,7 @@ class Reader {
 
   #bin(size: number): Uint8Array {
     const at = this.#take(size);
-    return this.#bytes.slice(at, at + size);
+    return cut(this.#bytes, at, at + size);
   }
 
   #text(size: number): string {

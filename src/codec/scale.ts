@@ -3,7 +3,9 @@
  * The reader checks every length against the bytes that are left before it allocates anything, and refuses compact
  * numbers that are not in their shortest form; scale-ts does neither.
  */
+
 import { DstackError } from '../errors.ts';
+import { cut } from './bytes.ts';
 
 const invalid = (what: string, offset: number): DstackError =>
   new DstackError('CODEC_INVALID', `SCALE bytes: ${what} at offset ${offset}`, { field: 'offset', value: offset });
@@ -78,7 +80,7 @@ export class ScaleReader {
   /** `size` bytes without a prefix, copied */
   raw(size: number): Uint8Array {
     const at = this.#take(size, 'byte string');
-    return this.#bytes.slice(at, at + size);
+    return cut(this.#bytes, at, at + size);
   }
 
   bytes(): Uint8Array {

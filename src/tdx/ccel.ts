@@ -2,6 +2,7 @@
  * CCEL: the boot event log of the firmware, in the TCG crypto-agile format (TCG PC Client Platform Firmware Profile;
  * UEFI confidential computing measurements; dstack measurement, CCEL).
  */
+import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import { pathOf, type TdxSystem } from './system.ts';
@@ -72,7 +73,7 @@ class Cursor {
   }
   bytes(size: number, what: string): Uint8Array {
     const at = this.#take(size, what);
-    return this.#bytes.slice(at, at + size);
+    return cut(this.#bytes, at, at + size);
   }
   vector(what: string): Uint8Array {
     const length = this.u32(`length of ${what}`);

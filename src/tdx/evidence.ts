@@ -1,4 +1,5 @@
 /** Taking evidence of this guest: the complete event log, and a quote with everything that belongs to it. */
+import { cut } from '../codec/bytes.ts';
 import { toHex } from '../codec/hex.ts';
 import { hostShared } from '../config/paths.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
@@ -39,7 +40,7 @@ export async function takeAttestation(reportData: Uint8Array, options: EvidenceO
   const runtimeEvents = await eventsBehind(register, options);
   return {
     platform: { kind: 'tdx', quote, eventLog: [...boot, ...runtimeEvents.map(toTdxEvent).map(withPreimage)] },
-    reportData: reportData.slice(),
+    reportData: cut(reportData),
     runtimeEvents,
     config,
   };

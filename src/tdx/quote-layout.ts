@@ -1,4 +1,5 @@
 /** The layout of TDX quotes, versions 4 and 5 (Intel TDX DCAP quote generation library; dstack measurement, quote layout). */
+import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 
 export interface TdQuoteBody {
@@ -75,12 +76,12 @@ export function parseQuote(quote: Uint8Array): TdQuote {
     attestationKeyType: view.getUint16(2, true),
     qeSvn: view.getUint16(8, true),
     pceSvn: view.getUint16(10, true),
-    qeVendorId: quote.slice(12, 28),
-    userData: quote.slice(28, 48),
+    qeVendorId: cut(quote, 12, 28),
+    userData: cut(quote, 28, 48),
     bodyType,
     body: parseBody(quote.subarray(start, end)),
     signedLength: end,
-    authData: quote.slice(end + 4, end + 4 + authLength),
+    authData: cut(quote, end + 4, end + 4 + authLength),
   };
 }
 
@@ -89,7 +90,7 @@ function refuse(field: string, value: number, why: string): DstackError {
 }
 
 function parseBody(body: Uint8Array): TdQuoteBody {
-  const at = (offset: number, size: number): Uint8Array => body.slice(offset, offset + size);
+  const at = (offset: number, size: number): Uint8Array => cut(body, offset, offset + size);
   return {
     teeTcbSvn: at(0, 16),
     mrSeam: at(16, 48),

@@ -2,8 +2,10 @@
  * Quotes from the host's quote generation service over vsock (Intel DCAP, quote generation service message format):
  * the guest takes a TD report and the service turns it into a quote.
  */
+
 import * as net from 'node:net';
 import type { Duplex } from 'node:stream';
+import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import { native, VMADDR_CID_HOST } from '../sys/native.ts';
@@ -86,7 +88,7 @@ export function decodeResponse(message: Uint8Array): Uint8Array {
   if (start + quoteSize > message.length) throw refuse(`promises ${quoteSize} bytes of quote that it does not have`);
   if (quoteSize === 0) throw new DstackError('QUOTE_EMPTY', 'the answer of the quote service has no quote');
   if (quoteSize < MIN_QUOTE) throw refuse(`has a quote of only ${quoteSize} bytes`);
-  return message.slice(start, start + quoteSize);
+  return cut(message, start, start + quoteSize);
 }
 
 /** Sends one request over a connected stream and waits for one response; the stream is destroyed afterwards. */

@@ -1,4 +1,5 @@
 /** Taking a quote: one at a time in this process, by the method this guest offers (dstack measurement, quote). */
+import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { ENV_CONFIGFS_PATH, TSM_ENTRY, TSM_REPORT_DIR } from './platform.ts';
 import { configfsQuote } from './quote-configfs.ts';
@@ -14,9 +15,9 @@ let queue: Promise<unknown> = Promise.resolve();
  * @returns the quote, 1021 to 16383 bytes
  * @throws REPORT_DATA_INVALID, QUOTE_UNAVAILABLE, QUOTE_BUSY, QUOTE_TIMEOUT, QUOTE_EMPTY, CONFIGFS_UNAVAILABLE
  */
-export function takeQuote(reportData: Uint8Array, system: TdxSystem = {}): Promise<Uint8Array> {
+export async function takeQuote(reportData: Uint8Array, system: TdxSystem = {}): Promise<Uint8Array> {
   checkReportData(reportData);
-  const bound = reportData.slice(); // the caller may reuse its buffer while this one waits
+  const bound = cut(reportData); // the caller may reuse its buffer while this one waits
   const turn = queue.then(
     () => quoteNow(bound, system),
     () => quoteNow(bound, system),

@@ -1,4 +1,5 @@
 /** The TD report: what the TDX module says about this guest, taken from the device (dstack measurement, TD report). */
+import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { TDX_DEVICE } from './platform.ts';
 import { deviceIoctl, pathOf, type TdxSystem } from './system.ts';
@@ -51,7 +52,7 @@ export function checkReportData(reportData: Uint8Array): void {
 
 /** Cuts a TDREPORT_STRUCT of 1024 bytes into its members. */
 export function parseReport(raw: Uint8Array): TdReport {
-  const at = (offset: number, size: number): Uint8Array => raw.slice(offset, offset + size);
+  const at = (offset: number, size: number): Uint8Array => cut(raw, offset, offset + size);
   return {
     raw,
     reportData: at(REPORT_OFFSET.reportData, REPORT_DATA_SIZE),

@@ -1,0 +1,6 @@
+/** Byte helpers that mean the same for Uint8Array and for Node's Buffer, which is one but overrides some methods. */
+
+/** A copy of bytes [start, end). `Buffer.prototype.slice` would give a view on the same memory instead. */
+export function cut(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end));
+}
