@@ -24,9 +24,9 @@ import * as storage from './setup/storage.ts';
 
 /** The machine: nothing of the host or the app is read yet. */
 export const PREPARE: readonly Step<PrepareContext>[] = [
-  { name: 'make folders writable', run: ({ os }) => mountOverlays(os) },
-  // no disk is touched on a machine that cannot attest
+  // first: nothing is mounted and no disk is touched on a machine that cannot attest, for example a desk
   { name: 'find the TEE device', run: ({ os }) => findTeeDevice(os).then(() => undefined) },
+  { name: 'make folders writable', run: ({ os }) => mountOverlays(os) },
   [
     { name: 'step the clock', run: ({ os }) => stepClock(os) },
     { name: 'open configfs', run: ({ os }) => openConfigfs(os) },

@@ -43,6 +43,7 @@ describe('prepare', () => {
   it('touches no disk without a TEE, and tells the host through the share', async () => {
     await expect(run()).rejects.toMatchObject({ code: 'TEE_NOT_FOUND' });
     expect(machine.steps).toEqual([]);
+    expect(machine.commands.filter((command) => command.startsWith('mount'))).toEqual([]);
     expect(machine.of('boot.error')).toEqual([expect.stringContaining('no TEE device found')]);
   });
 

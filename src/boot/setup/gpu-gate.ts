@@ -26,12 +26,20 @@ export async function listGpus(root = ''): Promise<Gpu[]> {
   const addresses = (await ifExists(() => fs.readdir(dir))) ?? [];
   const gpus: Gpu[] = [];
   for (const address of addresses.sort()) {
-    const attribute = async (name: string) => (await fs.readFile(`${dir}/${address}/${name}`, 'utf8')).trim();
+    const attribute = (name: string) => readAttribute(`${dir}/${address}/${name}`);
     const pciClass = await attribute('class');
     if (!GPU_CLASSES.some((prefix) => pciClass.startsWith(prefix))) continue;
     gpus.push({ address, nvidia: (await attribute('vendor')) === NVIDIA });
   }
   return gpus;
+}
+
+async function readAttribute(path: string): Promise<string> {
+  try {
+    return (await fs.readFile(path, 'utf8')).trim();
+  } catch (thrown) {
+    throw new DstackError('FILE_IO', `PCI attribute ${path} cannot be read`, { path, cause: thrown });
+  }
 }
 
 /** @throws GPU_UNSUPPORTED when the policy needs an evidence that this version cannot produce */

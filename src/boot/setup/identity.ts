@@ -10,8 +10,7 @@ export const ID_BYTES = 20;
 /**
  * Computes the identity from what the host stored of the last boot.
  *
- * With key provider none nothing survives a boot, so the instance is new each time. The binding of the id to a vTPM is
- * empty on dstack's own TDX platform.
+ * With key provider none nothing survives a boot, so the instance is new each time.
  * @throws DOCUMENT_INVALID when the stored app id has another length than 20 bytes
  */
 export function computeIdentity(
@@ -40,7 +39,8 @@ export function computeIdentity(
   };
 }
 
-/** SHA-256(seed | app id), first 20 bytes. */
-export function instanceId(seed: Uint8Array, appId: Uint8Array): Uint8Array {
-  return Uint8Array.from(createHash('sha256').update(seed).update(appId).digest().subarray(0, ID_BYTES));
+/** SHA-256(seed | app id | binding), first 20 bytes. The binding to a vTPM is empty on dstack's own TDX platform. */
+export function instanceId(seed: Uint8Array, appId: Uint8Array, binding = new Uint8Array()): Uint8Array {
+  const hash = createHash('sha256').update(seed).update(appId).update(binding).digest();
+  return Uint8Array.from(hash.subarray(0, ID_BYTES));
 }
