@@ -82,7 +82,7 @@ async function resolve(text: string, known: readonly Partition[], surface: Surfa
     const link = `${surface.dev}/disk/by-partuuid/${uuid}`; // the kernel tells only since 6.13, udev always
     return (await surface.isBlockDevice(link)) ? `${surface.dev}/${await kernelName(link)}` : undefined;
   }
-  return text.startsWith('/dev/') && (await surface.isBlockDevice(text)) ? text : undefined;
+  return text.startsWith(`${surface.dev}/`) && (await surface.isBlockDevice(text)) ? text : undefined;
 }
 
 /**

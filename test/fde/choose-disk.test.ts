@@ -1,0 +1,130 @@
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseCmdline } from '../../src/config/cmdline.ts';
+import { chooseDataDevice } from '../../src/fde/choose-disk.ts';
+import { FakeMachine, poke } from './fake-machine.ts';
+import { buildHeader } from './header-builder.ts';
+
+let machine: FakeMachine;
+beforeEach(async () => {
+  machine = await FakeMachine.create({ realTools: true });
+});
+afterEach(() => machine.destroy());
+
+const choose = (cmdline = '', env: Record<string, string> = {}) =>
+  chooseDataDevice({ cmdline: parseCmdline(cmdline), env }, machine);
+
+/** commands that write to a disk */
+const writes = () =>
+  machine.calls.filter((call) => /^(sgdisk (?!-i)|parted|cryptsetup|mkfs|zpool|wipefs --all)/.test(call));
+
+describe('chooseDataDevice', () => {
+  it('partitions a blank /dev/vdb and marks it as initialising', async () => {
+    await machine.addDisk('vdb', 64);
+    expect(await choose()).toEqual({ device: machine.path('vdb1'), how: 'partition-created', created: true });
+    expect(machine.flags('vdb')).toBe(1n << 52n);
+    expect(writes()).toHaveLength(1);
+  });
+
+  it('takes the partition dstack-data on any disk before /dev/vdb', async () => {
+    await machine.addDisk('vda', 64);
+    const path = await machine.addPartition('vda', 3, 'dstack-data', 40);
+    await machine.addDisk('vdb', 64);
+    expect(await choose()).toEqual({ device: path, how: 'partlabel', created: false });
+    expect(writes()).toEqual([]);
+  });
+
+  it('is told when there is no disk', async () => {
+    await expect(choose()).rejects.toMatchObject({ code: 'DISK_NOT_FOUND', path: machine.path('vdb') });
+  });
+
+  it('uses a disk that is one LUKS volume as a whole', async () => {
+    await poke(await machine.addDisk('vdb', 64), 0, buildHeader());
+    expect(await choose()).toEqual({ device: machine.path('vdb'), how: 'whole-disk-luks', created: false });
+    expect(writes()).toEqual([]);
+  });
+
+  it('refuses a disk with other partitions and names them', async () => {
+    await machine.addDisk('vdb', 64);
+    await machine.addPartition('vdb', 1, 'home', 20);
+    await machine.addPartition('vdb', 2, '', 20);
+    await expect(choose()).rejects.toMatchObject({
+      code: 'DISK_NOT_BLANK',
+      value: `partitions ${machine.path('vdb1')} (home), ${machine.path('vdb2')}`,
+    });
+    expect(writes()).toEqual([]);
+  });
+
+  it.each([
+    ['raw bytes at 4096', 4096, 'data', /unknown data at byte 4096/],
+    ['one byte at the end', 64 * 1024 * 1024 - 1, 'x', /unknown data at byte 67108863/],
+    ['a swap signature', 4086, 'SWAPSPACE2', /unknown data|swap/],
+    ['the second copy of a LUKS header', 16_384, buildHeader().subarray(16_384), /crypto_LUKS/],
+  ])('refuses a disk with %s', async (_, at, bytes, seen) => {
+    await poke(await machine.addDisk('vdb', 64), at, bytes);
+    await expect(choose()).rejects.toMatchObject({ code: 'DISK_NOT_BLANK', value: expect.stringMatching(seen) });
+    expect(writes()).toEqual([]);
+  });
+
+  it('refuses a foreign file system on the disk and on the partition dstack-data', async () => {
+    const disk = await machine.addDisk('vdb', 64);
+    execFileSync('/usr/sbin/mkfs.ext4', ['-q', '-F', disk]);
+    await expect(choose()).rejects.toMatchObject({ code: 'DISK_NOT_BLANK', value: 'a ext4 file system' });
+
+    await machine.addDisk('vdc', 64);
+    const part = await machine.addPartition('vdc', 1, 'dstack-data', 40);
+    await poke(part, 0, Buffer.concat([Buffer.from([0xeb, 0x3c, 0x90]), Buffer.from('XFSB')]));
+    await expect(choose()).rejects.toMatchObject({ code: 'DISK_NOT_BLANK', path: part });
+    expect(writes()).toEqual([]);
+  });
+
+  it('lets the leftovers of an interrupted first boot through: they are judged when the volume is opened', async () => {
+    await machine.addDisk('vdb', 64);
+    const part = await machine.addPartition('vdb', 1, 'dstack-data', 40, 1n << 52n);
+    await poke(part, 8192, 'half a volume');
+    expect((await choose()).device).toBe(part);
+  });
+
+  describe('override', () => {
+    beforeEach(async () => {
+      await machine.addDisk('vdb', 64);
+      await machine.addDisk('vdc', 64);
+    });
+
+    it('by label, from the command line before the environment, first occurrence', async () => {
+      const path = await machine.addPartition('vdc', 1, 'mine', 40);
+      const other = { DSTACK_DATA_DEVICE: 'PARTLABEL=other' };
+      const chosen = await choose('a dstack.data_device=PARTLABEL=mine dstack.data_device=PARTLABEL=x', other);
+      expect(chosen).toEqual({ device: path, how: 'override', created: false });
+    });
+
+    it('by label from the environment', async () => {
+      const path = await machine.addPartition('vdc', 1, 'mine', 40);
+      expect((await choose('', { DSTACK_DATA_DEVICE: 'PARTLABEL=mine' })).device).toBe(path);
+    });
+
+    it('by partition uuid: what the kernel tells, else the link of udev', async () => {
+      const path = await machine.addPartition('vdc', 1, '', 40);
+      await fs.mkdir(machine.path('disk/by-partuuid'), { recursive: true });
+      await fs.symlink(path, machine.path('disk/by-partuuid/0a-1b'));
+      expect((await choose('dstack.data_device=PARTUUID=0A-1B')).device).toBe(path);
+      await fs.appendFile(`${machine.sysfs}/class/block/vdc1/uevent`, 'PARTUUID=2c-3d\n');
+      expect((await choose('dstack.data_device=PARTUUID=2C-3D')).device).toBe(path);
+    });
+
+    it('by device: a partition as it is, a blank disk as /dev/vdb would be used, and its partition ever after', async () => {
+      const override = `dstack.data_device=${machine.path('vdc')}`;
+      expect(await choose(override)).toEqual({ device: machine.path('vdc1'), how: 'override', created: true });
+      expect(await choose(override)).toEqual({ device: machine.path('vdc1'), how: 'override', created: false });
+      expect((await choose(`dstack.data_device=${machine.path('vdc1')}`)).device).toBe(machine.path('vdc1'));
+    });
+
+    it.each(['PARTLABEL=missing', 'PARTUUID=../../vdc', '/dev/missing', 'vdc', '/etc/passwd'])(
+      'that leads nowhere (%s) is ignored',
+      async (text) => {
+        expect((await choose(`dstack.data_device=${text}`)).device).toBe(machine.path('vdb1'));
+      },
+    );
+  });
+});
