@@ -24,6 +24,8 @@ export async function findShareDevice(os: Os = realOs): Promise<string | undefin
   if (await exists(`${os.root}${link}`)) return link;
   const names = (await ifExists(() => fs.readdir(`${os.root}/sys/block`))) ?? [];
   for (const name of names.sort()) {
+    const size = await ifExists(() => fs.readFile(`${os.root}/sys/block/${name}/size`, 'utf8'));
+    if (size?.trim() === '0') continue; // a loop device without a file, an empty drive
     const device = `/dev/${name}`;
     const { stdout } = await os.run('blkid', ['-s', 'LABEL', '-o', 'value', device], {
       ok: [0, 2], // 2 = no label

@@ -3,7 +3,9 @@
  * `boot.error` with the complete cause chain.
  */
 import { DstackError, errorChain, toDstackError } from '../errors.ts';
+import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
+import { journalFailure } from './journal.ts';
 import { isGroup, type Phase, type PhaseReport, type SequenceContext, type Step } from './phase.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -35,7 +37,7 @@ export async function runSequence<C extends SequenceContext>(
     if (report === undefined) return;
     const full = { sequence, n, of, name: phase.name, ms: report };
     reports.push(full);
-    context.host.send('boot.phase', JSON.stringify(full));
+    if (!isDryRun()) context.host.send('boot.phase', JSON.stringify(full));
   };
   let n = 1;
   try {
@@ -102,6 +104,7 @@ async function runPhase<C extends SequenceContext>(
 }
 
 async function reportFailure(context: SequenceContext, thrown: unknown): Promise<void> {
+  await journalFailure(thrown, describeFailure(thrown));
   if (!context.host.connected) {
     try {
       context.host.open(await context.locateHost?.());

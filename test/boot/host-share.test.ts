@@ -31,7 +31,8 @@ async function withDisks(labels: Record<string, string>): Promise<Os> {
 
 describe('the host share', () => {
   it('is the disk with the label', async () => {
-    const os = await withDisks({ vda: '', vdb: 'OTHER', vdc: 'DSTACKSHR' });
+    const os = await withDisks({ loop0: 'DSTACKSHR', vda: '', vdb: 'OTHER', vdc: 'DSTACKSHR' });
+    await writeFile(machine.path('sys/block/loop0/size'), '0\n');
     expect(await findShareDevice(os)).toBe('/dev/vdc');
     await mountHostShare(dir, os);
     expect(machine.commands.at(-1)).toBe(`mount -o ro,nosuid,nodev,noexec /dev/vdc ${dir}`);
