@@ -27,8 +27,9 @@ const MAX_COMPARATORS = 32;
 const NUM = '(0|[1-9][0-9]*)';
 const TAIL = '(?:-([0-9A-Za-z.-]+))?(?:\\+([0-9A-Za-z.-]+))?';
 const VERSION = new RegExp(`^${NUM}\\.${NUM}\\.${NUM}${TAIL}$`);
+// the patch is inside the group of the minor: `1.2-rc` must not pass as major 1, patch 2
 const COMPARATOR = new RegExp(
-  `^(=|>=|>|<=|<|~|\\^)? *${NUM}(?:\\.(?:([*xX])|${NUM}))?(?:\\.(?:([*xX])|${NUM}${TAIL}))?$`,
+  `^(=|>=|>|<=|<|~|\\^)? *${NUM}(?:\\.(?:([*xX])|${NUM})(?:\\.(?:([*xX])|${NUM}${TAIL}))?)?$`,
 );
 
 /** @throws DOCUMENT_INVALID */
