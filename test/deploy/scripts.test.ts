@@ -1,0 +1,3 @@
+import { scriptsSuite } from './scripts-suite.ts';
+
+scriptsSuite();
