@@ -33,8 +33,9 @@ export default function define(command: Command): void {
       const raw = await readLimited(path, KEYS_FILE_LIMIT);
       const keys = parseAppKeys(raw, path);
       wipe(raw);
-      const derived = await getKey(keys, options.path, options.purpose, options.algorithm);
-      wipeAppKeys(keys);
+      const derived = await getKey(keys, options.path, options.purpose, options.algorithm).finally(() =>
+        wipeAppKeys(keys),
+      );
       const shown = {
         key: toHex(derived.key),
         public_key: toHex(derived.publicKey),
