@@ -12,31 +12,54 @@ interface Options {
 
 const FLUSH_MS = 10_000;
 
-async function run(title: 'deploy' | 'stop', options: Options): Promise<void> {
-  const { START, STOP, deployContext } = await import('../deploy/steps.ts');
-  const { planText, runSequence } = await import('../boot/runner.ts');
-  const steps = title === 'deploy' ? START : STOP;
+async function start(options: Options): Promise<void> {
+  const { START, deployContext } = await import('../deploy/steps.ts');
+  const { describeFailure, planText, runSequence } = await import('../boot/runner.ts');
   if (options.plan) {
-    const names = steps.map(({ name }) => name);
-    const text = () =>
-      planText(
-        title,
-        steps.map(({ name }) => ({ name, run: async () => {} })),
-      );
-    ui.result({ sequence: title, phases: names }, { json: options.json, text });
+    const phases = START.map(({ name }) => name);
+    const plan = phases.map((name) => ({ name, run: async () => {} }));
+    ui.result({ sequence: 'deploy', phases }, { json: options.json, text: () => planText('deploy', plan) });
     return;
   }
-  if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => ui.info(`would ${line}`));
+  await dryRun(options);
   const { HostNotifier } = await import('../boot/notifier.ts');
+  const { fileTimeline } = await import('../boot/timeline.ts');
   const { detectPlatform } = await import('../tdx/platform.ts');
   const host = new HostNotifier(undefined, detectPlatform());
   host.open(await hostApiUrl());
   const started = performance.now();
-  const context = { ...(await deployContext(options.dir)), host, measured: [] };
-  const phases = await runSequence<typeof context>(title, steps, context);
+  let context: Awaited<ReturnType<typeof deployContext>> & { host: typeof host; measured: [] };
+  try {
+    context = { ...(await deployContext(options.dir)), host, measured: [] };
+  } catch (thrown) {
+    host.send('boot.error', describeFailure(thrown));
+    await host.flush(FLUSH_MS);
+    throw thrown;
+  }
+  const timeline = fileTimeline(PATHS.bootTimeline);
+  const phases = await runSequence<typeof context>('deploy', START, context, { timeline });
   await host.flush(FLUSH_MS);
-  if (options.json) ui.result({ sequence: title, runner: context.runner.name, phases }, { json: true, text: () => '' });
-  else ui.info(`${title} done, ${ui.duration(performance.now() - started)}`);
+  const report = { sequence: 'deploy', runner: context.runner.name, phases };
+  if (options.json) ui.result(report, { json: true, text: () => '' });
+  else ui.info(`deploy done, ${ui.duration(performance.now() - started)}`);
+}
+
+async function stop(options: Options): Promise<void> {
+  const { STOP, deployContext } = await import('../deploy/steps.ts');
+  const phases = STOP.map(({ name }) => name);
+  if (options.plan) {
+    ui.result({ sequence: 'stop', phases }, { json: options.json, text: () => phases.join('\n') });
+    return;
+  }
+  await dryRun(options);
+  const context = await deployContext(options.dir);
+  for (const step of STOP) await step.run(context);
+  if (options.json) ui.result({ sequence: 'stop', runner: context.runner.name }, { json: true, text: () => '' });
+}
+
+async function dryRun(options: Options): Promise<void> {
+  if (!options.dryRun) return;
+  (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
 }
 
 /** The host is told best effort: a damaged system configuration fails where it is needed, not here. */
@@ -93,9 +116,7 @@ export default function define(command: Command): void {
     sub(name, summary)
       .option('--plan', 'print the steps and do nothing')
       .option('--dry-run', 'print each change instead of making it');
-  changing('start', 'run the pre-launch script and start the containers').action((options: Options) =>
-    run('deploy', options),
-  );
-  changing('stop', 'stop the containers').action((options: Options) => run('stop', options));
+  changing('start', 'run the pre-launch script and start the containers').action(start);
+  changing('stop', 'stop the containers').action(stop);
   sub('status', 'show the containers of the app').action(status);
 }

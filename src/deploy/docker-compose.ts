@@ -1,5 +1,6 @@
 /** Runner `docker-compose`: the compose file from app-compose.json, started by docker's own compose (dstack boot order, app start). */
 import { DstackError, errorChain } from '../errors.ts';
+import { isDryRun } from '../sys/effects.ts';
 import { run } from '../sys/exec.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
@@ -27,7 +28,7 @@ export const dockerCompose: Runner = {
   progress: 'starting containers',
 
   async check() {
-    if (await dockerAnswers()) return;
+    if (isDryRun() || (await dockerAnswers())) return;
     throw new DstackError('DOCKER_UNAVAILABLE', `docker does not answer on ${dockerSocket()}`, {
       path: dockerSocket(),
     });

@@ -4,6 +4,7 @@
  */
 import { DstackError } from '../errors.ts';
 import { runAttached } from '../sys/attached.ts';
+import { isDryRun } from '../sys/effects.ts';
 
 export type Environment = ReadonlyMap<string, string>;
 
@@ -38,6 +39,7 @@ export async function sourceScript(
     env: Object.fromEntries(options.env),
   });
   if (exit !== 0) throw scriptFailed(name, exit);
+  if (isDryRun()) return options.env; // what it would export is not known
   return captured.length === 0 ? undefined : parseEnvironment(captured);
 }
 
