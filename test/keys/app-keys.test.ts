@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { ephemeralKeys, keysFromSeed, wipeSeedKeys } from '../../src/keys/app-keys.ts';
-import { computeInstanceId, effectiveAppId } from '../../src/keys/identity.ts';
 import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 
@@ -36,24 +35,5 @@ describe('app keys from a seed', () => {
     for (const bytes of [a.diskCryptKey, a.k256Key, a.appKey.scalar, a.appKey.pkcs8Der]) {
       expect(bytes.every((byte) => byte === 0)).toBe(true);
     }
-  });
-});
-
-describe('identity', () => {
-  it.each(vectors.instance_id)('instance id: $name', (vector) => {
-    const id = computeInstanceId(
-      fromHex(vector.instance_id_seed_hex),
-      fromHex(vector.app_id_hex),
-      fromHex(vector.binding_hex),
-    );
-    expect(toHex(id)).toBe(vector.instance_id_hex);
-  });
-
-  it('takes the app id of the host, else 20 bytes of the compose hash', () => {
-    const hash = Uint8Array.from({ length: 32 }, (_, i) => i);
-    expect(effectiveAppId(new Uint8Array(), hash)).toEqual(hash.slice(0, 20));
-    const named = new Uint8Array(20).fill(9);
-    expect(effectiveAppId(named, hash)).toEqual(named);
-    expect(() => effectiveAppId(new Uint8Array(19), hash)).toThrow('invalid app id length: expected 20 bytes, got 19');
   });
 });
