@@ -168,7 +168,9 @@ describe('HostNotifier', () => {
     const notifier = new HostNotifier((url, event, payload, signal) =>
       hang
         ? new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-        : host.deliver(url, event, payload),
+        : signal.aborted
+          ? Promise.reject(signal.reason)
+          : host.deliver(url, event, payload),
     );
     notifier.open('unix:/x');
     notifier.progress('a');
