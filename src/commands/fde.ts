@@ -12,6 +12,7 @@ interface VolumeOptions {
 }
 
 export default function define(command: Command): void {
+  command.helpCommand(false);
   command
     .command('status')
     .description('print what the data disk holds')

@@ -22,7 +22,7 @@ export async function createDataPartition(disk: string, surface: Surface = SYSTE
   const name = await kernelName(disk);
   if (isDryRun()) return `${surface.dev}/${name}${/\d$/.test(name) ? 'p' : ''}1`;
 
-  for (const end = Date.now() + LIMIT_MS; ; ) {
+  for (let end = Date.now() + LIMIT_MS, pause = 50; ; pause *= 2) {
     await settle(surface);
     const part = (await partitions(surface)).find((entry) => entry.disk === name && entry.number === 1);
     if (part !== undefined) {
@@ -34,6 +34,6 @@ export async function createDataPartition(disk: string, surface: Surface = SYSTE
     }
     // sgdisk has asked already; ask again, since udev may have held the disk at that moment
     await surface.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }

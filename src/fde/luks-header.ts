@@ -50,7 +50,9 @@ export async function readLuksHeader(path: string): Promise<Uint8Array> {
     const binary = Buffer.alloc(BINARY_SIZE);
     await handle.read(binary, 0, BINARY_SIZE, 0);
     const size = binary.readBigUInt64BE(8);
-    const bytes = Buffer.alloc(2 * Number(size > BigInt(PAYLOAD_OFFSET) ? BINARY_SIZE : size));
+    // a size out of bounds is for the check to refuse
+    const sane = size >= BigInt(BINARY_SIZE) && size <= BigInt(PAYLOAD_OFFSET);
+    const bytes = Buffer.alloc(sane ? 2 * Number(size) : BINARY_SIZE);
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytesRead);
   } catch (thrown) {

@@ -3,9 +3,10 @@
  * disk key as 64 lower-case hex digits, on stdin only (`--key-file=-`: reads to the end, no newline is cut).
  */
 import * as fs from 'node:fs/promises';
-import { DstackError } from '../errors.ts';
+import { DstackError, errorChain } from '../errors.ts';
 import { effect, isDryRun } from '../sys/effects.ts';
 import { readLimited, wipe } from '../sys/files.ts';
+import * as ui from '../ui.ts';
 import { checkLuksHeader } from './luks-header.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { settle, waitForNode } from './nodes.ts';
@@ -92,8 +93,21 @@ async function withHeaderCopy(device: string, surface: Surface, use: (path: stri
     if (!isDryRun()) checkLuksHeader(await readLimited(file, COPY_LIMIT));
     await use(file);
   } finally {
-    if (mounted) await surface.run('umount', [dir], { ok: [0, 1, 32] });
+    await removeCopy(dir, mounted, surface);
+  }
+}
+
+/** Never throws: the error of the work itself must not be hidden, and the copy holds no secret. */
+async function removeCopy(dir: string, mounted: boolean, surface: Surface): Promise<void> {
+  try {
+    if (mounted) await surface.run('umount', [dir]);
+  } catch (thrown) {
+    ui.warn(`${dir} stays mounted: ${errorChain(thrown)}`);
+  }
+  try {
     await effect(`rmdir ${dir}`, undefined, () => fs.rm(dir, { recursive: true, force: true }));
+  } catch (thrown) {
+    ui.warn(`${dir} is not removed: ${errorChain(thrown)}`);
   }
 }
 

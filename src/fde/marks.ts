@@ -13,6 +13,7 @@
  * A volume whose bits are clear is never formatted, whatever else is wrong with it.
  */
 import { DstackError } from '../errors.ts';
+import { effect, isDryRun } from '../sys/effects.ts';
 import { waitForNode } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 import { partitionOf } from './sysfs.ts';
@@ -31,7 +32,11 @@ export const BITS = { initialising: 52, ephemeral: 53 } as const;
  */
 export async function readMarks(device: string, surface: Surface = SYSTEM): Promise<Marks | undefined> {
   const part = await partitionOf(device, surface);
-  if (part === undefined) return undefined;
+  if (part === undefined) {
+    // a partition that this run would have created, with the mark it would have got
+    if (isDryRun() && !(await surface.isBlockDevice(device))) return { initialising: true, ephemeral: false };
+    return undefined;
+  }
   const disk = `${surface.dev}/${part.disk}`;
   const { stdout } = await surface.run('sgdisk', ['-i', String(part.number), disk], { readOnly: true });
   const flags = /^Attribute flags: ([0-9A-Fa-f]{16})$/m.exec(stdout)?.[1];
@@ -50,6 +55,7 @@ export async function readMarks(device: string, surface: Surface = SYSTEM): Prom
 export async function writeMarks(device: string, marks: Marks, surface: Surface = SYSTEM): Promise<void> {
   const part = await partitionOf(device, surface);
   if (part === undefined) {
+    if (isDryRun()) return effect(`mark ${device} as ready`, undefined, async () => {});
     throw new DstackError('INTERNAL', `${device} is no partition and cannot carry a mark`, { path: device });
   }
   const change = (name: keyof Marks): string[] => [

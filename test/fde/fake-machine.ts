@@ -172,6 +172,10 @@ export class FakeMachine implements Surface {
         if (at >= 0) this.#mounts.splice(at, 1);
         return at >= 0 ? OK : failed(32);
       }
+      case 'veritysetup':
+        if (args[0] === 'open') await sparse(join(this.dev, 'mapper', args[2] ?? ''), 4096);
+        if (args[0] === 'close') await fs.rm(join(this.dev, 'mapper', args[1] ?? ''));
+        return OK;
       case 'swapon':
         this.#swaps.push(args[0] ?? '');
         return OK;
