@@ -88,7 +88,7 @@ async function runPhase<C extends SequenceContext>(
   const began = performance.now();
   const elapsed = () => Math.round((performance.now() - began) * 10) / 10;
   try {
-    await phase.run(context);
+    await phase.run(context).finally(() => clearTimeout(slow));
     const ms = elapsed();
     ui.info(`${label} ... done, ${ui.duration(ms)}`);
     await record('done', ms);
@@ -98,8 +98,6 @@ async function runPhase<C extends SequenceContext>(
     ui.error(`${label} ... failed after ${ui.duration(ms)}`);
     await record('failed', ms, describeFailure(thrown));
     throw thrown;
-  } finally {
-    clearTimeout(slow);
   }
 }
 

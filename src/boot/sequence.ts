@@ -37,7 +37,11 @@ export const PREPARE: readonly Step<PrepareContext>[] = [
 
 /** The app: what it is, its keys, its disk (stage 0), and what it finds on it (stage 1). */
 export const SETUP: readonly Step<SetupContext>[] = [
-  { name: 'mount the host share', run: documents.openShare },
+  [
+    { name: 'mount the host share', run: documents.openShare },
+    // certificates and signatures are most of this program; they load while `mount` runs
+    { name: 'load the key code', run: keys.loadKeyCode },
+  ],
   { name: 'copy the host share', run: documents.copyShare },
   { name: 'read the documents', run: documents.readDocuments },
   { name: 'take over from prepare', run: documents.adoptPrepared },

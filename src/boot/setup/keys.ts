@@ -3,6 +3,7 @@ import { toHex } from '../../codec/hex.ts';
 import { formatAppKeys, providerId, wipeAppKeys } from '../../config/app-keys.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
+import { loadX509 } from '../../keys/x509.ts';
 import { effect, isDryRun } from '../../sys/effects.ts';
 import { writeAtomic } from '../../sys/files.ts';
 import { EVENT } from '../../tdx/events.ts';
@@ -15,6 +16,11 @@ import { initScriptHashes, measureText } from './measure.ts';
 export const DISK_KEY_BYTES = 32;
 /** names of the providers in the key-provider event */
 const EVENT_NAMES = { none: 'none', local: 'local-sgx', tpm: 'tpm', kms: 'kms' } as const;
+
+/** Loads what `obtainKeys` will need. Which provider it is, is not known yet: all of them share this much. */
+export async function loadKeyCode(): Promise<void> {
+  await Promise.all([import('../providers/none.ts'), loadX509()]);
+}
 
 /** @throws KEY_PROVIDER_UNSUPPORTED, KEY_INVALID for an empty disk key */
 export async function obtainKeys(context: SetupContext): Promise<void> {
