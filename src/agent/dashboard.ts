@@ -57,11 +57,22 @@ ${compose.publicSysinfo ? await systemSection(state) : ''}
 
 type Attempt<T> = { readonly value: T } | { readonly failure: string };
 
+/** A reader does not wait long for one part of the page. */
+const PATIENCE_MS = 4000;
+
 async function attempt<T>(work: () => Promise<T>): Promise<Attempt<T>> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Attempt<T>>((resolve) => {
+    timer = setTimeout(() => resolve({ failure: `no answer within ${duration(PATIENCE_MS)}` }), PATIENCE_MS);
+  });
+  const answer = work().then(
+    (value): Attempt<T> => ({ value }),
+    (thrown): Attempt<T> => ({ failure: errorChain(thrown) }),
+  );
   try {
-    return { value: await work() };
-  } catch (thrown) {
-    return { failure: errorChain(thrown) };
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

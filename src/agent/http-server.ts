@@ -14,8 +14,10 @@ export interface HttpLimits {
   readonly body: number;
   /** bytes of a request line with its headers */
   readonly header: number;
-  /** milliseconds without a byte before or between requests */
+  /** milliseconds without a byte before or between requests; 0 = one request a connection */
   readonly idle: number;
+  /** milliseconds in which a body that was refused is still read, so that the client gets to see the answer */
+  readonly linger: number;
   /** milliseconds from the first byte allowed to the last byte of one request, and for one client to take an answer */
   readonly request: number;
   /** connections at the same time */
@@ -26,6 +28,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   body: 10 * 1024 * 1024,
   header: 16 * 1024,
   idle: 10_000,
+  linger: 1000,
   request: 30_000,
   connections: 512,
 };
@@ -48,7 +51,7 @@ export class HttpServer {
   constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#http = http.createServer({ maxHeaderSize: this.#limits.header, insecureHTTPParser: false });
+    this.#http = http.createServer({ maxHeaderSize: this.#limits.header, requireHostHeader: false });
     this.#http.on('request', (request, response) => void this.#serve(request, response));
     this.#http.on('clientError', (_, socket) => refuse(socket as Socket));
     this.#http.on('upgrade', (_, socket) => socket.destroy());
@@ -121,17 +124,37 @@ export class HttpServer {
     }
     if (response.destroyed) return;
     const unread = !request.complete && exchange.method !== 'GET' && exchange.method !== 'HEAD';
-    const last = this.#closing || unread || wantsClose(request);
+    const last = this.#closing || unread || this.#limits.idle === 0 || wantsClose(request);
+    const headers = { ...this.#options.headers, connection: last ? 'close' : 'keep-alive' };
     try {
-      await send(response, request.method === 'HEAD', answer, {
-        ...this.#options.headers,
-        connection: last ? 'close' : 'keep-alive',
-      });
+      await send(
+        response,
+        request.method === 'HEAD',
+        answer,
+        headers,
+        unread ? () => this.#linger(request) : undefined,
+      );
     } catch {
       response.destroy();
     }
     connection?.answerSent();
-    if (unread) request.socket.destroySoon();
+  }
+  /**
+   * Reads and drops what is left of a body. A connection that is closed with unread bytes is reset, and a reset destroys
+   * an answer that the client has not read yet.
+   */
+  async #linger(request: http.IncomingMessage): Promise<void> {
+    request.removeAllListeners('data');
+    request.resume();
+    if (request.complete) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#limits.linger);
+      for (const event of ['end', 'close'] as const)
+        request.once(event, () => {
+          clearTimeout(timer);
+          resolve();
+        });
+    });
   }
 }
 
@@ -151,7 +174,7 @@ class Connection {
 
   #waitForRequest(): void {
     this.busy = false;
-    this.#socket.setTimeout(this.#limits.idle);
+    this.#socket.setTimeout(this.#limits.idle || this.#limits.request);
     this.#arm();
   }
 
@@ -219,12 +242,17 @@ async function send(
   headOnly: boolean,
   answer: HttpResponse,
   extra: Record<string, string>,
+  beforeEnd?: () => Promise<void>,
 ): Promise<void> {
   const headers: Record<string, string | number> = { ...extra, ...answer.headers };
   if (answer.body instanceof Uint8Array) {
     // the header set in full: Content-Length and no chunks, which hand-written clients depend on
     response.writeHead(answer.status, { ...headers, 'content-length': answer.body.length });
-    response.end(headOnly ? undefined : answer.body);
+    if (beforeEnd !== undefined && !headOnly) {
+      response.write(answer.body);
+      await beforeEnd();
+      response.end();
+    } else response.end(headOnly ? undefined : answer.body);
     return;
   }
   response.writeHead(answer.status, headers);

@@ -6,6 +6,7 @@ import { tdxQuote } from '../tdx/attestation.ts';
 import { type AppInfo, decodeAppInfo } from '../tdx/identity.ts';
 import { type EventJson, fullLogJson } from '../tdx/log-json.ts';
 import { parseQuote } from '../tdx/quote-layout.ts';
+import { Recent } from './recent.ts';
 import type { AgentState } from './state.ts';
 
 /** The parts of Info before they become a message. */
@@ -30,19 +31,13 @@ export async function readIdentity(state: AgentState): Promise<Identity> {
   };
 }
 
-const PUBLIC_AGE_MS = 5000;
-const recent = new WeakMap<AgentState, { at: number; identity: Promise<Identity> }>();
+const recent = new WeakMap<AgentState, Recent<Identity>>();
 
-/**
- * The identity for callers from outside: at most five seconds old, so that nobody can keep the quoting hardware busy by
- * asking on the public port. The app itself always gets fresh evidence.
- */
+/** The identity for callers from outside, at most seconds old. The app itself always gets fresh evidence. */
 export function publicIdentity(state: AgentState): Promise<Identity> {
-  const known = recent.get(state);
-  if (known !== undefined && Date.now() - known.at < PUBLIC_AGE_MS) return known.identity;
-  const identity = readIdentity(state);
-  recent.set(state, { at: Date.now(), identity });
-  return identity;
+  const answers = recent.get(state) ?? new Recent<Identity>();
+  recent.set(state, answers);
+  return answers.get('identity', () => readIdentity(state));
 }
 
 /** `tcb_info`: pretty JSON inside a string. */

@@ -64,7 +64,7 @@ export async function startAgent(
     const http = new HttpServer({
       handler,
       headers: { server: profile.ident },
-      limits: { idle: Math.max(profile.keepAlive, 1) * 1000 },
+      limits: { idle: profile.keepAlive * 1000 },
     });
     servers.push(http);
     listeners.push(new Listener({ name, address: parseAddress(name, profile), inherited, http }));

@@ -20,7 +20,7 @@ export interface ContainerSummary {
 }
 
 const ANSWER_LIMIT = 16 * 1024 * 1024;
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 30_000;
 
 /** dockerd's socket: DOCKER_HOST if it is a unix socket, else the default. */
 export function dockerSocket(): string {

@@ -40,7 +40,7 @@ export function transportSuite(): void {
     beforeAll(async () => {
       dir = mkdtempSync(join(tmpdir(), 'dstack-transport-'));
       path = join(dir, 'main.sock');
-      await serve(unix('main.sock'));
+      await serve(unix('main.sock'), { linger: 100 });
     });
     afterAll(async () => {
       await Promise.all(open.map(({ listener, http }) => Promise.all([listener.stop(), http.close()])));
@@ -124,6 +124,18 @@ export function transportSuite(): void {
       socket.write('POST /GetKey?json HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
       for (let i = 0; i < 3; i++) socket.write(`200\r\n${'x'.repeat(512)}\r\n`);
       expect(parseAnswer(await answer).status).toBe(400);
+    });
+    it('lets a client that is still sending see why it was refused', async () => {
+      const body = Buffer.alloc(12 * 1024 * 1024, 0x20);
+      const answer = await ask(path, 'POST', '/GetKey?json', body);
+      expect(answer.body).toContain('payload too large');
+    });
+    it('closes after each answer when connections are not to be kept', async () => {
+      await serve(unix('once.sock'), { idle: 0 });
+      const socket = await connect(join(dir, 'once.sock'));
+      const answer = untilClose(socket);
+      socket.write('GET /GetKey HTTP/1.1\r\nHost: a\r\n\r\n');
+      expect(parseAnswer(await answer).headers['connection']).toBe('close');
     });
     it('takes a body of exactly 10 MiB', async () => {
       const body = JSON.stringify({ path: '' }).padEnd(10 * 1024 * 1024, ' ');
