@@ -3,7 +3,7 @@
  * its root certificate trusts everybody. Nothing in the product imports this folder.
  */
 import { writeFile } from 'node:fs/promises';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { fromHex } from '../src/codec/hex.ts';
 import { DstackError } from '../src/errors.ts';
 import * as ui from '../src/ui.ts';
@@ -67,6 +67,27 @@ function declare(): Command {
     .action(async (options: { seed: string; out?: string }) => {
       const { mockPki, pemChain } = await import('./pki.ts');
       await deliver(pemChain(mockPki(seedOf(options.seed)).root), options.out);
+    });
+
+  program
+    .command('attestation')
+    .description('write the files of a guest that exists on paper only, for the guest agent to answer from')
+    .option(...SEED)
+    .requiredOption('--out <dir>', 'folder for the files')
+    .option('--app-compose <file>', 'compose document to measure instead of a small sample')
+    .addOption(
+      new Option('--event-version <version>', 'digest form of the runtime events').choices(['1', '2']).default('1'),
+    )
+    .action(async (options: { seed: string; out: string; appCompose?: string; eventVersion: '1' | '2' }) => {
+      const { writeCannedGuest } = await import('./canned-guest.ts');
+      const names = await writeCannedGuest({
+        seed: seedOf(options.seed),
+        dir: options.out,
+        eventVersion: options.eventVersion === '2' ? 2 : 1,
+        ...(options.appCompose === undefined ? {} : { composeFile: options.appCompose }),
+      });
+      ui.info(`wrote ${names.join(', ')} to ${options.out}`);
+      ui.info(`start the agent there: cd ${options.out} && dstack-util serve`);
     });
 
   defineHostApi(program.command('host-api'));
