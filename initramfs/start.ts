@@ -64,7 +64,8 @@ async function start(options: StartOptions): Promise<void> {
       await Promise.race([interrupt.requested, vm.waitExit(2 ** 31 - 1)]);
     }
   } catch (thrown) {
-    if (!interrupt.signal) {
+    if (interrupt.signal) process.exitCode = 130;
+    else {
       view.fail();
       process.stderr.write(`\n${(thrown as Error).message}\nthe boot was at: ${boot.position}\n`);
       process.exitCode = 1;
@@ -115,7 +116,7 @@ const showImageStep: OnProgress = ({ step, state, detail, ms }) => {
 };
 
 async function powerOff(vm: Machine): Promise<void> {
-  view.start('power off');
+  if (!view.running) view.start('power off');
   const how = await vm.stop();
   view.finish(how === 'clean' ? '' : `the guest did not end by itself (${how})`);
   if (how !== 'clean' && process.exitCode === undefined) process.exitCode = 1;
@@ -133,7 +134,8 @@ class Interrupt {
         process.on(signal, () => {
           if (this.signal || !this.#vm) process.exit(130); // QEMU dies with its parent
           this.signal = signal;
-          process.exitCode = 130;
+          view.stop();
+          view.start('power off', 'once more ends it at once');
           resolve();
           void this.#vm.stop();
         });

@@ -5,13 +5,25 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
 const KEPT_LINES = 4000;
 
+/** Splits chunks of UTF-8 into lines; a character may be split between two chunks. */
+class Stream {
+  readonly #decoder = new TextDecoder();
+  #rest = '';
+
+  lines(chunk: Uint8Array): string[] {
+    const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split('\n');
+    this.#rest = lines.pop() ?? '';
+    return lines;
+  }
+}
+
 export class ConsoleLog {
   readonly file: string;
   readonly #out: WriteStream;
   readonly #started = performance.now();
   readonly #lines: string[] = [];
   readonly #watchers = new Set<(line: string) => void>();
-  readonly #rest = new Map<string, string>();
+  readonly #streams = { guest: new Stream(), qemu: new Stream() };
 
   constructor(file: string) {
     this.file = file;
@@ -21,14 +33,12 @@ export class ConsoleLog {
 
   /** Takes output as it comes; `source` separates streams (QEMU's own messages get a prefix). */
   append(chunk: Uint8Array, source: 'guest' | 'qemu' = 'guest'): void {
-    const text = (this.#rest.get(source) ?? '') + Buffer.from(chunk).toString('utf8');
-    const lines = text.split('\n');
-    this.#rest.set(source, lines.pop() ?? '');
-    for (const line of lines) this.#add(source === 'qemu' ? `qemu: ${line}` : line);
+    for (const line of this.#streams[source].lines(chunk)) this.#add(source === 'qemu' ? `qemu: ${line}` : line);
   }
 
   #add(raw: string): void {
     const line = raw.replace(ANSI, '').replace(/[\r\u0000]/g, '');
+    if (line === '' || line === 'qemu: ') return;
     const seconds = ((performance.now() - this.#started) / 1000).toFixed(2).padStart(7);
     this.#out.write(`${seconds} ${line}\n`);
     this.#lines.push(`${seconds} ${line}`);
@@ -53,8 +63,7 @@ export class ConsoleLog {
   }
 
   async close(): Promise<void> {
-    for (const [source, rest] of this.#rest) if (rest !== '') this.#add(source === 'qemu' ? `qemu: ${rest}` : rest);
-    this.#rest.clear();
+    for (const source of ['guest', 'qemu'] as const) this.append(Buffer.from('\n'), source);
     await new Promise<void>((resolve) => this.#out.end(() => resolve()));
   }
 }

@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEMO_ARCHIVE, ensureDemoArchive } from '../demo/image.ts';
-import { projectRoot } from '../lib/cache.ts';
+import { projectRoot, withLock } from '../lib/cache.ts';
 import { ensureHost } from '../lib/host.ts';
 import { ensureImage, type Image, type OnProgress } from '../lib/image.ts';
+import { step } from '../lib/progress.ts';
 import { run } from '../lib/run.ts';
-import { ensureTools } from '../lib/tools.ts';
+import { ensureTools, haveTools } from '../lib/tools.ts';
 import type { BootImage } from './machine-options.ts';
 
 const BUN = join(projectRoot, 'node_modules/@oven/bun-linux-x64-baseline/bin/bun');
@@ -25,19 +26,25 @@ export interface DevImageOptions {
 /** Builds what is missing and returns the image. */
 export async function ensureDevImage(options: DevImageOptions): Promise<BootImage> {
   const binaries = options.binaries ?? (await ensureBinaries(options.onCompile));
-  await ensureHost(() => {});
-  // the demo archive is made of files of the tools tree, so the tree comes first; its step is reported by ensureImage
-  const say = (detail: string) => options.onProgress?.({ step: 'tools tree', state: 'progress', detail });
-  await ensureTools({ mirror: options.mirror, say });
+  const archive = await ensureDemo(options);
   const image = await ensureImage({
     profile: 'dev',
     zfs: options.zfs,
     binaries,
-    extraFiles: [{ hostPath: await ensureDemoArchive(), imagePath: DEMO_ARCHIVE, mode: 0o644 }],
+    extraFiles: [{ hostPath: archive, imagePath: DEMO_ARCHIVE, mode: 0o644 }],
     ...(options.mirror === undefined ? {} : { mirror: options.mirror }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
   return bootImage(image);
+}
+
+/** The demo archive is made of files of the tools tree, so the tree comes before the image here. */
+async function ensureDemo({ mirror, onProgress }: DevImageOptions): Promise<string> {
+  await ensureHost((detail) => onProgress?.({ step: 'host', state: 'progress', detail }));
+  await withLock('tools', async () => {
+    if (!(await haveTools())) await step(onProgress, 'tools tree', undefined, (say) => ensureTools({ mirror, say }));
+  });
+  return withLock('demo', ensureDemoArchive);
 }
 
 /** What the runner needs of a built image. */

@@ -30,7 +30,11 @@ export interface HttpAnswer {
 }
 
 const CONSOLE_TAIL = 40;
-const POWEROFF_MS = 60_000;
+const POWEROFF_MS = 90_000;
+/** Units without which the boot cannot end well; they report their reason to the host before they fail. */
+const UNIT_FAILED =
+  /(?:Failed to start|Dependency failed for) (?:dstack-prepare|dstack-guest-agent|docker|app-compose)\b/;
+const REASON_MS = 5000;
 
 export class Machine implements AsyncDisposable {
   readonly options: MachineOptions;
@@ -120,6 +124,7 @@ export class Machine implements AsyncDisposable {
         (typeof match.payload === 'string' ? payload === match.payload : match.payload.test(payload)));
     const what = `event ${match.event}${match.payload === undefined ? '' : ` ${match.payload}`}`;
     let listener: ((event: HostEvent) => void) | undefined;
+    let unwatch: (() => void) | undefined;
     const found = new Promise<HostEvent>((resolve, reject) => {
       listener = (event) => {
         if (fits(event)) resolve(event);
@@ -127,6 +132,12 @@ export class Machine implements AsyncDisposable {
       };
       for (const event of this.events) listener(event);
       this.hostApi.on('event', listener);
+      const watch = (line: string) => {
+        if (!UNIT_FAILED.test(line) || match.event === 'boot.error') return;
+        setTimeout(() => reject(new Error(`${what}: ${line.trim()}`)), REASON_MS);
+      };
+      for (const line of this.console.tail(Number.POSITIVE_INFINITY)) watch(line);
+      unwatch = this.console.watch(watch);
       void this.#process.exited.then(({ exit, signal }) => {
         reject(new Error(`${what}: the VM ended first (${signal ?? `exit status ${exit}`})`));
       });
@@ -136,6 +147,7 @@ export class Machine implements AsyncDisposable {
     } catch (thrown) {
       throw this.failure(thrown);
     } finally {
+      unwatch?.();
       if (listener) this.hostApi.off('event', listener);
     }
   }

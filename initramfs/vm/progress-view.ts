@@ -41,6 +41,10 @@ export class ProgressView {
     this.#now = options.now ?? (() => performance.now());
   }
 
+  get running(): boolean {
+    return this.#running !== undefined;
+  }
+
   /** Text in a colour or style (ECMA-48 SGR number), if colours are on. */
   paint(sgr: number, text: string): string {
     return this.#colour ? `\u001b[${sgr}m${text}\u001b[0m` : text;

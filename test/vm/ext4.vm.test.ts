@@ -1,0 +1,167 @@
+/** The complete way: from the kernel to an app that has its keys, on an encrypted ext4 volume; twice on one disk. */
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
+import { agentCall, askDemo, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
+import type { Machine } from '../../initramfs/vm/machine.ts';
+import { defaultAppId } from '../../initramfs/vm/share.ts';
+import { boot, payloads } from './support.ts';
+import { verifyMockQuote } from './verify-quote.ts';
+
+interface KeyAnswer {
+  key: string;
+  signature_chain: string[];
+}
+
+let instanceId = '';
+
+describe.sequential('ext4', () => {
+  let vm: Machine;
+  beforeAll(async () => {
+    vm = await boot('ext4', { app: { swap_size: '64M' } });
+    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 240_000);
+  });
+  afterAll(() => vm?.stop());
+
+  const appId = defaultAppId(demoAppComposeText({ swap_size: '64M' }));
+
+  it('reports its progress in the documented order', () => {
+    expect(payloads(vm, 'boot.progress')).toEqual([
+      'requesting app keys',
+      'initializing data disk',
+      'data disk ready',
+      'setting up dstack-gateway',
+      'setting up docker',
+      'pre-launch',
+      'starting containers',
+      'done',
+    ]);
+    expect(payloads(vm, 'boot.error')).toEqual([]);
+    const [info] = payloads(vm, 'instance.info').map((text) => JSON.parse(text));
+    expect(Object.keys(info)).toEqual(['instance_id_seed', 'instance_id', 'app_id']);
+    expect(info.app_id).toBe(appId);
+    instanceId = info.instance_id;
+  });
+
+  it('measures the documented events, and they replay to RTMR3', async () => {
+    const measured = await readMeasurements(vm);
+    expect(measured.events).toEqual([
+      'system-preparing',
+      'app-id',
+      'compose-hash',
+      'gpu-policy-hash',
+      'instance-id',
+      'boot-mr-done',
+      'key-provider',
+      'storage-fs',
+      'system-ready',
+    ]);
+    expect(measured.replayed).toBe(measured.rtmr3);
+    expect(measured.appId).toBe(appId);
+    expect(measured.instanceId).toBe(instanceId);
+  });
+
+  it('starts the app, which has keys and quotes', async () => {
+    const first = await askDemo(vm, DEMO_PORT);
+    expect(first).toMatchObject({ app_id: appId, instance_id: instanceId, quote_contains_report_data: true });
+    const second = await askDemo(vm, DEMO_PORT);
+    expect(second.public_key).toBe(first.public_key);
+    expect(second.report_data).not.toBe(first.report_data);
+  });
+
+  it('answers GetKey over the socket as derive-key does, every time the same', async () => {
+    const path = 'test/vm';
+    const answer = await agentCall<KeyAnswer>(vm, 'GetKey', { path, purpose: 'p' });
+    expect(answer.key).toMatch(/^[0-9a-f]{64}$/);
+    expect(await agentCall<KeyAnswer>(vm, 'GetKey', { path, purpose: 'p' })).toEqual(answer);
+    const derived = JSON.parse(await vm.ok(`dstack-util derive-key --path ${path} --purpose p --json`));
+    expect(derived).toMatchObject(answer);
+    expect((await agentCall<KeyAnswer>(vm, 'GetKey', { path: 'test/other', purpose: 'p' })).key).not.toBe(answer.key);
+  });
+
+  it('gives quotes that standard verification accepts, over the socket and on the command line', async () => {
+    const reportData = randomBytes(64);
+    const { quote } = await agentCall<{ quote: string }>(vm, 'GetQuote', { report_data: reportData.toString('hex') });
+    const report = verifyMockQuote(Buffer.from(quote, 'hex'));
+    expect(Buffer.from(report.reportData).equals(reportData)).toBe(true);
+    const base64 = await vm.ok('head -c 64 /dev/zero | dstack-util quote | base64 -w0');
+    const other = verifyMockQuote(Buffer.from(base64, 'base64'));
+    expect(Buffer.from(other.rtMr3).equals(Buffer.from(report.rtMr3))).toBe(true);
+  });
+
+  it('answers the old clients on tappd.sock', async () => {
+    const call = (path: string) =>
+      `curl -sS --max-time 30 --unix-socket /run/tappd.sock -d '{}' 'http://dstack${path}'`;
+    for (const path of ['/prpc/Tappd.Info?json', '/prpc/Info?json']) {
+      expect(JSON.parse(await vm.ok(call(path)))).toMatchObject({ app_id: appId });
+    }
+  });
+
+  it('serves its public port', async () => {
+    const page = await vm.get('/');
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, expect.stringContaining('text/html')]);
+    expect(page.text).toContain(appId);
+    expect((await vm.get('/prpc/Worker.Version')).json()).toHaveProperty('version');
+    expect((await vm.get('/metrics')).text).toContain('system_memory_total');
+    expect((await vm.get('/logs/dstack-demo-1?text=true&tail=5')).status).toBe(200);
+    expect((await vm.get('/nothing-here')).status).toBe(404);
+  });
+
+  it('encrypts the data disk and swaps on it', async () => {
+    expect(await vm.ok('findmnt -no FSTYPE,SOURCE /var/volatile/dstack/persistent')).toMatch(
+      /^ext4\s+\/dev\/mapper\/dstack_data_disk/,
+    );
+    expect(await vm.ok('lsblk -no TYPE /dev/mapper/dstack_data_disk')).toContain('crypt');
+    expect(await vm.ok('swapon --show=SIZE --noheadings')).toContain('64M');
+    await vm.ok('echo from the first boot >/var/volatile/dstack/persistent/marker; sync');
+  });
+
+  it('keeps its sockets when the agent dies, also for containers', async () => {
+    const before = await vm.ok('systemctl show -P MainPID dstack-guest-agent; stat -Lc %i /run/dstack.sock');
+    await vm.ok('systemctl kill -s KILL dstack-guest-agent');
+    // asked while the agent is down: the socket queues the request
+    expect(await agentCall(vm, 'Info')).toMatchObject({ app_id: appId });
+    const after = await vm.ok('systemctl show -P MainPID dstack-guest-agent; stat -Lc %i /run/dstack.sock');
+    expect(after.split('\n')[0]).not.toBe(before.split('\n')[0]);
+    expect(after.split('\n')[1]).toBe(before.split('\n')[1]);
+    expect(await askDemo(vm, DEMO_PORT)).toMatchObject({ quote_contains_report_data: true });
+  });
+
+  it('measures what an app adds, and refuses names of the boot', async () => {
+    const before = await readMeasurements(vm);
+    await vm.ok('dstack-util rtmr-extend -e my-event -p 00ff');
+    const after = await readMeasurements(vm);
+    expect(after.events).toEqual([...before.events, 'my-event']);
+    expect(after.rtmr3).not.toBe(before.rtmr3);
+    expect(replays(after)).toBe(true);
+    expect((await vm.sh('dstack-util rtmr-extend -e system-ready -p 00')).exit).not.toBe(0);
+    expect((await readMeasurements(vm)).rtmr3).toBe(after.rtmr3);
+  });
+
+  it('powers off cleanly', async () => {
+    expect(await vm.stop()).toBe('clean');
+    expect(vm.console.text).not.toMatch(/Unable to finalize|Failed unmounting/);
+  });
+});
+
+describe.sequential('the same disk once more, with a 9p share', () => {
+  let vm: Machine;
+  beforeAll(async () => {
+    vm = await boot('ext4', { app: { swap_size: '64M' }, dataDisk: 'keep', shareMode: '9p' });
+    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 240_000);
+  });
+  afterAll(() => vm?.stop());
+
+  it('makes the volume anew, because keys of provider none live for one boot', async () => {
+    expect(payloads(vm, 'boot.progress')).toContain('initializing data disk');
+    expect((await vm.sh('test -e /var/volatile/dstack/persistent/marker')).exit).toBe(1);
+    const [info] = payloads(vm, 'instance.info').map((text) => JSON.parse(text));
+    expect(info.instance_id).not.toBe(instanceId);
+    expect(await askDemo(vm, DEMO_PORT)).toMatchObject({ quote_contains_report_data: true });
+  });
+
+  it('found its documents on the 9p share', async () => {
+    expect((await vm.sh('blkid -L DSTACKSHR')).exit).not.toBe(0);
+    expect(replays(await readMeasurements(vm))).toBe(true);
+  });
+});

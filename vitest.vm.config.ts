@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests that boot a VM, one after the other: `npx vitest run --config vitest.vm.config.ts [name]`.
+export default defineConfig({
+  test: {
+    include: ['test/vm/**/*.vm.test.ts'],
+    globalSetup: ['test/vm/build-image.ts'],
+    fileParallelism: false,
+    pool: 'forks',
+    testTimeout: 120_000,
+    hookTimeout: 300_000,
+    env: { NO_COLOR: '1' },
+  },
+});
