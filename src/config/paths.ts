@@ -1,4 +1,4 @@
-/** Well-known places of a guest (formats.md 1, 7, 10; boot.md 3). One table, so that no path is spelled twice. */
+/** Well-known places of a guest. One table, so that no path is spelled twice. Source: dstack formats and boot order. */
 
 export const PATHS = {
   hostSharedMount: '/tmp/.host-shared',

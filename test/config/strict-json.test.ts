@@ -81,6 +81,15 @@ describe('strict JSON', () => {
     expect(parseStrictJson('"\\ud83d\\ude00\u{1f600}"')).toBe('\u{1f600}\u{1f600}');
   });
 
+  it('finds the end of a string behind any number of backslashes', () => {
+    const text = fc.array(fc.constantFrom('\\', '"', 'a', '\n'), { maxLength: 12 }).map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(text, text, (a, b) => {
+        expect(parseStrictJson(JSON.stringify([a, b, { [a]: b }]))).toEqual([a, b, { [a]: b }]);
+      }),
+    );
+  });
+
   it('refuses a duplicate key at any level, also when it is written differently', () => {
     for (const text of ['{"a":1,"a":1}', '{"x":[{"a":1,"b":2,"a":3}]}', '{"a":1,"\\u0061":2}']) {
       expect(() => parseStrictJson(text, 'x.json')).toThrow('duplicate key "a"');

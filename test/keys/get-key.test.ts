@@ -94,11 +94,13 @@ describe('the key cache', () => {
 
   it('is bounded, and drops the least recently used', async () => {
     const cache = new KeyCache(keysOf(vectors.get_key[0]!), 2);
-    await cache.get('a', '', '');
-    await cache.get('b', '', '');
-    await cache.get('a', '', '');
-    await cache.get('c', '', '');
+    const chain = async (path: string) => (await cache.get(path, '', '')).signatureChain;
+    const [a, b] = [await chain('a'), await chain('b')];
+    expect(await chain('a')).toBe(a); // the same object: not computed again
+    await chain('c');
     expect(cache.size).toBe(2);
+    expect(await chain('a')).toBe(a);
+    expect(await chain('b')).not.toBe(b);
     cache.clear();
     expect(cache.size).toBe(0);
   });
