@@ -42,7 +42,11 @@ export interface PhaseRecord {
   readonly error?: string;
 }
 
-/** What the host is told about a finished phase (event `boot.phase`, compact JSON). */
+/**
+ * What the host is told about each finished phase: event `boot.phase`, payload this as compact JSON. It goes out beside the
+ * documented `boot.progress` texts, which stay as they are; a VMM that does not know the event keeps it in its list of
+ * events and nothing more. Phases of `prepare` are told later, by `setup`, which is the first to know the address.
+ */
 export interface PhaseReport {
   readonly sequence: string;
   readonly n: number;

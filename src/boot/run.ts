@@ -8,7 +8,7 @@ import { locateHostApi } from './host-share.ts';
 import { HostNotifier } from './notifier.ts';
 import { type Os, realOs } from './os.ts';
 import type { PrepareContext } from './prepare/context.ts';
-import { writePrepared } from './prepare/prepared.ts';
+import { type Prepared, writePrepared } from './prepare/prepared.ts';
 import { type Rooms, realRooms } from './rooms.ts';
 import { runSequence } from './runner.ts';
 import { HANDOVER, PREPARE, SETUP } from './sequence.ts';
@@ -44,11 +44,13 @@ export const thisMachine = (): Surroundings => ({
 });
 
 /** `prepare`: leaves /run/dstack/prepared.json for `setup`. */
-export async function prepare({ os, rooms, host, preparedFile, timelineFile }: Surroundings): Promise<void> {
+export async function prepare({ os, rooms, host, preparedFile, timelineFile }: Surroundings): Promise<Prepared> {
   const context: PrepareContext = { host, measured: [], os, rooms, locateHost: () => locateHostApi(os) };
   const phases = await runSequence('prepare', PREPARE, context, { timeline: fileTimeline(timelineFile) });
   if (context.device === undefined) throw new DstackError('INTERNAL', 'prepare ended without a data device');
-  await writePrepared({ device: context.device, phases }, preparedFile);
+  const prepared = { device: context.device, phases };
+  await writePrepared(prepared, preparedFile);
+  return prepared;
 }
 
 export interface RunSetup extends Partial<SetupOptions> {

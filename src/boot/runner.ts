@@ -125,6 +125,10 @@ export function describeFailure(thrown: unknown): string {
   return ui.printable(`${chain}${where.length > 0 ? ` (${where.join(', ')})` : ''} [${failure.code}]`);
 }
 
+/** The names of the phases in order, for `--plan --json`. */
+export const phaseNames = <C extends SequenceContext>(steps: readonly Step<C>[]): string[] =>
+  (steps.flat() as Phase<C>[]).map(({ name }) => name);
+
 /** The phases of a sequence as text, for `--plan`; a group shares one number range and is marked. */
 export function planText<C extends SequenceContext>(sequence: string, steps: readonly Step<C>[]): string {
   const of = steps.flat().length;

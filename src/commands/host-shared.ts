@@ -1,18 +1,22 @@
+/** `host-shared`: the files of the host, mounted read-only. `setup` does the same for itself. */
 import type { Command } from 'commander';
-import { DstackError } from '../errors.ts';
 
-/** `host-shared mount|unmount --mount-point DIR`. */
 export default function define(command: Command): void {
-  command
-    .argument('<action>', 'mount or unmount')
-    .requiredOption('--mount-point <dir>', 'where to mount the host share (read-only)')
-    .action(async (action: string, options: { mountPoint: string }) => {
-      const { mountHostShare, unmountHostShare } = await import('../boot/host-share.ts');
-      if (action === 'mount') return mountHostShare(options.mountPoint);
-      if (action === 'unmount') return unmountHostShare(options.mountPoint);
-      throw new DstackError('USAGE', `unknown action ${JSON.stringify(action)}: use mount or unmount`, {
-        field: 'action',
-        value: action,
-      });
-    });
+  command.helpCommand(false);
+  const sub = (name: string, summary: string) =>
+    command
+      .command(name)
+      .description(summary)
+      .helpOption('-h, --help', 'print this help')
+      .requiredOption('--mount-point <dir>', 'where the share is mounted');
+  sub('mount', 'mount the disk labelled DSTACKSHR, or the 9p share host-shared, read-only').action(
+    async ({ mountPoint }: { mountPoint: string }) => {
+      const { mountHostShare } = await import('../boot/host-share.ts');
+      await mountHostShare(mountPoint);
+    },
+  );
+  sub('unmount', 'unmount it; nothing mounted is no error').action(async ({ mountPoint }: { mountPoint: string }) => {
+    const { unmountHostShare } = await import('../boot/host-share.ts');
+    await unmountHostShare(mountPoint);
+  });
 }

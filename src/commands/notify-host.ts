@@ -1,3 +1,4 @@
+/** `notify-host`: one event for the host, for example from a script of the app. */
 import type { Command } from 'commander';
 
 interface Options {
@@ -6,12 +7,12 @@ interface Options {
   readonly payload: string;
 }
 
-/** `notify-host -e EVENT -d PAYLOAD`: unlike the boot's own notifications this one fails when the host is not told. */
 export default function define(command: Command): void {
   command
     .option('-u, --url <url>', 'host API address (default: host_api_url of .sys-config.json)')
     .requiredOption('-e, --event <name>', 'event, for example boot.progress')
-    .requiredOption('-d, --payload <text>', 'payload')
+    .requiredOption('-d, --payload <text>', 'payload, at most 4096 bytes')
+    .addHelpText('after', '\nFails when the host is not told; without a host to tell there is nothing to do.')
     .action(async (options: Options) => {
       const { notifyHost } = await import('../net/host-api.ts');
       const { detectPlatform } = await import('../tdx/platform.ts');

@@ -1,19 +1,31 @@
+/** `prepare`: the machine, before anything of the app is read. */
 import type { Command } from 'commander';
+import * as ui from '../ui.ts';
 
-/** `prepare`: the machine before anything of the app is read. */
+interface Options {
+  readonly plan?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+async function plan(options: Options): Promise<void> {
+  const { PREPARE } = await import('../boot/sequence.ts');
+  const { phaseNames, planText } = await import('../boot/runner.ts');
+  const value = { sequence: 'prepare', phases: phaseNames(PREPARE) };
+  ui.result(value, { json: options.json, text: () => planText('prepare', PREPARE) });
+}
+
 export default function define(command: Command): void {
   command
     .option('--plan', 'print the phases and do nothing')
-    .option('--dry-run', 'print each program call and file write, change nothing')
-    .action(async (options: { plan?: boolean; dryRun?: boolean }) => {
-      if (options.plan) {
-        const { PREPARE } = await import('../boot/sequence.ts');
-        const { planText } = await import('../boot/runner.ts');
-        process.stdout.write(`${planText('prepare', PREPARE)}\n`);
-        return;
-      }
+    .option('--dry-run', 'print each program call and file write instead of making it')
+    .option('--json', 'print the result as JSON: the data device and the phases')
+    .addHelpText('after', '\nLeaves /run/dstack/prepared.json for `setup`. Changes nothing on a machine without a TEE.')
+    .action(async (options: Options) => {
+      if (options.plan) return plan(options);
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
       const { prepare, thisMachine } = await import('../boot/run.ts');
-      await prepare(thisMachine());
+      const prepared = await prepare(thisMachine());
+      if (options.json) ui.result(prepared, { json: true, text: () => '' });
     });
 }

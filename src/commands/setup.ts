@@ -1,33 +1,48 @@
+/** `setup`: from the host share to an opened data disk, and with --handover up to the start of docker. */
 import type { Command } from 'commander';
+import { PATHS } from '../config/paths.ts';
+import * as ui from '../ui.ts';
 
 interface Options {
-  readonly workDir?: string;
+  readonly workDir: string;
   readonly device?: string;
-  readonly mountPoint?: string;
+  readonly mountPoint: string;
   readonly hostShared?: string;
   readonly handover?: boolean;
   readonly plan?: boolean;
   readonly dryRun?: boolean;
+  readonly json?: boolean;
 }
 
-/** `setup`: from the host share to an opened data disk; with --handover up to the start of docker. */
+async function plan({ handover, json }: Options): Promise<void> {
+  const { HANDOVER, SETUP } = await import('../boot/sequence.ts');
+  const { phaseNames, planText } = await import('../boot/runner.ts');
+  const value = {
+    sequence: 'setup',
+    phases: phaseNames(SETUP),
+    ...(handover ? { handover: phaseNames(HANDOVER) } : {}),
+  };
+  const text = () => [planText('setup', SETUP), ...(handover ? [planText('handover', HANDOVER)] : [])].join('\n');
+  ui.result(value, { json, text });
+}
+
 export default function define(command: Command): void {
   command
-    .option('--work-dir <dir>', 'folder that becomes /dstack (default: /var/volatile/dstack)')
-    .option('--device <dev>', 'data device (default: what `prepare` chose)')
-    .option('--mount-point <dir>', 'where the data disk is mounted (default: /var/volatile/dstack/persistent)')
+    .option('--work-dir <dir>', 'folder that becomes /dstack', PATHS.workDir)
+    .option('--device <device>', 'data device (default: what `prepare` chose)')
+    .option('--mount-point <dir>', 'where the data disk is mounted', PATHS.dataMount)
     .option('--host-shared <dir>', 'read the files of the host from this folder instead of mounting the share')
     .option('--handover', 'also bind mounts, verity volumes, init scripts and the compose file')
     .option('--plan', 'print the phases and do nothing')
-    .option('--dry-run', 'check the inputs and print each program call and file write, change nothing')
+    .option('--dry-run', 'check the inputs, print each program call and file write instead of making it')
+    .option('--json', 'print the plan, or an error, as JSON')
+    .addHelpText(
+      'after',
+      '\nPrints the identity of the app as JSON. To check files before they are deployed:\n' +
+        '  dstack-util setup --dry-run --host-shared <dir> --device <device>',
+    )
     .action(async (options: Options) => {
-      if (options.plan) {
-        const { SETUP, HANDOVER } = await import('../boot/sequence.ts');
-        const { planText } = await import('../boot/runner.ts');
-        const parts = [planText('setup', SETUP), ...(options.handover ? [planText('handover', HANDOVER)] : [])];
-        process.stdout.write(`${parts.join('\n')}\n`);
-        return;
-      }
+      if (options.plan) return plan(options);
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
       const { setup, thisMachine } = await import('../boot/run.ts');
       await setup(options, thisMachine());

@@ -114,6 +114,20 @@ describe('setup', () => {
     expect(process.env['DSTACK_HOST_SHARED_DIR']).toBe(machine.path('work/.host-shared'));
   });
 
+  it('wipes the keys before the app starts', async () => {
+    let key = new Uint8Array();
+    const { openDataDisk } = machine.rooms;
+    const surroundings = machine.surroundings({
+      openDataDisk: (options) => {
+        key = options.key as Uint8Array<ArrayBuffer>;
+        return openDataDisk(options);
+      },
+    });
+    await setup(machine.options, surroundings);
+    expect(machine.diskKey).not.toBe(sha256(new Uint8Array(32)).toString('hex'));
+    expect(key).toEqual(new Uint8Array(32));
+  });
+
   it('prints the identity for the journal', async () => {
     await boot();
     const info = JSON.parse(printed);
@@ -247,6 +261,25 @@ describe('setup refuses', () => {
     await machine.share('.sys-config.json', { host_api_url: SYS_CONFIG.host_api_url });
     expect(await failure(boot())).toMatchObject({ code: 'DOCUMENT_INVALID', field: 'vm_config' });
     expect(machine.of('boot.error')).toHaveLength(1);
+  });
+
+  it('a disk that does not open: file and cause reach the host, the keys are wiped', async () => {
+    let key = new Uint8Array();
+    const surroundings = machine.surroundings({
+      openDataDisk: async (options) => {
+        key = options.key as Uint8Array<ArrayBuffer>;
+        throw new DstackError('LUKS_KEY_WRONG', 'the keys of this app do not open the disk', {
+          path: '/dev/vdb1',
+          cause: 'No key available with this passphrase.',
+        });
+      },
+    });
+    expect((await failure(setup(machine.options, surroundings))).code).toBe('LUKS_KEY_WRONG');
+    expect(machine.of('boot.error')).toEqual([
+      'the keys of this app do not open the disk: No key available with this passphrase. (file /dev/vdb1) [LUKS_KEY_WRONG]',
+    ]);
+    expect(key).toEqual(new Uint8Array(32));
+    expect(names()).not.toContain('system-ready');
   });
 
   it('to go on without a data device', async () => {

@@ -1,0 +1,103 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { main } from '../../src/commands/main.ts';
+
+let out: string;
+let err: string;
+let dir: string;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'commands-'));
+  out = '';
+  err = '';
+  process.exitCode = undefined;
+  vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
+    out += chunk;
+    return true;
+  });
+  vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
+    err += chunk;
+    return true;
+  });
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  process.exitCode = undefined;
+  delete process.env['DSTACK_HOST_SHARED_DIR'];
+  await rm(dir, { recursive: true, force: true });
+});
+
+describe('plans', () => {
+  it('prepare finds the TEE before it touches anything', async () => {
+    await main(['prepare', '--plan']);
+    expect(out.split('\n')[0]).toBe('prepare 1/6  find the TEE device');
+  });
+
+  it('setup, with and without the handover, as text and as JSON', async () => {
+    await main(['setup', '--plan']);
+    expect(out).not.toContain('handover');
+    out = '';
+    await main(['setup', '--plan', '--handover', '--json']);
+    const { sequence, phases, handover } = JSON.parse(out);
+    expect([sequence, phases[0], handover.at(-1)]).toEqual([
+      'setup',
+      'mount the host share',
+      'remove orphaned containers',
+    ]);
+    expect(phases.indexOf('measure the instance')).toBeLessThan(phases.indexOf('get the app keys'));
+    expect(phases.indexOf('check the key binding')).toBeLessThan(phases.indexOf('open the data disk'));
+  });
+});
+
+describe('notify-host', () => {
+  it('takes the address from the system configuration', async () => {
+    const path = join(dir, 'host.sock');
+    let body = '';
+    const server = createServer((request, response) => {
+      request.on('data', (chunk) => {
+        body += chunk;
+      });
+      request.on('end', () => response.end());
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    process.env['DSTACK_HOST_SHARED_DIR'] = dir;
+    await writeFile(join(dir, '.sys-config.json'), JSON.stringify({ vm_config: '{}', host_api_url: `unix:${path}` }));
+    await main(['notify-host', '-e', 'boot.progress', '-d', 'done']);
+    server.close();
+    expect(body).toBe('{"event":"boot.progress","payload":"done"}');
+    expect(process.exitCode).toBeUndefined();
+  });
+
+  it('fails when the host is not told', async () => {
+    await main(['notify-host', '-u', `unix:${dir}/none`, '-e', 'a', '-d', 'b']);
+    expect(process.exitCode).toBe(1);
+    expect(err).toContain('error [HOST_API_UNREACHABLE]');
+  });
+
+  it('fails without a system configuration, and is done without an address in it', async () => {
+    process.env['DSTACK_HOST_SHARED_DIR'] = dir;
+    await main(['notify-host', '-e', 'a', '-d', 'b']);
+    expect(err).toContain('FILE_NOT_FOUND');
+    process.exitCode = undefined;
+    await writeFile(join(dir, '.sys-config.json'), JSON.stringify({ vm_config: '{}' }));
+    await main(['notify-host', '-e', 'a', '-d', 'b']);
+    expect(process.exitCode).toBeUndefined();
+  });
+});
+
+describe('wrong usage ends with status 2', () => {
+  it.each([
+    [['host-shared', 'mount']],
+    [['host-shared', 'remount', '--mount-point', '/x']],
+    [['notify-host', '-e', 'a']],
+    [['setup', '--plan', '--no-such-option']],
+    [['prepare', '--plan', 'now']],
+  ])('%j', async (args) => {
+    await main(args);
+    expect(process.exitCode).toBe(2);
+    expect(err).toContain('error [USAGE]');
+  });
+});
