@@ -1,0 +1,114 @@
+import { decode, encode } from '@msgpack/msgpack';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../src/codec/hex.ts';
+import { decodeMsgpack, encodeMsgpack } from '../../src/codec/msgpack.ts';
+import { DstackError } from '../../src/errors.ts';
+
+const value = fc.letrec((tie) => ({
+  leaf: fc.oneof(
+    fc.constant(null),
+    fc.boolean(),
+    fc.maxSafeInteger(),
+    fc.integer({ min: -40_000, max: 70_000 }),
+    fc.string({ unit: 'binary' }),
+    fc.uint8Array(),
+  ),
+  node: fc.oneof(
+    { depthSize: 'small' },
+    tie('leaf'),
+    fc.array(tie('node'), { maxLength: 20 }),
+    fc.dictionary(fc.string({ unit: 'binary' }), tie('node'), { maxKeys: 20, noNullPrototype: true }),
+  ),
+})).node;
+
+/** own keys only: the reader's maps have no prototype, so that a key `__proto__` is a key like any other */
+const plain = (input: unknown): unknown => {
+  if (Array.isArray(input)) return input.map(plain);
+  if (input instanceof Uint8Array) return toHex(input);
+  if (typeof input === 'object' && input !== null)
+    return Object.entries(input).map(([key, item]) => [key, plain(item)]);
+  return Object.is(input, -0) ? 0 : input;
+};
+
+describe('msgpack', () => {
+  it('reads what an independent implementation writes', () => {
+    fc.assert(
+      fc.property(value, (input) => {
+        expect(plain(decodeMsgpack(encode(input)))).toEqual(plain(input));
+      }),
+    );
+  });
+
+  it('reads the wide forms as well', () => {
+    const wide = ['cc01', 'cd0001', 'ce00000001', 'cf0000000000000001', 'd001', 'd10001', 'd200000001'];
+    for (const hex of [...wide, 'd30000000000000001']) expect(decodeMsgpack(fromHex(hex)), hex).toBe(1);
+    for (const hex of ['ff', 'd0ff', 'd1ffff', 'd2ffffffff', 'd3ffffffffffffffff']) {
+      expect(decodeMsgpack(fromHex(hex)), hex).toBe(-1);
+    }
+    for (const hex of ['a161', 'd90161', 'da000161', 'db0000000161'])
+      expect(decodeMsgpack(fromHex(hex)), hex).toBe('a');
+    for (const hex of ['c40105', 'c5000105', 'c60000000105']) {
+      expect(decodeMsgpack(fromHex(hex)), hex).toEqual(Uint8Array.of(5));
+    }
+    for (const hex of ['9107', 'dc000107', 'dd0000000107']) expect(decodeMsgpack(fromHex(hex)), hex).toEqual([7]);
+    for (const hex of ['81a16107', 'de0001a16107', 'df00000001a16107']) {
+      expect(plain(decodeMsgpack(fromHex(hex))), hex).toEqual([['a', 7]]);
+    }
+  });
+
+  it('writes members in order, small numbers small, and leaves undefined out', () => {
+    expect(toHex(encodeMsgpack({ b: 127, a: 128, c: undefined, d: [255, 256] }))).toBe(
+      '83a1627fa161cc80a16492ccffcd0100',
+    );
+    expect(decode(encodeMsgpack({ x: Uint8Array.of(1) }))).toEqual({ x: Uint8Array.of(1) });
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['a byte too many', '0101'],
+    ['a cut text', 'a361'],
+    ['text that is not UTF-8', 'a1ff'],
+    ['a float', 'cb3ff0000000000000'],
+    ['an extension', 'd40100'],
+    ['the unused tag', 'c1'],
+    ['a number that is no safe integer', 'cfffffffffffffffff'],
+    ['a map key that is no text', '810101'],
+    ['a map key twice', '82a16101a16102'],
+    ['a list of 4 billion', 'ddffffffff'],
+    ['a map of 4 billion', 'dfffffffff'],
+    ['binary of 4 GiB', 'c6ffffffff'],
+    ['nesting of 17', `${'91'.repeat(17)}01`],
+    ['nesting of a million', '91'.repeat(1_000_000)],
+  ])('%s is refused', (_, hex) => {
+    expect(() => decodeMsgpack(fromHex(hex))).toThrowError(expect.objectContaining({ code: 'CODEC_INVALID' }));
+  });
+
+  it('does not allocate what is only promised', () => {
+    // each header promises as many elements as there are bytes left, on every level
+    const bytes = new Uint8Array(4_000_000);
+    const view = new DataView(bytes.buffer);
+    for (let level = 0; level < 16; level++) {
+      bytes[level * 5] = 0xdd;
+      view.setUint32(level * 5 + 1, bytes.length - (level + 1) * 5);
+    }
+    const before = process.memoryUsage().heapUsed;
+    try {
+      decodeMsgpack(bytes);
+    } catch {}
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(256 * 1024 * 1024);
+  });
+
+  it('any bytes give a value or our own error', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+        try {
+          decodeMsgpack(bytes);
+        } catch (thrown) {
+          expect(thrown).toBeInstanceOf(DstackError);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
