@@ -4,14 +4,15 @@
  * Source: dstack formats, app-compose.json.
  */
 import { createHash } from 'node:crypto';
-import canonicalizeModule from 'canonicalize';
 import { DstackError } from '../errors.ts';
 import { utf8 } from '../sys/files.ts';
 import { Fields } from './fields.ts';
+import { gpuPolicyHash } from './gpu-policy.ts';
 import { parseHumanSize } from './human-size.ts';
 import { HOST_SHARED } from './paths.ts';
 import { parseRequirements, type Requirements } from './requirements.ts';
-import { isObject, parseStrictJson } from './strict-json.ts';
+import { parseStrictJson } from './strict-json.ts';
+import { parseVerityVolumes, type VerityVolume } from './verity-volumes.ts';
 
 export const MAX_INIT_SCRIPTS = 5;
 export const MAX_MANIFEST_VERSION = 3;
@@ -21,15 +22,6 @@ export type KeyProviderKind = 'none' | 'kms' | 'local' | 'tpm';
 export interface PortPolicy {
   readonly ports: readonly { readonly port: number; readonly pp: boolean }[];
   readonly restrictMode: boolean;
-}
-
-export interface VerityVolume {
-  /** bare file name, resolved by the VMM */
-  readonly source: string;
-  /** 32 bytes */
-  readonly verityRoot: Uint8Array;
-  /** absolute path */
-  readonly target: string;
 }
 
 export interface AppCompose {
@@ -111,7 +103,7 @@ export function parseAppCompose(raw: Uint8Array, path: string = HOST_SHARED.appC
     portPolicy: portPolicy(fields),
     ...optional('requirements', requirements === undefined ? undefined : parseRequirements(requirements)),
     gpuPolicyHash: gpuPolicyHash(document),
-    verityVolumes: verityVolumes(fields),
+    verityVolumes: parseVerityVolumes(fields.objects('verity_volumes')),
     document,
   };
 }
@@ -145,20 +137,7 @@ export function checkFeatureGates(compose: AppCompose): void {
   }
 }
 
-/** SHA-256 over the canonical form of the policy AS WRITTEN: an explicitly written default hashes differently from none. */
-export function gpuPolicyHash(document: unknown): Uint8Array {
-  const requirements = own(document, 'requirements');
-  const policy = own(requirements, 'gpu_policy') ?? {};
-  return sha256(Buffer.from(canonicalize(policy) ?? '{}'));
-}
-
-// its types describe a default export, but the CommonJS module is the function itself
-const canonicalize = canonicalizeModule as unknown as (value: unknown) => string | undefined;
-
 const sha256 = (bytes: Uint8Array): Uint8Array => Uint8Array.from(createHash('sha256').update(bytes).digest());
-
-const own = (value: unknown, key: string): unknown =>
-  isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 
 /** A property that exists only when it has a value (exactOptionalPropertyTypes). */
 function optional<K extends string, V extends {}>(key: K, value: V | undefined): { [P in K]?: V } {
@@ -256,15 +235,4 @@ function portPolicy(fields: Fields): PortPolicy {
     }),
     restrictMode: policy.boolean('restrict_mode', false),
   };
-}
-
-function verityVolumes(fields: Fields): VerityVolume[] {
-  const targets = new Set<string>();
-  return fields.objects('verity_volumes').map((entry) => {
-    const target = entry.string('target');
-    if (!target.startsWith('/')) entry.fail('target', 'must be an absolute path', target);
-    if (targets.has(target)) entry.fail('target', `duplicate verity volume target ${target}`, target);
-    targets.add(target);
-    return { source: entry.string('source'), verityRoot: entry.requiredHex('verity_root', 32), target };
-  });
 }

@@ -149,5 +149,10 @@ function altName(name: string, index: number): { type: 'ip' | 'dns'; value: stri
     const field = `alt_names[${index}]`;
     throw new DstackError('CERT_INVALID', `${field} must be ASCII`, { field, value: name });
   }
-  return { type: isIP(name) !== 0 && !name.includes('%') ? 'ip' : 'dns', value: name };
+  const kind = name.includes('%') ? 0 : isIP(name); // a zone is no part of an address
+  if (kind === 0) return { type: 'dns', value: name };
+  return { type: 'ip', value: kind === 6 ? hexGroups(name) : name };
 }
+
+/** An IPv6 address without a dotted tail: the X.509 library misreads `::ffff:1.2.3.4`. */
+const hexGroups = (address: string): string => new URL(`http://[${address}]`).hostname.slice(1, -1);

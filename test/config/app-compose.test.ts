@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { canonicalJson } from '../../src/codec/jcs.ts';
-import { type AppCompose, checkFeatureGates, gpuPolicyHash, parseAppCompose } from '../../src/config/app-compose.ts';
+import { type AppCompose, checkFeatureGates, parseAppCompose } from '../../src/config/app-compose.ts';
+import { gpuPolicyHash } from '../../src/config/gpu-policy.ts';
 import { DstackError } from '../../src/errors.ts';
 import vectors from '../vectors/config.json' with { type: 'json' };
 
@@ -122,6 +123,12 @@ describe('app-compose.json', () => {
 
   it.each(vectors.gpu_policy_hash)('hashes the GPU policy as written: $app_compose', ({ app_compose, hash_hex }) => {
     expect(hex(gpuPolicyHash(JSON.parse(app_compose)))).toBe(hash_hex);
+  });
+
+  it('hashes a policy written as null as null', () => {
+    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+    expect(hex(parse({ requirements: { gpu_policy: null } }).gpuPolicyHash)).toBe(sha256('null'));
+    expect(hex(parse({ requirements: null }).gpuPolicyHash)).toBe(sha256('{}'));
   });
 
   it.each([

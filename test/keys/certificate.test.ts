@@ -101,6 +101,18 @@ describe('a leaf', () => {
     expect(await readExtension(fromPem(leaf!, 'CERTIFICATE'), OID.attestation)).toEqual(attestation);
   });
 
+  it.each([
+    ['::ffff:1.2.3.4', 'IP Address:0:0:0:0:0:FFFF:102:304'],
+    ['64:ff9b::192.0.2.33', 'IP Address:64:FF9B:0:0:0:0:C000:221'],
+    ['::', 'IP Address:0:0:0:0:0:0:0:0'],
+    ['01.2.3.4', 'DNS:01.2.3.4'],
+    ['fe80::1%eth0', 'DNS:fe80::1%eth0'],
+    ['1.2.3', 'DNS:1.2.3'],
+  ])('alternative name %s', async (name, shown) => {
+    const pem = await issueCertificate({ commonName: 'x', altNames: [name] }, freshTlsKey());
+    expect(new X509Certificate(pem).subjectAltName).toBe(shown);
+  });
+
   it('has nothing that was not asked for', async () => {
     const [leaf] = await signLeaf(keys, freshTlsKey(), { commonName: 'x' });
     expect(await extensionOrder(leaf!)).toEqual([KEY_USAGE, OID.usage]);
