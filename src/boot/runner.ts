@@ -8,6 +8,7 @@ import * as ui from '../ui.ts';
 import { journalFailure } from './journal.ts';
 import { isGroup, type Phase, type PhaseReport, type SequenceContext, type Step } from './phase.ts';
 import type { Timeline } from './timeline.ts';
+import { together } from './together.ts';
 
 export interface RunSequenceOptions {
   readonly timeline: Timeline;
@@ -45,10 +46,7 @@ export async function runSequence<C extends SequenceContext>(
       const group: readonly Phase<C>[] = isGroup(step) ? step : [step];
       const first = n;
       n += group.length;
-      // every phase of a group ends before the boot goes on or fails: nothing is left running behind the error
-      const results = await Promise.allSettled(group.map((phase, index) => one(phase, first + index)));
-      const failed = results.find((result) => result.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
+      await together(group.map((phase, index) => one(phase, first + index)));
     }
   } catch (thrown) {
     await reportFailure(context, thrown);

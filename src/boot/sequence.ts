@@ -43,7 +43,10 @@ export const SETUP: readonly Step<SetupContext>[] = [
     { name: 'load the key code', run: keys.loadKeyCode },
   ],
   { name: 'copy the host share', run: documents.copyShare },
-  { name: 'read the documents', run: documents.readDocuments },
+  [
+    { name: 'read the documents', run: documents.readDocuments },
+    { name: 'unmount the host share', run: documents.closeShare },
+  ],
   { name: 'take over from prepare', run: documents.adoptPrepared },
   {
     name: 'fix the event log version',
@@ -67,11 +70,13 @@ export const SETUP: readonly Step<SetupContext>[] = [
   { name: 'set up swap', run: storage.openSwap },
   { name: 'tell the host the instance', run: storage.reportInstance },
   { name: 'measure system-ready', run: storage.measureReady },
-  { name: 'print the app info', run: printAppInfo },
-  { name: 'decrypt the environment', run: environment.writeEnvironment },
+  [
+    { name: 'print the app info', run: printAppInfo },
+    { name: 'decrypt the environment', run: environment.writeEnvironment },
+    { name: 'link the documents', run: environment.linkDocuments },
+    { name: 'configure the agent', run: environment.writeAgentConfig },
+  ],
   { name: 'wipe the keys', run: async (context) => keys.wipeKeys(context) },
-  { name: 'link the documents', run: environment.linkDocuments },
-  { name: 'configure the agent', run: environment.writeAgentConfig },
   { name: 'join the gateway', notify: () => 'setting up dstack-gateway', run: joinGateway },
   {
     name: 'configure docker',

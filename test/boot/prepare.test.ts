@@ -64,7 +64,7 @@ describe('mountOverlays', () => {
     await symlink('usr/bin', machine.path('bin'));
     machine.mounted.add('/home');
     await mountOverlays(machine.os);
-    expect(machine.commands).toEqual(
+    expect(machine.commands.sort()).toEqual(
       ['/etc', '/usr'].map(
         (dir) =>
           `mount -t overlay overlay -o lowerdir=${dir},upperdir=/var/volatile/overlay${dir}/upper,workdir=/var/volatile/overlay${dir}/work ${dir}`,

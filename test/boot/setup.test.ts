@@ -166,6 +166,20 @@ describe('setup', () => {
     expect(names().at(-1)).toBe('system-ready');
   });
 
+  it.each([
+    ['a good copy', true],
+    ['a failed copy', false],
+  ])('leaves no share mounted after %s', async (_, good) => {
+    if (!good) await machine.share('app-compose.json', new Uint8Array(52_428_801));
+    const { hostShared, ...options } = machine.options;
+    const run = setup({ ...options, shareMount: hostShared ?? '' }, machine.surroundings());
+    if (good) await run;
+    else expect((await failure(run)).code).toBe('FILE_TOO_LARGE');
+    expect(machine.commands[0]).toContain(`host-shared ${hostShared}`);
+    expect(machine.commands).toContain(`umount ${hostShared}`);
+    expect(machine.mounted.size).toBe(0);
+  });
+
   it('takes over from prepare: the device, and its phases for the host', async () => {
     const { writePrepared } = await import('../../src/boot/prepare/prepared.ts');
     const phase = { sequence: 'prepare', n: 1, of: 1, name: 'x', ms: 5 };

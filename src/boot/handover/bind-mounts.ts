@@ -4,6 +4,7 @@ import { makeDir } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
 import { findErrno } from '../errno.ts';
 import type { Os } from '../os.ts';
+import { together } from '../together.ts';
 
 /** Folders of /var/lib that live on the data disk and survive a boot. */
 export const STATE_DIRS = ['docker', 'containerd', 'containerd-stargz-grpc', 'nerdctl', 'sysbox'] as const;
@@ -15,19 +16,20 @@ async function bind(source: string, target: string, os: Os): Promise<void> {
 
 /** Binds `<data disk>/var/lib/X` to `/var/lib/X`. A folder that the read-only image does not have is not needed by it. */
 export async function bindState(mountPoint: string, os: Os): Promise<void> {
-  for (const name of STATE_DIRS) {
-    const target = `/var/lib/${name}`;
-    try {
-      await makeDir(`${os.root}${target}`, 0o711);
-    } catch (thrown) {
-      if (findErrno(thrown) !== 'EROFS') throw thrown;
-      ui.debug(`${target} is not in the image: not bound`);
-      continue;
-    }
-    const source = `${mountPoint}/var/lib/${name}`;
-    await makeDir(source, 0o711);
-    await bind(source, target, os);
+  await together(STATE_DIRS.map((name) => bindStateDir(name, mountPoint, os)));
+}
+
+async function bindStateDir(name: string, mountPoint: string, os: Os): Promise<void> {
+  const target = `/var/lib/${name}`;
+  try {
+    await makeDir(`${os.root}${target}`, 0o711);
+  } catch (thrown) {
+    if (findErrno(thrown) !== 'EROFS') throw thrown;
+    return ui.debug(`${target} is not in the image: not bound`);
   }
+  const source = `${mountPoint}/var/lib/${name}`;
+  await makeDir(source, 0o711);
+  await bind(source, target, os);
 }
 
 /** Binds the work folder, with everything mounted below it, to /dstack. */

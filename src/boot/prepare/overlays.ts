@@ -3,26 +3,25 @@ import * as fs from 'node:fs/promises';
 import { ifExists, makeDir } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
 import type { Os } from '../os.ts';
+import { together } from '../together.ts';
 
 export const OVERLAY_DIRS = ['/etc', '/usr', '/bin', '/home'] as const;
 export const OVERLAY_STORE = '/var/volatile/overlay';
 
 /** Mounts each folder over itself with an upper layer in the volatile store. Links (a merged /bin) and done ones are skipped. */
 export async function mountOverlays(os: Os, dirs: readonly string[] = OVERLAY_DIRS): Promise<void> {
-  for (const dir of dirs) {
-    const stat = await ifExists(() => fs.lstat(`${os.root}${dir}`));
-    if (stat === undefined || !stat.isDirectory()) {
-      ui.debug(`overlay ${dir}: skipped, it is ${stat?.isSymbolicLink() ? 'a symbolic link' : 'no folder'}`);
-      continue;
-    }
-    if ((await os.mountAt(dir))?.type === 'overlay') {
-      ui.debug(`overlay ${dir}: already mounted`);
-      continue;
-    }
-    const [upper, work] = [`${OVERLAY_STORE}${dir}/upper`, `${OVERLAY_STORE}${dir}/work`];
-    await makeDir(`${os.root}${upper}`);
-    await makeDir(`${os.root}${work}`);
-    const layers = `lowerdir=${dir},upperdir=${upper},workdir=${work}`;
-    await os.run('mount', ['-t', 'overlay', 'overlay', '-o', layers, dir], { code: 'MOUNT_FAILED' });
+  await together(dirs.map((dir) => mountOverlay(os, dir)));
+}
+
+async function mountOverlay(os: Os, dir: string): Promise<void> {
+  const stat = await ifExists(() => fs.lstat(`${os.root}${dir}`));
+  if (stat === undefined || !stat.isDirectory()) {
+    return ui.debug(`overlay ${dir}: skipped, it is ${stat?.isSymbolicLink() ? 'a symbolic link' : 'no folder'}`);
   }
+  if ((await os.mountAt(dir))?.type === 'overlay') return ui.debug(`overlay ${dir}: already mounted`);
+  const [upper, work] = [`${OVERLAY_STORE}${dir}/upper`, `${OVERLAY_STORE}${dir}/work`];
+  await makeDir(`${os.root}${upper}`);
+  await makeDir(`${os.root}${work}`);
+  const layers = `lowerdir=${dir},upperdir=${upper},workdir=${work}`;
+  await os.run('mount', ['-t', 'overlay', 'overlay', '-o', layers, dir], { code: 'MOUNT_FAILED' });
 }

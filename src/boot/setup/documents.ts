@@ -17,17 +17,24 @@ export async function openShare(context: SetupContext): Promise<void> {
   if (context.options.hostShared === undefined) await mountHostShare(context.options.shareMount, context.os);
 }
 
-/** Copies the share and unmounts it whatever happened; readers of this process tree are pointed at the copy. */
+/** Copies the share; readers of this process tree are pointed at the copy. A failed copy leaves nothing mounted. */
 export async function copyShare(context: SetupContext): Promise<void> {
   const { hostShared, shareMount } = context.options;
   try {
     context.found.hostFiles = await copyHostFiles(hostShared ?? shareMount, copyDir(context), (name, bytes) => {
       if (name === 'sysConfig') readSysConfig(context, bytes);
     });
-  } finally {
-    if (hostShared === undefined) await unmountHostShare(shareMount, context.os);
+  } catch (thrown) {
+    await closeShare(context);
+    throw thrown;
   }
   process.env['DSTACK_HOST_SHARED_DIR'] = copyDir(context);
+}
+
+/** Unmounts the share, unless a folder was given: nothing looks at it again. */
+export async function closeShare(context: SetupContext): Promise<void> {
+  const { hostShared, shareMount } = context.options;
+  if (hostShared === undefined) await unmountHostShare(shareMount, context.os);
 }
 
 /** The first document: with it the way to the host is open, and what waited for it is sent. */
