@@ -105,21 +105,25 @@ export async function emitEvent(
   return effect(
     `measure event ${name} (payload ${payload.length} bytes) into RTMR${RUNTIME_IMR}`,
     { ...planned, digest: eventDigest(planned) },
-    () => withEventLock(options, () => emitLocked(name, payload, options)),
+    async () => {
+      await fixedVersion(options); // before the lock makes a folder on a machine that was never set up
+      return withEventLock(options, () => emitLocked(name, payload, options));
+    },
   );
 }
 
-async function emitLocked(name: string, payload: Uint8Array, options: EventLogOptions) {
+/** The digest version of this boot. @throws EVENT_VERSION_MISSING */
+async function fixedVersion(options: EventLogOptions): Promise<EventVersion> {
   const version = await eventVersion(options);
-  if (version === undefined) {
-    throw new DstackError(
-      'EVENT_VERSION_MISSING',
-      'the event log version is not fixed yet: complete the system setup',
-      {
-        path: `${dirOf(options)}/${VERSION}`,
-      },
-    );
-  }
+  if (version !== undefined) return version;
+  const path = `${dirOf(options)}/${VERSION}`;
+  throw new DstackError('EVENT_VERSION_MISSING', `the event log version is not fixed yet: ${path} is missing`, {
+    path,
+  });
+}
+
+async function emitLocked(name: string, payload: Uint8Array, options: EventLogOptions) {
+  const version = await fixedVersion(options);
   detectTee(options);
   await checkAgreement(options);
   const event: RuntimeEvent = { event: name, payload, version };
