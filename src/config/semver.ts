@@ -37,12 +37,12 @@ export function parseVersion(text: string): Version {
   const match = VERSION.exec(text);
   if (match === null) throw invalid('version', text);
   const [, major, minor, patch, pre, build] = match;
+  identifiers(build, false, text); // checked, but never compared
   return {
     major: number(major!, text),
     minor: number(minor!, text),
     patch: number(patch!, text),
     pre: identifiers(pre, true, text),
-    ...(identifiers(build, false, text) && {}),
   };
 }
 
@@ -53,11 +53,6 @@ export function satisfies(version: string | Version, requirement: string): boole
   if (!comparators.every((comparator) => matches(comparator, actual))) return false;
   // a pre-release is taken only where a comparator for the very same release names a pre-release itself
   return actual.pre.length === 0 || comparators.some((comparator) => allowsPreRelease(comparator, actual));
-}
-
-/** Checks the syntax of a requirement. @throws DOCUMENT_INVALID */
-export function checkRequirementSyntax(requirement: string): void {
-  parseRequirement(requirement);
 }
 
 function parseRequirement(requirement: string): Comparator[] {

@@ -21,7 +21,7 @@ export type SeedProvider =
 export type SeedKeys = Omit<AppKeys, 'caCert'> & { readonly appKey: P256Key };
 
 /**
- * Derives everything from a seed. The caller wipes the seed; `wipeSeedKeys` ends the life of the result.
+ * Derives everything from a seed. The caller wipes the seed, and `appKey` once its certificate is made.
  * @throws KEY_INVALID for a seed of another length
  */
 export function keysFromSeed(seed: Uint8Array, provider: SeedProvider): SeedKeys {
@@ -59,9 +59,4 @@ export function ephemeralKeys(): SeedKeys {
   } finally {
     wipe(seed);
   }
-}
-
-/** Overwrites the key bytes of a result. */
-export function wipeSeedKeys(keys: SeedKeys): void {
-  wipe(keys.diskCryptKey, keys.k256Key, keys.appKey.scalar, keys.appKey.pkcs8Der);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
-import { ephemeralKeys, keysFromSeed, wipeSeedKeys } from '../../src/keys/app-keys.ts';
+import { ephemeralKeys, keysFromSeed } from '../../src/keys/app-keys.ts';
 import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 
@@ -28,12 +28,8 @@ describe('app keys from a seed', () => {
     expect(() => keysFromSeed(new Uint8Array(31), { kind: 'none' })).toThrow('32 bytes, not 31');
   });
 
-  it('makes new ephemeral keys each time, and wipes them', () => {
+  it('makes new ephemeral keys each time', () => {
     const [a, b] = [ephemeralKeys(), ephemeralKeys()];
-    expect(a.diskCryptKey).not.toEqual(b.diskCryptKey);
-    wipeSeedKeys(a);
-    for (const bytes of [a.diskCryptKey, a.k256Key, a.appKey.scalar, a.appKey.pkcs8Der]) {
-      expect(bytes.every((byte) => byte === 0)).toBe(true);
-    }
+    for (const name of ['diskCryptKey', 'k256Key'] as const) expect(a[name]).not.toEqual(b[name]);
   });
 });
