@@ -118,7 +118,7 @@ export const ERRORS = {
   STORAGE_OPTION_INVALID: e(1, false, 'storage_fs is zfs or ext4; dstack.storage_encrypted is 1 or 0'),
   VOLUME_INVALID: e(1, false, 'check verity_volumes in app-compose.json and the attached disks'),
   // network
-  GATEWAY_UNSUPPORTED: e(1, false, 'this version cannot join a gateway: the app is reachable on forwarded ports only'),
+  GATEWAY_UNSUPPORTED: e(3, false, 'this version cannot join a gateway: the app is reachable on forwarded ports only'),
   // deploy
   DOCKER_UNAVAILABLE: e(1, true, 'start dockerd, or install docker in the guest image'),
   RUNNER_UNSUPPORTED: e(1, false, 'use runner docker-compose or bash'),

@@ -44,6 +44,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'replay-imr', summary: 'replay the event log into its registers', load: () => import('./replay-imr.ts') },
   { name: 'notify-host', summary: 'send an event to the host', load: () => import('./notify-host.ts') },
   { name: 'host-shared', summary: 'mount or unmount the host share', load: () => import('./host-shared.ts') },
+  {
+    name: 'gateway-checker',
+    summary: 'keep the registration with the gateway alive',
+    load: () => import('./gateway-checker.ts'),
+  },
+  { name: 'gateway-refresh', summary: 'register with the gateway once', load: () => import('./gateway-refresh.ts') },
   { name: 'hex', summary: 'print bytes as hex', load: () => import('./hex.ts') },
   { name: 'rand', summary: 'print random bytes', load: () => import('./rand.ts') },
 ];

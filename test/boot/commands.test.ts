@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,6 +85,32 @@ describe('notify-host', () => {
     await writeFile(join(dir, '.sys-config.json'), JSON.stringify({ vm_config: '{}' }));
     await main(['notify-host', '-e', 'a', '-d', 'b']);
     expect(process.exitCode).toBeUndefined();
+  });
+});
+
+describe.each(['gateway-checker', 'gateway-refresh'])('%s', (command) => {
+  const app = { manifest_version: 2, name: 'a', runner: 'bash' };
+  const arrange = async (gateway_enabled: boolean) => {
+    await mkdir(join(dir, '.host-shared'));
+    await writeFile(join(dir, '.host-shared/app-compose.json'), JSON.stringify({ ...app, gateway_enabled }));
+  };
+
+  it('is done when the app wants no gateway', async () => {
+    await arrange(false);
+    await main([command, '--work-dir', dir]);
+    expect(process.exitCode).toBeUndefined();
+  });
+
+  it('ends with status 3 when it does: a retry cannot help', async () => {
+    await arrange(true);
+    await main([command, '--work-dir', dir]);
+    expect(process.exitCode).toBe(3);
+    expect(err).toContain('error [GATEWAY_UNSUPPORTED]');
+  });
+
+  it('fails when the documents are missing', async () => {
+    await main([command, '--work-dir', dir]);
+    expect(process.exitCode).toBe(1);
   });
 });
 

@@ -1,18 +1,14 @@
 /** Registration with the gateway. This version has none: the app runs, but without an ingress route, and the host is told. */
 
-import { HOST_SHARED } from '../../config/paths.ts';
-import { DstackError, errorChain } from '../../errors.ts';
+import { errorChain } from '../../errors.ts';
+import { gatewayUnsupported } from '../../net/gateway.ts';
 import * as ui from '../../ui.ts';
 import { need, type SetupContext } from './context.ts';
 
 /** A failed registration does not fail the boot (dstack boot order, stage 1). */
 export async function joinGateway(context: SetupContext): Promise<void> {
   if (!need(context, 'compose').gatewayEnabled) return;
-  const failure = new DstackError('GATEWAY_UNSUPPORTED', 'gateway registration is not supported by this version', {
-    path: HOST_SHARED.appCompose,
-    field: 'gateway_enabled',
-    value: true,
-  });
+  const failure = gatewayUnsupported();
   const text = `dstack-gateway registration failed, the app has no ingress route: ${errorChain(failure)}`;
   ui.warn(ui.formatError(failure));
   context.host.send('boot.error', text);
