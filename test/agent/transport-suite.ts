@@ -125,10 +125,15 @@ export function transportSuite(): void {
       for (let i = 0; i < 3; i++) socket.write(`200\r\n${'x'.repeat(512)}\r\n`);
       expect(parseAnswer(await answer).status).toBe(400);
     });
-    it('lets a client that is still sending see why it was refused', async () => {
-      const body = Buffer.alloc(12 * 1024 * 1024, 0x20);
-      const answer = await ask(path, 'POST', '/GetKey?json', body);
-      expect(answer.body).toContain('payload too large');
+    it('goes on reading for a moment after it refused a body, so that a sending client is not reset', async () => {
+      await serve(unix('linger.sock'), { linger: 300, body: 1000 });
+      const socket = await connect(join(dir, 'linger.sock'));
+      const closed = untilClose(socket);
+      const answered = new Promise<number>((resolve) => socket.once('data', () => resolve(Date.now())));
+      socket.write('POST /GetKey?json HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc');
+      const at = await answered;
+      expect(parseAnswer(await closed).body).toContain('payload too large');
+      expect(Date.now() - at).toBeGreaterThan(200);
     });
     it('closes after each answer when connections are not to be kept', async () => {
       await serve(unix('once.sock'), { idle: 0 });
