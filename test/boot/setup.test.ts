@@ -192,7 +192,8 @@ describe('setup', () => {
 });
 
 describe('setup refuses', () => {
-  const cases: [string, () => Promise<void> | void, Partial<DstackError>][] = [
+  type Case = [string, () => Promise<void> | void, Partial<DstackError>];
+  const cases: Case[] = [
     [
       'app-compose.json that is not JSON',
       () => machine.share('app-compose.json', '{"name": '),
@@ -224,6 +225,18 @@ describe('setup refuses', () => {
       { code: 'REQUIREMENT_UNMET', field: 'requirements.os_version' },
     ],
     ['a machine without a TEE', () => machine.takeTeeAway(), { code: 'TEE_NOT_FOUND' }],
+    ...['kms', 'local', 'tpm'].map(
+      (provider): Case => [
+        `key provider ${provider}`,
+        () => machine.share('app-compose.json', { ...COMPOSE, key_provider: provider }),
+        { code: 'KEY_PROVIDER_UNSUPPORTED', field: 'key_provider', value: provider },
+      ],
+    ),
+    [
+      'a file system it does not know',
+      () => machine.share('app-compose.json', { ...COMPOSE, storage_fs: 'btrfs' }),
+      { code: 'STORAGE_OPTION_INVALID', value: 'btrfs' },
+    ],
     [
       'an app id of another length',
       () => machine.share('.instance_info', { app_id: '1122' }),
@@ -240,16 +253,6 @@ describe('setup refuses', () => {
     for (const part of [expected.path, expected.field, expected.value]) {
       if (part !== undefined) expect(machine.of('boot.error')[0]).toContain(part);
     }
-  });
-
-  it.each(['kms', 'local', 'tpm'])('key provider %s with a typed error', async (provider) => {
-    await machine.share('app-compose.json', { ...COMPOSE, key_provider: provider });
-    expect(await failure(boot())).toMatchObject({
-      code: 'KEY_PROVIDER_UNSUPPORTED',
-      field: 'key_provider',
-      value: provider,
-    });
-    expect(names().at(-1)).toBe('boot-mr-done');
   });
 
   it('a VM that was started for another app', async () => {

@@ -5,10 +5,12 @@ import { HOST_SHARED } from '../../config/paths.ts';
 import { checkRequirements } from '../../config/requirements.ts';
 import { parseSysConfig } from '../../config/sys-config.ts';
 import { DstackError, errorChain } from '../../errors.ts';
+import { storageOptions } from '../../fde/storage-options.ts';
 import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
 import { locateHostApi, mountHostShare, unmountHostShare } from '../host-share.ts';
 import { readPrepared } from '../prepare/prepared.ts';
+import { keyProviderFor } from '../providers/provider.ts';
 import { copyDir, need, type SetupContext } from './context.ts';
 import { copyHostFiles } from './host-files.ts';
 
@@ -57,7 +59,7 @@ export async function readDocuments(context: SetupContext): Promise<void> {
   ui.info(`app ${JSON.stringify(compose.name)}, runner ${compose.runner}, key provider ${compose.keyProvider}`);
 }
 
-/** Everything that can refuse this app, before the first event is measured. */
+/** Everything that can refuse this app is asked before the first event is measured, also what is needed only later. */
 export async function checkPolicy(context: SetupContext): Promise<void> {
   const compose = need(context, 'compose');
   const { userConfig } = need(context, 'hostFiles');
@@ -69,6 +71,8 @@ export async function checkPolicy(context: SetupContext): Promise<void> {
     ...(tdxAttestationVariant === undefined ? {} : { tdxVariant: tdxAttestationVariant }),
     ...(userConfig === undefined ? {} : { userConfig }),
   });
+  await keyProviderFor(compose);
+  storageOptions(await context.rooms.cmdline(), compose.storageFs);
 }
 
 /** A dry run judges the documents, so it also works on a desk: there the variant is what this version serves. */
