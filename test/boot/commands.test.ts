@@ -13,7 +13,7 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'commands-'));
   out = '';
   err = '';
-  process.exitCode = undefined;
+  process.exitCode = 0;
   vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
     out += chunk;
     return true;
@@ -25,7 +25,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.restoreAllMocks();
-  process.exitCode = undefined;
+  process.exitCode = 0;
   delete process.env['DSTACK_HOST_SHARED_DIR'];
   await rm(dir, { recursive: true, force: true });
 });
@@ -68,7 +68,7 @@ describe('notify-host', () => {
     await main(['notify-host', '-e', 'boot.progress', '-d', 'done']);
     server.close();
     expect(body).toBe('{"event":"boot.progress","payload":"done"}');
-    expect(process.exitCode).toBeUndefined();
+    expect(process.exitCode).toBe(0);
   });
 
   it('fails when the host is not told', async () => {
@@ -81,10 +81,10 @@ describe('notify-host', () => {
     process.env['DSTACK_HOST_SHARED_DIR'] = dir;
     await main(['notify-host', '-e', 'a', '-d', 'b']);
     expect(err).toContain('FILE_NOT_FOUND');
-    process.exitCode = undefined;
+    process.exitCode = 0;
     await writeFile(join(dir, '.sys-config.json'), JSON.stringify({ vm_config: '{}' }));
     await main(['notify-host', '-e', 'a', '-d', 'b']);
-    expect(process.exitCode).toBeUndefined();
+    expect(process.exitCode).toBe(0);
   });
 });
 
@@ -98,7 +98,7 @@ describe.each(['gateway-checker', 'gateway-refresh'])('%s', (command) => {
   it('is done when the app wants no gateway', async () => {
     await arrange(false);
     await main([command, '--work-dir', dir]);
-    expect(process.exitCode).toBeUndefined();
+    expect(process.exitCode).toBe(0);
   });
 
   it('ends with status 3 when it does: a retry cannot help', async () => {
