@@ -207,7 +207,7 @@ export function errorCauses(error: unknown): string[] {
   return out;
 }
 
-/** The full cause chain in one line, outermost first, joined with `: ` (services.md 2, boot.error). */
+/** The full cause chain in one line, outermost first, joined with `: ` (RPC error texts, boot.error). */
 export function errorChain(error: unknown): string {
   return errorCauses(error).join(': ');
 }

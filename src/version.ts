@@ -4,7 +4,7 @@ declare const DSTACK_REVISION: string;
 
 export const VERSION: string = typeof DSTACK_VERSION === 'string' ? DSTACK_VERSION : '0.0.0-source';
 
-/** `git:<20 hex digits>`, with `-modified` for a dirty work tree, or `unknown` (services.md 4, Version). */
+/** `git:<20 hex digits>`, with `-modified` for a dirty work tree, or `unknown` (guest agent services, Version). */
 export const REVISION: string = typeof DSTACK_REVISION === 'string' ? DSTACK_REVISION : 'unknown';
 
 /** `v<semver> (git:<rev>)`: `--version` and the header X-App-Version. */

@@ -2,6 +2,7 @@
  * Reading typed fields out of a parsed JSON object. Every refusal names the file, the dotted field and the value, so
  * that the person who wrote the document finds the place.
  */
+import { fromHex } from '../codec/hex.ts';
 import { DstackError, type ErrorCode } from '../errors.ts';
 import { isIntegerLiteral, isObject, type JsonObject } from './strict-json.ts';
 
@@ -127,7 +128,7 @@ export class Fields {
     if (length !== undefined && text.length !== 2 * length) {
       this.fail(field, `must be hex of ${length} bytes, not of ${text.length / 2}`, text);
     }
-    return Uint8Array.from(Buffer.from(text, 'hex'));
+    return fromHex(text);
   }
 
   /** An array; absent means empty. */

@@ -1,16 +1,13 @@
 /** The hash of the GPU policy that identity documents bind. Source: dstack formats, requirements. */
 import { createHash } from 'node:crypto';
-import canonicalizeModule from 'canonicalize';
+import { canonicalJson } from '../codec/jcs.ts';
 import { isObject } from './strict-json.ts';
-
-// its types describe a default export, but the CommonJS module is the function itself
-const canonicalize = canonicalizeModule as unknown as (value: unknown) => string | undefined;
 
 /** SHA-256 over the canonical form of the policy AS WRITTEN: an explicitly written default hashes differently from none. */
 export function gpuPolicyHash(document: unknown): Uint8Array {
   const requirements = own(document, 'requirements');
   const policy = own(requirements, 'gpu_policy');
-  const text = policy === undefined ? '{}' : (canonicalize(policy) ?? '{}'); // a written null is not an absent policy
+  const text = policy === undefined ? '{}' : canonicalJson(policy); // a written null is not an absent policy
   return Uint8Array.from(createHash('sha256').update(text).digest());
 }
 

@@ -10,7 +10,8 @@ const FLOORS = [
   ['boot', 'agent'],
   ['deploy', 'fde', 'net'],
   ['keys', 'tdx'],
-  ['config', 'codec'],
+  ['config'],
+  ['codec'],
   ['sys'],
 ];
 
