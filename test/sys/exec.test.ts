@@ -60,6 +60,33 @@ describe('run', () => {
     });
     expect(lines.toSorted()).toEqual(['stderr c', 'stdout a', 'stdout b']);
   });
+
+  it('keeps only the first megabytes of a flood, and reads it to its end', async () => {
+    const done = await run('bash', ['-c', 'head -c 9000000 /dev/zero | tr "\\0" x; exit 3'], { ok: [3] });
+    expect(done.stdout.length).toBe(4 * 1024 * 1024);
+    expect(done.exit).toBe(3);
+  });
+
+  it('does not wait for a background process that keeps the pipes open', async () => {
+    const started = Date.now();
+    const done = await run('bash', ['-c', 'sleep 20 & echo started']);
+    expect(done.stdout).toBe('started\n');
+    expect(Date.now() - started).toBeLessThan(15_000);
+  });
+
+  it('survives a program that does not read its stdin', async () => {
+    expect((await run('bash', ['-c', 'exec <&-; true'], { stdin: 'x'.repeat(1_000_000) })).exit).toBe(0);
+  });
+
+  it('does not look at the PATH of the caller', async () => {
+    const before = process.env['PATH'];
+    process.env['PATH'] = '/nonexistent';
+    try {
+      expect((await run('bash', ['-c', 'echo found'])).stdout).toBe('found\n');
+    } finally {
+      process.env['PATH'] = before;
+    }
+  });
 });
 
 describe('quoteCommand', () => {
