@@ -29,6 +29,8 @@ export const EVENT = {
   osImageHash: 'os-image-hash',
   keyProvider: 'key-provider',
   storageFs: 'storage-fs',
+  /** ours: only when the data disk is not encrypted, which the reference does not measure */
+  storageUnencrypted: 'storage-unencrypted',
   systemReady: 'system-ready',
 } as const;
 

@@ -7,15 +7,13 @@ import * as ui from '../../ui.ts';
 import { need, type SetupContext } from './context.ts';
 import { measure, measureText } from './measure.ts';
 
-/** Measured when the disk is NOT encrypted: a departure from the default that a verifier must be able to see. */
-export const STORAGE_UNENCRYPTED = 'storage-unencrypted';
-
 /** Decides how the disk is kept, and measures it. @throws STORAGE_OPTION_INVALID */
 export async function chooseStorage(context: SetupContext): Promise<void> {
   const storage = storageOptions(await context.rooms.cmdline(), need(context, 'compose').storageFs);
   context.found.storage = storage;
   await measureText(context, EVENT.storageFs, storage.fs);
-  if (!storage.encrypted) await measure(context, STORAGE_UNENCRYPTED, new Uint8Array());
+  // a departure from the default that a verifier must be able to see
+  if (!storage.encrypted) await measure(context, EVENT.storageUnencrypted, new Uint8Array());
 }
 
 /** Opens the data disk, making it first when it is blank. */
