@@ -47,6 +47,7 @@ export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #live = new Map<Socket, Connection>();
   #closing = false;
+  #sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -74,12 +75,26 @@ export class HttpServer {
     }
     const connection = new Connection(socket, this.#limits);
     this.#live.set(socket, connection);
-    socket.on('close', () => {
-      connection.end();
-      this.#live.delete(socket);
-    });
+    socket.on('close', () => this.#live.delete(socket));
+    this.#sweeper ??= setInterval(() => this.#sweep(), this.#period()).unref();
     socket.on('error', () => socket.destroy()); // a reset by the other side is its own business
     this.#http.emit('connection', socket);
+  }
+
+  /** A quarter of the shortest limit: nobody gets much more time than that. */
+  #period(): number {
+    const { idle, request } = this.#limits;
+    return Math.min(1000, Math.max(20, Math.min(idle || request, request) / 4));
+  }
+
+  #sweep(): void {
+    if (this.#live.size === 0) {
+      clearInterval(this.#sweeper);
+      this.#sweeper = undefined;
+      return;
+    }
+    const now = performance.now();
+    for (const [socket, connection] of this.#live) if (connection.expired(now)) socket.destroy();
   }
 
   /** Lets running answers finish (at most `graceMs`), closes idle connections at once. */
@@ -89,14 +104,15 @@ export class HttpServer {
     const deadline = Date.now() + graceMs;
     while (this.#live.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
     for (const socket of this.#live.keys()) socket.destroy();
+    clearInterval(this.#sweeper);
   }
 
   async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const connection = this.#live.get(request.socket);
-    connection?.requestStarted();
+    connection?.enter('receiving');
     request.on('error', () => {});
     response.on('error', () => {});
-    response.on('close', () => connection?.answered());
+    response.on('close', () => connection?.enter('waiting'));
     const url = request.url ?? '/';
     const question = url.indexOf('?');
     const exchange: HttpRequest = {
@@ -107,12 +123,16 @@ export class HttpServer {
       body: () => readBody(request, this.#limits.body),
     };
     let answer: HttpResponse;
+    let answering = true;
     try {
       const announced = Number(request.headers['content-length'] ?? 0);
       // a body that nobody asked for is read all the same, so that the next request on this connection is found
       if (exchange.method !== 'POST' && announced <= this.#limits.body) request.resume();
-      request.on('end', () => connection?.requestComplete());
-      if (request.complete) connection?.requestComplete();
+      const complete = () => {
+        if (answering) connection?.enter('working');
+      };
+      request.on('end', complete);
+      if (request.complete) complete();
       answer = await this.#options.handler(exchange);
     } catch (thrown) {
       ui.error(`request ${exchange.method} ${exchange.path} failed: ${errorChain(thrown)}`);
@@ -122,9 +142,12 @@ export class HttpServer {
         body: new TextEncoder().encode('internal error\n'),
       };
     }
+    answering = false;
     if (response.destroyed) return;
     const unread = !request.complete && exchange.method !== 'GET' && exchange.method !== 'HEAD';
     const last = this.#closing || unread || this.#limits.idle === 0 || wantsClose(request);
+    // a stream may go on for as long as somebody follows it
+    if (answer.body instanceof Uint8Array) connection?.enter('sending');
     const headers = { ...this.#options.headers, connection: last ? 'close' : 'keep-alive' };
     try {
       await send(
@@ -132,12 +155,12 @@ export class HttpServer {
         request.method === 'HEAD',
         answer,
         headers,
+        this.#limits.request,
         unread ? () => this.#linger(request) : undefined,
       );
     } catch {
       response.destroy();
     }
-    connection?.answerSent();
   }
   /**
    * Reads and drops what is left of a body. A connection that is closed with unread bytes is reset, and a reset destroys
@@ -158,53 +181,46 @@ export class HttpServer {
   }
 }
 
-/** The clocks of one connection: a deadline for each request, an idle limit between them, none while we work. */
+type Phase = 'waiting' | 'receiving' | 'working' | 'sending';
+
+/**
+ * The clock of one connection. One sweep looks at all connections now and then: timers of their own would cost more than
+ * the answers.
+ */
 class Connection {
   readonly #socket: Socket;
   readonly #limits: HttpLimits;
-  #deadline: NodeJS.Timeout | undefined;
-  busy = false;
+  #phase: Phase = 'waiting';
+  #since = performance.now();
+  #bytes = 0;
+  #bytesSince = this.#since;
 
   constructor(socket: Socket, limits: HttpLimits) {
     this.#socket = socket;
     this.#limits = limits;
-    socket.on('timeout', () => socket.destroy());
-    this.#waitForRequest();
   }
 
-  #waitForRequest(): void {
-    this.busy = false;
-    this.#socket.setTimeout(this.#limits.idle || this.#limits.request);
-    this.#arm();
+  get busy(): boolean {
+    return this.#phase !== 'waiting';
   }
 
-  #arm(): void {
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#socket.destroy(), this.#limits.request);
+  enter(phase: Phase): void {
+    this.#phase = phase;
+    this.#since = performance.now();
+    this.#bytesSince = this.#since;
   }
 
-  requestStarted(): void {
-    this.busy = true;
-    this.#arm();
-  }
-
-  /** The whole request is here: how long the answer takes is not the client's fault. */
-  requestComplete(): void {
-    clearTimeout(this.#deadline);
-    this.#socket.setTimeout(0);
-  }
-
-  /** The answer was handed to the socket: the client must take it in time. */
-  answerSent(): void {
-    if (this.busy) this.#socket.setTimeout(this.#limits.request);
-  }
-
-  answered(): void {
-    if (!this.#socket.destroyed) this.#waitForRequest();
-  }
-
-  end(): void {
-    clearTimeout(this.#deadline);
+  /** True when the other side has used up its time. How long an answer takes is not the client's fault. */
+  expired(now: number): boolean {
+    if (this.#phase === 'working') return false;
+    if (now - this.#since > this.#limits.request) return true;
+    if (this.#phase === 'sending') return false;
+    const bytes = this.#socket.bytesRead;
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#bytesSince = now;
+    }
+    return now - this.#bytesSince > (this.#limits.idle || this.#limits.request);
   }
 }
 
@@ -242,6 +258,7 @@ async function send(
   headOnly: boolean,
   answer: HttpResponse,
   extra: Record<string, string>,
+  patience: number,
   beforeEnd?: () => Promise<void>,
 ): Promise<void> {
   const headers: Record<string, string | number> = { ...extra, ...answer.headers };
@@ -259,14 +276,26 @@ async function send(
   if (!headOnly) {
     for await (const chunk of answer.body) {
       if (response.destroyed) return;
-      if (!response.write(chunk))
-        await new Promise<void>((resolve) => {
-          response.once('drain', resolve);
-          response.once('close', resolve);
-        });
+      if (!response.write(chunk) && !(await drained(response, patience))) {
+        response.destroy(); // the reader stopped reading
+        return;
+      }
     }
   }
   response.end();
+}
+
+/** Waits until the other side has taken what was written. @returns false when it did not in time, or went away */
+function drained(response: http.ServerResponse, patience: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), patience);
+    const done = (answer: boolean) => () => {
+      clearTimeout(timer);
+      resolve(answer);
+    };
+    response.once('drain', done(true));
+    response.once('close', done(false));
+  });
 }
 
 /** Bytes that are not HTTP. An answer that is on its way is not cut off (some clients announce too short a body). */

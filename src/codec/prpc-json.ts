@@ -128,7 +128,7 @@ const QUERY_LIMIT = 1024;
  */
 export function decodeQuery<N extends MessageName>(name: N, query: string): Message<N> {
   const value: Record<string, unknown> = {};
-  const fields = new Map(fieldsOf(name));
+  const fields = fieldsOf(name);
   const lists = new Map<string, { order: number; text: string }[]>();
   for (const part of query.split('&')) {
     if (part === '') continue;

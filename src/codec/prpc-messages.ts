@@ -19,8 +19,10 @@ export interface Field {
 }
 
 const one = <const N extends number, const T extends Field['type']>(no: N, type: T) => ({ no, type }) as const;
-const many = <const N extends number, const T extends Field['type']>(no: N, type: T) => ({ no, type, repeated: true }) as const;
-const maybe = <const N extends number, const T extends Field['type']>(no: N, type: T) => ({ no, type, optional: true }) as const;
+const many = <const N extends number, const T extends Field['type']>(no: N, type: T) =>
+  ({ no, type, repeated: true }) as const;
+const maybe = <const N extends number, const T extends Field['type']>(no: N, type: T) =>
+  ({ no, type, optional: true }) as const;
 
 export const MESSAGES = {
   Empty: {},
@@ -180,9 +182,13 @@ export type Message<N extends MessageName> = {
     : never;
 };
 
+const FIELDS = new Map(
+  Object.entries(MESSAGES).map(([name, fields]) => [name, new Map<string, Field>(Object.entries(fields))]),
+);
+
 /** The fields of a message in declaration order. */
-export function fieldsOf(name: MessageName): [string, Field][] {
-  return Object.entries(MESSAGES[name]) as [string, Field][];
+export function fieldsOf(name: MessageName): ReadonlyMap<string, Field> {
+  return FIELDS.get(name) as ReadonlyMap<string, Field>;
 }
 
 /** The default of a field: "", 0, false, empty bytes, empty list, undefined. */
@@ -197,5 +203,6 @@ export function defaultOf(field: Field): unknown {
 
 /** A message in which every field has its default. */
 export function defaultsOf<N extends MessageName>(name: N): Message<N> {
-  return Object.fromEntries(fieldsOf(name).map(([key, field]) => [key, defaultOf(field)])) as Message<N>;
+  const entries = [...fieldsOf(name)].map(([key, field]) => [key, defaultOf(field)]);
+  return Object.fromEntries(entries) as Message<N>;
 }

@@ -74,7 +74,7 @@ export function decodeProtobuf<N extends MessageName>(name: N, bytes: Uint8Array
 function read(reader: BinaryReader, name: MessageName, end: number, depth: number): Record<string, unknown> {
   if (depth > NESTING_LIMIT) throw new DstackError('RPC_REQUEST_INVALID', 'the request is nested too deeply');
   if (end > reader.len) throw new DstackError('RPC_REQUEST_INVALID', `message ${name} is cut off`);
-  const byNumber = new Map(fieldsOf(name).map(([key, field]) => [field.no, { key, field }]));
+  const byNumber = new Map([...fieldsOf(name)].map(([key, field]) => [field.no, { key, field }]));
   const out = defaultsOf(name) as Record<string, unknown>;
   while (reader.pos < end) {
     const [no, wire] = reader.tag();

@@ -237,6 +237,29 @@ export function transportSuite(): void {
       expect(second.status().restarts).toBeGreaterThan(0);
       expect((await askJson(port, '/GetKey')).status).toBe(200);
     });
+    it('gives up a stream that nobody reads, and ends its source', async () => {
+      let ended = false;
+      async function* endless() {
+        try {
+          for (;;) yield new Uint8Array(65_536);
+        } finally {
+          ended = true;
+        }
+      }
+      const http = new HttpServer({
+        handler: async () => ({ status: 200, headers: {}, body: endless() }),
+        limits: { request: 200 },
+      });
+      const listener = new Listener({ name: 'stuck', address: unix('stuck.sock'), http });
+      open.push({ listener, http });
+      await listener.start();
+      const socket = await connect(join(dir, 'stuck.sock'));
+      socket.pause();
+      socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      await expect.poll(() => ended, { timeout: 5000 }).toBe(true);
+      await expect.poll(() => http.connections).toBe(0);
+      socket.destroy();
+    });
     it('lets a running answer finish when it stops', async () => {
       let release = () => {};
       const gate = new Promise<void>((resolve) => {

@@ -21,7 +21,7 @@ function anySingle(field: Field): fc.Arbitrary<unknown> {
 }
 
 export function anyMessage<N extends MessageName>(name: N): fc.Arbitrary<Message<N>> {
-  const shape = fieldsOf(name).map(([key, field]) => {
+  const shape = [...fieldsOf(name)].map(([key, field]) => {
     if (field.repeated) return [key, fc.array(anySingle(field), { maxLength: 3 })] as const;
     return [key, field.optional ? fc.option(anySingle(field), { nil: undefined }) : anySingle(field)] as const;
   });

@@ -8,9 +8,9 @@ const names = Object.keys(MESSAGES).filter((name) => name !== 'Empty') as Messag
 
 describe('the message table', () => {
   it.each(names)('%s has unique field numbers and known types', (name) => {
-    const numbers = fieldsOf(name).map(([, field]) => field.no);
+    const numbers = [...fieldsOf(name).values()].map((field) => field.no);
     expect(new Set(numbers).size).toBe(numbers.length);
-    for (const [, field] of fieldsOf(name))
+    for (const field of fieldsOf(name).values())
       if (typeof field.type === 'object') expect(MESSAGES).toHaveProperty(field.type.message);
   });
 });
