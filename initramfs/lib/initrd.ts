@@ -19,8 +19,9 @@ const pack = [
 /** Builds the initramfs unless it is cached; returns the archive's path. */
 export async function ensureInitrd(tools: Tools, kernel: Kernel): Promise<string> {
   const init = join(projectRoot, 'initramfs/init');
-  const modules = await chooseModules(kernel, 'modules/initramfs.list');
-  const key = keyOf('initrd 1', tools.key, kernel.key, modules, await hashFile(init), applets, pack);
+  const first = await chooseModules(kernel, 'modules/initramfs.list');
+  const more = (await chooseModules(kernel, 'modules/initramfs-more.list')).filter((path) => !first.includes(path));
+  const key = keyOf('initrd 2', tools.key, kernel.key, first, more, await hashFile(init), applets, pack);
   const dir = await cached('initrd', key, async (temp) => {
     const tree = join(temp, 'tree');
     for (const name of ['bin', 'sbin', 'dev', 'proc', 'sys', 'run', 'root', 'upper', 'lib/modules']) {
@@ -29,12 +30,20 @@ export async function ensureInitrd(tools: Tools, kernel: Kernel): Promise<string
     await copyFile(init, join(tree, 'init'));
     await chmod(join(tree, 'init'), 0o755);
     const flat = join(temp, 'modules');
-    await copyModules(kernel, modules, flat);
-    const names = modules.map((path) => `${moduleName(path)}.ko`);
-    for (const [index, path] of modules.entries()) {
-      await copyFile(join(flat, path.replace(/\.(xz|zst)$/, '')), join(tree, 'lib/modules', names[index] as string));
+    await copyModules(kernel, [...first, ...more], flat);
+    for (const [order, paths] of [
+      ['order', first],
+      ['more', more],
+    ] as const) {
+      for (const path of paths) {
+        await copyFile(
+          join(flat, path.replace(/\.(xz|zst)$/, '')),
+          join(tree, 'lib/modules', `${moduleName(path)}.ko`),
+        );
+      }
+      const names = paths.map((path) => `${moduleName(path)}.ko\n`);
+      await writeFile(join(tree, 'lib/modules', order), names.join(''), { mode: 0o644 });
     }
-    await writeFile(join(tree, 'lib/modules/order'), names.map((name) => `${name}\n`).join(''), { mode: 0o644 });
     const programs = [
       'cp /bin/busybox tree/bin/busybox',
       `for applet in ${applets.join(' ')}; do ln -s busybox tree/bin/$applet; done`,

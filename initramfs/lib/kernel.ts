@@ -1,10 +1,10 @@
-/** The kernel of the image: Debian's own package, taken apart into what QEMU, the initramfs and the root image need. */
+/** The kernel of the image: Debian's own, as the tools tree has it, and the modules chosen from it. */
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { cached, hashTree, keyOf, prune } from './cache.ts';
+import { cached, hashFile, hashTree, keyOf, prune } from './cache.ts';
 import { readList } from './lists.ts';
 import { moduleClosure, parseModulesDep } from './modules.ts';
-import { debsDir, runInTools, type Tools } from './tools.ts';
+import { runInTools, type Tools } from './tools.ts';
 
 export interface Kernel {
   version: string;
@@ -12,7 +12,7 @@ export interface Kernel {
   bzImage: string;
   /** The same kernel uncompressed, which starts faster under emulation. */
   vmlinux: string;
-  /** All modules of the package with modules.dep, still compressed. */
+  /** The folder of all modules with modules.dep, still compressed. */
   modules: string;
   key: string;
 }
@@ -37,30 +37,25 @@ export function unpacker(payload: Buffer): string[] {
   throw new Error(`kernel compressed in an unknown way (magic ${magic})`);
 }
 
-/** Unpacks the kernel package unless that was done before. */
+/** Unpacks the kernel of the tools tree unless that was done before. */
 export async function ensureKernel(tools: Tools): Promise<Kernel> {
-  const debs = await readdir(join(tools.dir, debsDir));
-  const deb = debs.find((name) => name.startsWith('linux-image-') && name.endsWith('.deb'));
-  if (!deb) throw new Error('the tools tree has no kernel package\n  hint: remove .cache/tools and build again');
-  const key = keyOf('kernel 1', deb);
+  const version = tools.kernelVersion;
+  const bzImage = join(tools.dir, 'boot', `vmlinuz-${version}`);
+  const key = keyOf('kernel 2', version, await hashFile(bzImage));
   const dir = await cached('kernel', key, async (temp) => {
-    const version = tools.kernelVersion;
-    await runInTools(['dpkg-deb', '-x', `/${debsDir}/${deb}`, join(temp, 'deb')]);
-    const image = await readFile(join(temp, 'deb/boot', `vmlinuz-${version}`));
-    const payload = bzImagePayload(image);
-    await writeFile(join(temp, 'bzImage'), image);
+    const payload = bzImagePayload(await readFile(bzImage));
     await writeFile(join(temp, 'payload'), payload);
-    // gzip and friends complain about the size word that the kernel appends; the ELF magic decides.
-    const unpack = `${unpacker(payload).join(' ')} payload > vmlinux || true; rm payload`;
-    await runInTools(['sh', '-ec', `${unpack}; mv deb/usr/lib .; rm -r deb; depmod -b . -m /lib/modules ${version}`], {
+    // The kernel appends a word to the stream, about which the programs complain: what counts is what came out.
+    await runInTools(['sh', '-ec', `${unpacker(payload).join(' ')} payload > vmlinux || true; rm payload`], {
       cwd: temp,
     });
-    const elf = (await readFile(join(temp, 'vmlinux'))).toString('latin1', 0, 4);
-    if (elf !== '\x7fELF') throw new Error('the unpacked kernel is not an ELF file');
+    const vmlinux = await readFile(join(temp, 'vmlinux'));
+    if (vmlinux.toString('latin1', 0, 4) !== '\x7fELF' || vmlinux.length !== payload.readUInt32LE(payload.length - 4)) {
+      throw new Error('the kernel does not unpack to an ELF file of the size it says');
+    }
   });
   await prune('kernel', 2);
-  const modules = join(dir, 'lib/modules', tools.kernelVersion);
-  return { version: tools.kernelVersion, bzImage: join(dir, 'bzImage'), vmlinux: join(dir, 'vmlinux'), modules, key };
+  return { version, bzImage, vmlinux: join(dir, 'vmlinux'), modules: join(tools.dir, 'usr/lib/modules', version), key };
 }
 
 /** The module files for a list, by path below the kernel's module folder. */

@@ -25,6 +25,8 @@ const clean = [
   'rm -rf var/cache/ldconfig var/cache/debconf/* var/lib/systemd/* var/lib/dbus/machine-id',
   'rm -f etc/passwd- etc/group- etc/shadow- etc/gshadow- etc/subuid- etc/subgid- etc/.pwd.lock var/lib/dpkg/*-old',
   'find var/log -type f -delete; rm -rf run/* tmp/*',
+  // Interpreters and data bases that only unused helpers of zfsutils-linux and udev ask for.
+  'rm -rf usr/lib/python3* usr/share/python3 usr/bin/py3* usr/bin/python3* usr/lib/udev/hwdb.d usr/lib/udev/hwdb.bin',
   // Presets of the overlay decide what is enabled; nothing that a package enabled on its own stays.
   'find etc/systemd/system -mindepth 1 -delete',
   'rm -rf etc/rc?.d etc/init.d etc/cron.*',

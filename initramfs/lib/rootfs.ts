@@ -78,7 +78,8 @@ async function fillStage(stage: string, inputs: RootInputs): Promise<void> {
     'var/.updated': '',
   };
   for (const [name, text] of Object.entries(texts)) await writeFile(join(stage, name), text, { mode: 0o644 });
-  await symlink('/run/systemd/resolve/resolv.conf', join(stage, 'etc/resolv.conf'));
+  const resolv = join(stage, 'etc/resolv.conf');
+  if (!(await exists(resolv))) await symlink('/run/systemd/resolve/resolv.conf', resolv);
   // Beside the packages' own units: presets would take a link in /etc for something that an administrator enabled.
   const units = join(stage, 'usr/lib/systemd/system');
   await symlink('multi-user.target', join(units, 'default.target'));

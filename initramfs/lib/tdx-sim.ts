@@ -13,7 +13,7 @@ export async function ensureTdxSim(tools: Tools): Promise<string> {
     const script = [
       buildPlace,
       'cp "$SRC"/Kbuild "$SRC"/*.[ch] .',
-      'make -C "/lib/modules/$KVER/build" M=/build KCFLAGS=-Werror modules',
+      'make -C "/lib/modules/$KVER/build" M=/build KCFLAGS="-Werror -g0" modules',
       'strip --strip-debug dstack_tdx_sim.ko',
       'cp dstack_tdx_sim.ko "$OUT"/',
     ].join('\n');

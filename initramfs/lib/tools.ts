@@ -11,7 +11,7 @@ import { bootstrap } from './mmdebstrap.ts';
 import type { Say } from './progress.ts';
 import { type RunOptions, type RunResult, run } from './run.ts';
 
-/** Where the tree keeps the package files of the kernel and of the ZFS source. */
+/** Where the tree keeps the package file of the ZFS source. */
 export const debsDir = 'usr/src/dstack-debs';
 
 export interface Tools {
@@ -25,7 +25,7 @@ let current: Tools | undefined;
 
 /** The key of the tree that the current lists describe. */
 async function toolsKey(): Promise<string> {
-  return keyOf('tools 1', suite, await readList('packages/tools.list'));
+  return keyOf('tools 2', suite, await readList('packages/tools.list'));
 }
 
 /** Whether the tree is there already. */
@@ -34,8 +34,8 @@ export async function haveTools(): Promise<boolean> {
 }
 
 /**
- * Builds the tools tree unless it is cached. The kernel package and the ZFS source are downloaded in the same apt
- * session that installs the headers: image, headers and ZFS come from one state of the archive.
+ * Builds the tools tree unless it is cached. The ZFS source is downloaded in the apt session that installs the kernel
+ * and its headers: all three come from one state of the archive.
  */
 export async function ensureTools(options: { mirror?: string | undefined; say?: Say }): Promise<Tools> {
   const key = await toolsKey();
@@ -46,10 +46,9 @@ export async function ensureTools(options: { mirror?: string | undefined; say?: 
     );
     const download = [
       'set -e; cd "$1"',
-      'kver=$(ls lib/modules)',
       `mkdir -p ${debsDir}; chmod 755 ${debsDir}`,
-      `chroot . sh -ec 'cd /${debsDir}; apt-get -q -o APT::Sandbox::User=root download linux-image-'$kver' zfs-dkms'`,
-      'echo "$kver" > etc/dstack-kernel',
+      `chroot . sh -ec 'cd /${debsDir}; apt-get -q -o APT::Sandbox::User=root download zfs-dkms'`,
+      'ls lib/modules > etc/dstack-kernel',
     ].join('\n');
     await bootstrap({
       target: join(temp, 'tree'),
@@ -63,6 +62,7 @@ export async function ensureTools(options: { mirror?: string | undefined; say?: 
   });
   const tree = join(dir, 'tree');
   const kernelVersion = (await readFile(join(tree, 'etc/dstack-kernel'), 'utf8')).trim();
+  if (!/^\S+$/.test(kernelVersion)) throw new Error(`the tools tree has not exactly one kernel: ${kernelVersion}`);
   current = { dir: tree, key, kernelVersion };
   await prune('tools', 2);
   return current;

@@ -28,7 +28,7 @@ describe('presets', () => {
   it.each(['dev', 'prod'] as const)('of %s end with `disable *`', async (profile) => {
     const lines = await presetLines(profile);
     expect(lines.at(-1)).toBe('disable *');
-    expect(lines.slice(0, -1).every((line) => line.startsWith('enable '))).toBe(true);
+    expect(lines.filter((line) => line.includes('*'))).toHaveLength(1);
   });
 
   it.each(['dev', 'prod'] as const)('of %s enable every unit of ours that can be enabled', async (profile) => {
@@ -63,7 +63,8 @@ describe('the prod profile', () => {
 
 describe('units', () => {
   it('wait for events, not for time', async () => {
-    for (const text of [...(await unitsOf('dev')).values()]) expect(text).not.toMatch(/^Exec.*\b(sleep|while|until)\b/m);
+    for (const text of [...(await unitsOf('dev')).values()])
+      expect(text).not.toMatch(/^Exec.*\b(sleep|while|until)\b/m);
   });
 
   it('never let the environment of the application reach the runtime of the binary', async () => {
@@ -83,7 +84,8 @@ describe('units', () => {
 
   it('mask no unit that is enabled', async () => {
     const masked = (await readList('masked.list')).map((entry) => entry.split('/').at(-1));
-    for (const line of await presetLines('dev')) expect(masked).not.toContain(line.split(' ')[1]);
+    for (const line of await presetLines('dev'))
+      if (line.startsWith('enable')) expect(masked).not.toContain(line.split(' ')[1]);
   });
 });
 
