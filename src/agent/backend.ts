@@ -22,7 +22,7 @@ export interface Backend {
   quote(reportData: Uint8Array): Promise<QuoteAnswer>;
   /** what Attest answers: versioned bytes */
   attest(reportData: Uint8Array): Promise<Uint8Array>;
-  /** what Info is made of */
+  /** what Info is made of; it may be without a signature and must not be handed out */
   identity(): Promise<{ readonly attestation: Attestation; readonly eventLog: readonly TdxEvent[] }>;
   /** measures an event; absent when nothing can be measured */
   readonly emitEvent?: (name: string, payload: Uint8Array) => Promise<void>;

@@ -60,8 +60,13 @@ export class Listener {
       ui.info(`${name}: listening on ${showAddress(this.#bound.address)}${inherited ? ' (inherited)' : ''}`);
       return true;
     } catch (thrown) {
-      this.#failure = errorChain(thrown);
-      ui.error(`${name}: ${this.#failure}; next try in ${ui.duration(this.#pause)}`);
+      const failure = errorChain(thrown);
+      // the same failure again is no news: a machine without vsock would fill the journal with it
+      ui.log(
+        failure === this.#failure ? 'debug' : 'error',
+        `${name}: ${failure}; next try in ${ui.duration(this.#pause)}`,
+      );
+      this.#failure = failure;
       this.#again();
       return false;
     }

@@ -31,7 +31,7 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
   const compose = parseAppCompose(await readLimited(core.composeFile, COMPOSE_LIMIT), core.composeFile);
   const rawKeys = await readLimited(core.keysFile, SMALL_LIMIT);
   const keys = parseAppKeys(rawKeys, core.keysFile);
-  wipe(rawKeys);
+  wipe(rawKeys, keys.diskCryptKey, keys.envCryptKey); // the disk and the environment are none of our business
   const rawSys = await ifExists(() => readLimited(core.sysConfigFile, SMALL_LIMIT));
   if (rawSys === undefined) ui.warn(`${core.sysConfigFile} does not exist: quotes carry no vm_config`);
   const sys = rawSys === undefined ? undefined : parseSysConfig(rawSys, core.sysConfigFile);

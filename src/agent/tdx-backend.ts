@@ -4,6 +4,7 @@ import { type EventLogOptions, emitEvent } from '../tdx/event-log.ts';
 import { takeAttestation } from '../tdx/evidence.ts';
 import { quoteLogJson } from '../tdx/log-json.ts';
 import type { Backend } from './backend.ts';
+import { reportIdentity } from './report-identity.ts';
 
 /**
  * @param vmConfig vm_config text of the system configuration
@@ -24,7 +25,7 @@ export function tdxBackend(vmConfig: string, system: EventLogOptions = {}): Back
       return encodeVersioned(attestation, naturalForm(attestation));
     },
     async identity() {
-      const attestation = await take(new Uint8Array(64));
+      const attestation = (await reportIdentity(vmConfig, system)) ?? (await take(new Uint8Array(64)));
       return { attestation, eventLog: tdxEventLog(attestation) };
     },
     async emitEvent(name, payload) {

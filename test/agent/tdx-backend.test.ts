@@ -93,6 +93,26 @@ describe('the agent on a TDX guest', () => {
     expect(JSON.parse(info.tcb_info).event_log.at(-1).event).toBe('my-event');
   });
 
+  it('tells the identity from a TD report, the same as from a quote, and falls back to a quote', async () => {
+    const fromQuote = (await call('Info')).value;
+    const quotes = () => fake.calls.filter((entry) => entry.startsWith('read') && entry.endsWith('outblob')).length;
+    const before = quotes();
+    expect(before).toBeGreaterThan(0);
+    // struct { u8 reportdata[64]; u8 tdreport[1024] }: MRTD and the registers inside TDINFO
+    const report = (_: number, request: number, argument: Uint8Array) => {
+      if (request !== 0xc4405401) throw Object.assign(new Error('ENOTTY'), { code: 'ENOTTY' });
+      argument.set(new Uint8Array(48).fill(0x11), 64 + 528);
+      for (const [index, register] of fake.registers.entries()) argument.set(register, 64 + 720 + 48 * index);
+    };
+    setNative(fakeNative({ ioctl: report }));
+    const fromReport = (await call('Info')).value;
+    expect(quotes()).toBe(before);
+    expect({ ...fromReport, app_cert: '' }).toEqual({ ...fromQuote, app_cert: '' });
+    fake.registers[3] = new Uint8Array(48).fill(5); // somebody else extended it: the report and the log disagree
+    await call('Info');
+    expect(quotes()).toBe(before + 1);
+  });
+
   it('refuses the names of the boot before anything is measured', async () => {
     const before = fake.registers[3];
     for (const event of ['app-id', 'compose-hash', 'key-provider', 'system-ready', 'boot-mr-done'])

@@ -1,0 +1,58 @@
+/**
+ * Evidence for Info without a quote. A TD report comes from the TDX module in microseconds and holds the same registers as
+ * a quote; a quote needs the quoting enclave of the host, takes its queue, and adds only a signature that Info does not show.
+ */
+import { toHex } from '../codec/hex.ts';
+import { errorChain } from '../errors.ts';
+import type { Attestation } from '../tdx/attestation.ts';
+import type { EventLogOptions } from '../tdx/event-log.ts';
+import { withEventLock } from '../tdx/event-log.ts';
+import { readEventLog } from '../tdx/evidence.ts';
+import { replay } from '../tdx/replay.ts';
+import { takeReport } from '../tdx/report.ts';
+import { isRuntimeEvent } from '../tdx/tdx-event.ts';
+import * as ui from '../ui.ts';
+
+/** TDINFO, from the attributes to RTMR3: 400 bytes that have the same layout in a TD report and in a quote. */
+const REPORT_TDINFO = 512;
+const QUOTE_TDINFO = 168;
+const TDINFO_SIZE = 400;
+const QUOTE_SIZE = 636;
+
+/**
+ * An attestation for our own eyes: its quote has the registers and no signature, so it must never leave the agent.
+ * @returns undefined when no report can be taken, or its register and the event log do not agree
+ */
+export async function reportIdentity(config: string, system: EventLogOptions): Promise<Attestation | undefined> {
+  try {
+    // under the lock nobody measures: register and log belong together
+    return await withEventLock(system, () => take(config, system));
+  } catch (thrown) {
+    ui.debug(`no identity from a TD report, a quote is taken: ${errorChain(thrown)}`);
+    return undefined;
+  }
+}
+
+async function take(config: string, system: EventLogOptions): Promise<Attestation | undefined> {
+  const reportData = new Uint8Array(64);
+  const report = await takeReport(reportData, system);
+  const eventLog = await readEventLog(system);
+  if (toHex(replay(eventLog, 3)) !== toHex(report.rtmrs[3] ?? new Uint8Array(0))) {
+    ui.warn('the event log does not replay to RTMR3');
+    return undefined;
+  }
+  const runtimeEvents = eventLog
+    .filter(isRuntimeEvent)
+    .map(({ event, payload, version }) => ({ event, payload, version }));
+  return { platform: { kind: 'tdx', quote: unsigned(report.raw), eventLog }, reportData, runtimeEvents, config };
+}
+
+/** The registers of a report in the layout of a version 4 quote, without authentication data. */
+function unsigned(report: Uint8Array): Uint8Array {
+  const quote = new Uint8Array(QUOTE_SIZE);
+  const view = new DataView(quote.buffer);
+  view.setUint16(0, 4, true);
+  view.setUint32(4, 0x81, true);
+  quote.set(report.subarray(REPORT_TDINFO, REPORT_TDINFO + TDINFO_SIZE), QUOTE_TDINFO);
+  return quote;
+}
