@@ -62,7 +62,7 @@ export interface DemoCheck {
 }
 
 /** Asks the demo app for its facts, as soon as it answers. */
-export async function askDemo(vm: Machine, port: number, timeoutMs = 60_000): Promise<DemoCheck> {
+export async function askDemo(vm: Machine, port: number, timeoutMs = 120_000): Promise<DemoCheck> {
   return (await vm.getWhenReady('/check', { port, timeoutMs })).json<DemoCheck>();
 }
 

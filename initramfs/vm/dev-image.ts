@@ -10,6 +10,7 @@ import { step } from '../lib/progress.ts';
 import { run } from '../lib/run.ts';
 import { ensureTools, haveTools } from '../lib/tools.ts';
 import type { BootImage } from './machine-options.ts';
+import { noteStep } from './step-log.ts';
 
 const BUN = join(projectRoot, 'node_modules/@oven/bun-linux-x64-baseline/bin/bun');
 
@@ -24,7 +25,12 @@ export interface DevImageOptions {
 }
 
 /** Builds what is missing and returns the image. */
-export async function ensureDevImage(options: DevImageOptions): Promise<BootImage> {
+export async function ensureDevImage(given: DevImageOptions): Promise<BootImage> {
+  const onProgress: OnProgress = (event) => {
+    if (event.state === 'done') void noteStep(event.step, event.ms ?? 0);
+    given.onProgress?.(event);
+  };
+  const options = { ...given, onProgress };
   const binaries = options.binaries ?? (await ensureBinaries(options.onCompile));
   const archive = await ensureDemo(options);
   const image = await ensureImage({
@@ -33,7 +39,7 @@ export async function ensureDevImage(options: DevImageOptions): Promise<BootImag
     binaries,
     extraFiles: [{ hostPath: archive, imagePath: DEMO_ARCHIVE, mode: 0o644 }],
     ...(options.mirror === undefined ? {} : { mirror: options.mirror }),
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    onProgress,
   });
   return bootImage(image);
 }
@@ -74,7 +80,9 @@ export async function ensureBinaries(onCompile?: DevImageOptions['onCompile']): 
   const built = Math.min(await modified(binaries.util), await modified(binaries.sim));
   if (built < (await newest(SOURCES))) {
     onCompile?.('start');
+    const began = performance.now();
     await run([BUN, 'scripts/build.ts'], { cwd: projectRoot, timeoutMs: 300_000 });
+    await noteStep('binaries', Math.round(performance.now() - began));
     onCompile?.('done');
   }
   return binaries;

@@ -199,7 +199,8 @@ export class Machine implements AsyncDisposable {
   /** `get`, repeated until the status is 200: a forwarded port accepts connections before the guest listens. */
   async getWhenReady(path: string, options: { port?: number; timeoutMs?: number } = {}): Promise<HttpAnswer> {
     const attempt = async () => {
-      const answer = await this.get(path, { ...options, timeoutMs: 10_000 });
+      // long enough for a busy guest: a request given up is work that the guest does in vain
+      const answer = await this.get(path, { ...options, timeoutMs: 60_000 });
       return answer.status === 200 ? answer : undefined;
     };
     const abandon = () => (this.ended ? 'the VM has ended' : undefined);

@@ -1,0 +1,93 @@
+/** `npm run bench -- boot [runs]`: how long starts take, against their budgets. Prints; never judges. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { DEMO_PORT, demoAppComposeText } from '../initramfs/demo/app-compose.ts';
+import { cacheRoot } from '../initramfs/lib/cache.ts';
+import { askDemo } from '../initramfs/vm/checks.ts';
+import { ensureBinaries, ensureDevImage } from '../initramfs/vm/dev-image.ts';
+import { Machine } from '../initramfs/vm/machine.ts';
+import { readSteps } from '../initramfs/vm/step-log.ts';
+import { duration } from '../src/ui.ts';
+
+/** milliseconds */
+const BUDGET = { firstStart: 15 * 60_000, laterStart: 60_000, version: 50 };
+
+export const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+};
+
+function row(name: string, milliseconds: number, budget?: number, note = ''): void {
+  const limit = budget === undefined ? '' : `budget ${duration(budget)}`;
+  console.log(`  ${name.padEnd(34)} ${duration(milliseconds).padStart(12)}   ${limit.padEnd(18)} ${note}`.trimEnd());
+}
+
+/** One start with everything cached, up to the answer of the app. */
+async function oneStart(): Promise<Record<string, number>> {
+  const began = performance.now();
+  const since = () => performance.now() - began;
+  const marks: Record<string, number> = {};
+  const image = await ensureDevImage({ zfs: false });
+  marks['image found in the cache'] = since();
+  const vm = await Machine.boot({
+    image,
+    dir: join(cacheRoot, 'vm/bench'),
+    share: { 'app-compose.json': demoAppComposeText() },
+    dataDisk: 'keep',
+    onLine: (line) => {
+      if (/Welcome to /.test(line)) marks['systemd runs'] ??= since();
+    },
+    onEvent: ({ event, payload }) => {
+      if (event === 'boot.progress') marks[`told: ${payload}`] ??= since();
+    },
+  });
+  try {
+    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 600_000);
+    await askDemo(vm, DEMO_PORT);
+    marks['the app has answered'] = since();
+    const stopping = performance.now();
+    await vm.stop();
+    marks['power off'] = performance.now() - stopping;
+    return marks;
+  } finally {
+    await vm.stop();
+  }
+}
+
+async function versionTimes(util: string, runs: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < runs; i++) {
+    const began = performance.now();
+    await promisify(execFile)(util, ['--version']);
+    times.push(performance.now() - began);
+  }
+  return times;
+}
+
+async function main(runs: number): Promise<void> {
+  console.log('first start, steps as they were built (the longest of each)');
+  const steps = await readSteps();
+  for (const [step, ms] of steps) row(step, ms);
+  row(
+    'together',
+    [...steps.values()].reduce((sum, ms) => sum + ms, 0),
+    BUDGET.firstStart,
+  );
+
+  console.log(`\nlater start, median of ${runs}`);
+  const starts: Record<string, number>[] = [];
+  for (let i = 0; i < runs; i++) starts.push(await oneStart());
+  for (const name of Object.keys(starts[0] ?? {})) {
+    const values = starts.map((marks) => marks[name] ?? Number.NaN);
+    const spread = `${duration(Math.min(...values))} to ${duration(Math.max(...values))}`;
+    row(name, median(values), name === 'the app has answered' ? BUDGET.laterStart : undefined, spread);
+  }
+
+  console.log('\ncommand line');
+  const { util } = await ensureBinaries();
+  row('dstack-util --version, 20 runs', median(await versionTimes(util, 20)), BUDGET.version);
+}
+
+await main(Math.max(1, Number(process.argv[2] ?? 3) || 3));
