@@ -32,9 +32,10 @@ export default function define(command: Command): void {
       '\nA whole blank disk gets a partition named dstack-data. The volume is closed again afterwards.',
     )
     .action(async (options: VolumeOptions) => {
-      const { formatDataDisk, closeDataDisk } = await import('../fde/data-disk.ts');
+      const { closeDataDisk, formatDataDisk, refuseOpenMapping } = await import('../fde/data-disk.ts');
       const { namedDataDevice } = await import('../fde/choose-disk.ts');
       await withKey(options, async (key) => {
+        await refuseOpenMapping(options.device); // before a partition is made
         const { device } = await namedDataDevice(options.device);
         await formatDataDisk({ ...volume(options), device, key });
         await closeDataDisk({ mountPoint: options.mountPoint });

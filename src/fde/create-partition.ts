@@ -2,7 +2,7 @@
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { BITS } from './marks.ts';
-import { settle, waitForNode } from './nodes.ts';
+import { nodeAppears, settle } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 import { kernelName, partitions } from './sysfs.ts';
 
@@ -26,7 +26,7 @@ export async function createDataPartition(disk: string, surface: Surface = SYSTE
     await settle(surface);
     const part = (await partitions(surface)).find((entry) => entry.disk === name && entry.number === 1);
     if (part !== undefined) {
-      await waitForNode(part.path, surface);
+      await nodeAppears(part.path, surface);
       return part.path;
     }
     if (Date.now() >= end) {

@@ -7,11 +7,11 @@ import * as ui from '../ui.ts';
 import { notBlank } from './choose-disk.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
 import { createExt4, mountExt4, syncExt4 } from './ext4.ts';
-import { formatLuks, mapperPath, openLuks } from './luks.ts';
+import { closeLuks, formatLuks, mapperPath, openLuks } from './luks.ts';
 import { type Marks, readMarks, writeMarks } from './marks.ts';
 import type { FileSystem } from './storage-options.ts';
 import { type Surface, SYSTEM } from './surface.ts';
-import { createZfs, mountZfs, syncZfs } from './zfs.ts';
+import { createZfs, exportZfs, mountZfs, syncZfs } from './zfs.ts';
 
 export { closeDataDisk } from './close.ts';
 
@@ -52,9 +52,12 @@ export async function openDataDisk(options: DataDiskOptions, surface: Surface = 
 /** Opens and mounts a volume that must be there; never formats. @throws as openDataDisk */
 export async function mountExisting(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
   const { device, encrypted, mountPoint, fs } = options;
+  if (encrypted) await refuseOpenMapping(device, surface);
   const target = encrypted ? await openLuks(device, options.key, surface) : device;
-  await expectFileSystem(target, fs, surface);
-  await (fs === 'zfs' ? mountZfs : mountExt4)(target, mountPoint, surface);
+  await closeOnFailure(surface, async () => {
+    await expectFileSystem(target, fs, surface);
+    await (fs === 'zfs' ? mountZfs : mountExt4)(target, mountPoint, surface);
+  });
   return { ...(encrypted ? { mapper: target } : {}), action: 'mounted' };
 }
 
@@ -69,8 +72,8 @@ export async function formatDataDisk(options: DataDiskOptions, surface: Surface 
   return initialise(options, 'initialised', marks, surface);
 }
 
-/** The mapping has one name: two volumes cannot be open at once. */
-async function refuseOpenMapping(device: string, surface: Surface): Promise<void> {
+/** The mapping has one name: two volumes cannot be open at once. @throws LUKS_OPEN_FAILED */
+export async function refuseOpenMapping(device: string, surface: Surface = SYSTEM): Promise<void> {
   const path = mapperPath(surface);
   if (!(await surface.isBlockDevice(path))) return;
   throw new DstackError('LUKS_OPEN_FAILED', `${path} is open already`, {
@@ -98,13 +101,27 @@ async function initialise(
   } else {
     await surface.run('wipefs', ['--all', '--quiet', device]); // what an interrupted first boot left behind
   }
-  await (fs === 'zfs' ? createZfs : createExt4)(target, mountPoint, surface);
-  await (fs === 'zfs' ? syncZfs(surface) : syncExt4(mountPoint, surface));
+  await closeOnFailure(surface, async () => {
+    await (fs === 'zfs' ? createZfs : createExt4)(target, mountPoint, surface);
+    await (fs === 'zfs' ? syncZfs(surface) : syncExt4(mountPoint, surface));
+  });
 
   if (marks !== undefined && action === 'initialised') {
     await writeMarks(device, { initialising: false, ephemeral: encrypted && ephemeral }, surface);
   }
   return { ...(encrypted ? { mapper: target } : {}), action };
+}
+
+/** Runs `work` on an open volume; when it fails, pool and mapping are given back as far as possible. */
+async function closeOnFailure(surface: Surface, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    // the first error is the one to tell; what stays open is in use and shows in the next attempt
+    await exportZfs(surface).catch(() => {});
+    await closeLuks(surface).catch(() => {});
+    throw thrown;
+  }
 }
 
 /**

@@ -9,7 +9,7 @@ import { readLimited, wipe } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { checkLuksHeader } from './luks-header.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
-import { settle, waitForNode } from './nodes.ts';
+import { nodeAppears, settle } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 
 /** Name of the mapping: /dev/mapper/dstack_data_disk. */
@@ -61,7 +61,7 @@ export async function openLuks(device: string, key: Uint8Array, surface: Surface
     }
   });
   const path = mapperPath(surface);
-  await waitForNode(path, surface);
+  await nodeAppears(path, surface); // cryptsetup has waited for udev itself
   return path;
 }
 

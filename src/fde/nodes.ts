@@ -12,6 +12,11 @@ const LIMIT_MS = 10_000;
  */
 export async function waitForNode(path: string, surface: Surface = SYSTEM, limitMs = LIMIT_MS): Promise<void> {
   await settle(surface);
+  await nodeAppears(path, surface, limitMs);
+}
+
+/** Waits for the node alone: for nodes that nothing takes away again. @throws DISK_NOT_FOUND after 10 s */
+export async function nodeAppears(path: string, surface: Surface = SYSTEM, limitMs = LIMIT_MS): Promise<void> {
   if (isDryRun()) return;
   for (const end = Date.now() + limitMs; !(await surface.isBlockDevice(path)); ) {
     if (Date.now() >= end) {

@@ -1,6 +1,7 @@
 /** The ZFS pool `dstack` on the data disk, with its one dataset `dstack/data` (dstack boot order, file systems). */
 import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
+import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { mountAt, type Surface, SYSTEM } from './surface.ts';
 
@@ -64,6 +65,8 @@ export async function exportZfs(surface: Surface = SYSTEM): Promise<void> {
 
 /** True if the pool is imported in this boot. False also where ZFS is not installed. */
 export async function imported(surface: Surface = SYSTEM): Promise<boolean> {
+  // zpool would load the module first, which takes seconds on the way to power-off
+  if (!(await exists(`${surface.sysfs}/module/zfs`))) return false;
   try {
     const { stdout } = await surface.run('zpool', ['list', '-H', '-o', 'name'], { readOnly: true });
     return stdout.split('\n').includes(POOL);

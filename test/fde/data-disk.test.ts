@@ -171,6 +171,8 @@ describe('with the real tools for file systems', () => {
         code: 'FS_MOUNT_FAILED',
         message: expect.stringContaining('holds ext4, not zfs'),
       });
+      // nothing stays open behind a failure
+      expect(await machine.isBlockDevice(machine.path('mapper/dstack_data_disk'))).toBe(false);
     } finally {
       await real.destroy();
     }

@@ -182,8 +182,11 @@ export class FakeMachine implements Surface {
       case 'swapoff':
         this.#swaps = this.#swaps.filter((path) => path !== args[0]);
         return OK;
+      case 'modprobe':
+        if (args[0] === 'zfs') await fs.mkdir(join(this.sysfs, 'module/zfs'), { recursive: true });
+        return OK;
       default:
-        return OK; // udevadm, blockdev, modprobe, sync, mkswap, fallocate
+        return OK; // udevadm, blockdev, sync, mkswap, fallocate
     }
   }
 
