@@ -1,6 +1,6 @@
 /** Service GuestApi: what the host may ask over vsock (dstack guest agent services). The host is not trusted with more. */
 import { listContainers } from '../deploy/docker-api.ts';
-import { errorChain } from '../errors.ts';
+import { DstackError, errorChain } from '../errors.ts';
 import { run } from '../sys/exec.ts';
 import * as ui from '../ui.ts';
 import { VERSION } from '../version.ts';
@@ -45,6 +45,9 @@ export function guestApi(state: AgentState, options: GuestApiOptions): Handlers<
     },
 
     async Shutdown() {
+      if (state.backend.kind === 'canned') {
+        throw new DstackError('RPC_REQUEST_INVALID', 'a simulator does not power this machine off');
+      }
       // answered at once: the host waits for the machine to go, not for this call
       void (async () => {
         try {

@@ -1,0 +1,64 @@
+/** The listener for the host: vsock, over the loopback of this machine where it has one. */
+import { afterAll, describe, expect, it } from 'vitest';
+import { HttpServer } from '../../src/agent/http-server.ts';
+import { Listener } from '../../src/agent/listener.ts';
+import { rpcHandler } from '../../src/agent/rpc.ts';
+import { callJson } from '../../src/net/prpc-client.ts';
+import { native, VMADDR_CID_ANY, VMADDR_CID_LOCAL } from '../../src/sys/native.ts';
+
+const PORT = 40_000 + (process.pid % 20_000);
+
+async function loopback(): Promise<boolean> {
+  if (!('Bun' in globalThis)) return false;
+  const { vsockListen, vsockConnect, close } = await native();
+  try {
+    const listening = vsockListen(VMADDR_CID_ANY, PORT);
+    try {
+      close(await vsockConnect(VMADDR_CID_LOCAL, PORT, 500));
+      return true;
+    } finally {
+      close(listening);
+    }
+  } catch {
+    return false; // the kernel has no vsock, or no loopback transport for it
+  }
+}
+
+const available = await loopback();
+
+describe.runIf(available)('the vsock listener', () => {
+  const told: string[] = [];
+  const handler = rpcHandler(
+    'GuestApi',
+    {
+      Shutdown: async () => {
+        told.push('shutdown');
+        return {};
+      },
+    },
+    { base: '/api' },
+  );
+  const http = new HttpServer({ handler });
+  const listener = new Listener({
+    name: 'guest-api',
+    address: { kind: 'vsock', cid: VMADDR_CID_ANY, port: PORT },
+    http,
+  });
+  afterAll(() => Promise.all([listener.stop(), http.close()]));
+
+  it('answers the host', async () => {
+    expect(await listener.start()).toBe(true);
+    expect(await callJson(`vsock://${VMADDR_CID_LOCAL}:${PORT}/api`, 'Shutdown', {})).toBeNull();
+    expect(told).toEqual(['shutdown']);
+    await expect(callJson(`vsock://${VMADDR_CID_LOCAL}:${PORT}/api`, 'GetKey', {})).rejects.toThrow(
+      'failed with status 400',
+    );
+  });
+
+  it('listens again after it stopped', async () => {
+    await listener.stop();
+    const next = new Listener({ name: 'guest-api', address: { kind: 'vsock', cid: VMADDR_CID_ANY, port: PORT }, http });
+    expect(await next.start()).toBe(true);
+    await next.stop();
+  });
+});
