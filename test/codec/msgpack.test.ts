@@ -84,6 +84,11 @@ describe('msgpack', () => {
     expect(() => decodeMsgpack(fromHex(hex))).toThrowError(expect.objectContaining({ code: 'CODEC_INVALID' }));
   });
 
+  it('says what a false promise was, before it reads on', () => {
+    expect(() => decodeMsgpack(fromHex('ddffffffff00'))).toThrowError(/array of 4294967295 elements, 1 bytes are left/);
+    expect(() => decodeMsgpack(fromHex('dfffffffff00'))).toThrowError(/map of 4294967295 members, 1 bytes are left/);
+  });
+
   it('does not allocate what is only promised', () => {
     // each header promises as many elements as there are bytes left, on every level
     const bytes = new Uint8Array(4_000_000);

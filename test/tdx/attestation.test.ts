@@ -101,6 +101,13 @@ describe('V1', () => {
   });
 });
 
+describe('V1 report data', () => {
+  it.each([63, 65])('of %i bytes is refused', (size) => {
+    const bytes = encodeV1({ ...sampleAttestation(2), reportData: new Uint8Array(size) });
+    expect(() => decodeV1(bytes)).toThrowError(/report_data is not 64 bytes/);
+  });
+});
+
 describe('V0', () => {
   it('round-trips every platform', () => {
     fc.assert(
