@@ -44,7 +44,9 @@ export async function openDataDisk(options: DataDiskOptions, surface: Surface = 
   const { device } = options;
   if (options.encrypted) await refuseOpenMapping(device, surface);
   const marks = await readMarks(device, surface);
-  const action = decide(options, await deviceContent(device, surface), marks);
+  // a volume that was never ready counts as blank: no need to read what the interrupted boot left
+  const content: Content = marks?.initialising ? { kind: 'blank' } : await deviceContent(device, surface);
+  const action = decide(options, content, marks);
   options.onStep?.(action === 'mounted' ? 'mounting data disk' : 'initializing data disk');
   return action === 'mounted' ? mountExisting(options, surface) : initialise(options, action, marks, surface);
 }
