@@ -91,4 +91,27 @@ describe('the project speaks of itself alone', () => {
       expect(`${name} ${version}`).toMatch(/ \d+\.\d+\.\d+$/);
     }
   });
+
+  it('every dependency has its line of reason', () => {
+    const { dependencies, devDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const text = readFileSync('docs/architecture.md', 'utf8').split('## Dependencies')[1] ?? '';
+    const names = Object.keys({ ...dependencies, ...devDependencies });
+    expect(names.filter((name) => !new RegExp(`(^|[| ,])${name}($|[| ,])`, 'm').test(text))).toEqual([]);
+  });
+
+  it('what the product imports is a dependency, and nothing else is', () => {
+    const sources = ['bin', 'src', 'simulator'].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' })
+        .filter((path) => path.endsWith('.ts'))
+        .map((path) => join(folder, path)),
+    );
+    const imported = new Set(
+      sources
+        .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/(?:from|import\(|import) ?'([@a-z][^']*)'/g)])
+        .map(([, name = '']) => name.split('/', name.startsWith('@') ? 2 : 1).join('/'))
+        .filter((name) => !/^(node|bun):/.test(name)),
+    );
+    const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
+    expect([...imported].toSorted()).toEqual(Object.keys(dependencies).toSorted());
+  });
 });
