@@ -16,7 +16,7 @@ import { PROGRAMS, type Program, SAFE_PATH } from './programs.ts';
 export interface RunOptions {
   /** bytes for the child's stdin; may hold a secret: never logged. Without it stdin is empty */
   readonly stdin?: Uint8Array | string;
-  /** limit in milliseconds, default 120 000 */
+  /** limit in milliseconds, default 120 000; 0 = none */
   readonly timeout?: number;
   /** exit statuses that count as success, default [0] */
   readonly ok?: readonly number[];
@@ -105,13 +105,13 @@ function capture(path: string, args: readonly string[], options: RunOptions, tim
     child.stdin.end(options.stdin ?? '');
 
     let timedOut = false;
-    const timers = [
-      setTimeout(() => {
-        timedOut = true;
-        child.kill('SIGTERM');
-        timers.push(setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS));
-      }, timeout),
-    ];
+    const timers: NodeJS.Timeout[] = [];
+    const end = () => {
+      timedOut = true;
+      child.kill('SIGTERM');
+      timers.push(setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS));
+    };
+    if (timeout > 0) timers.push(setTimeout(end, timeout));
     const settle = (exit: number | null, signal: NodeJS.Signals | null) => {
       for (const timer of timers) clearTimeout(timer);
       resolve({ exit: exit ?? -1, signal, timedOut, stdout: stdout(), stderr: stderr() });

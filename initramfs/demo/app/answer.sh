@@ -3,10 +3,11 @@
 set -u
 SOCKET=/var/run/dstack.sock
 
-# rpc METHOD JSON: asks the guest agent; prints the body of the answer
+# rpc METHOD JSON: asks the guest agent; prints the body of the answer. The agent closes the connection after it (HTTP/1.0);
+# our side stays open until then.
 rpc() {
   printf 'POST /%s HTTP/1.0\r\nHost: dstack\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n%s' \
-    "$1" "${#2}" "$2" | socat -t 60 - "UNIX-CONNECT:$SOCKET" | sed '1,/^\r$/d'
+    "$1" "${#2}" "$2" | socat -T 90 STDIO,ignoreeof "UNIX-CONNECT:$SOCKET" | sed '1,/^\r$/d'
 }
 
 # field NAME: the string member NAME of the compact JSON on stdin
