@@ -5,33 +5,11 @@
  */
 import * as http from 'node:http';
 import type { Socket } from 'node:net';
-import { DstackError, errorChain } from '../errors.ts';
+import { errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
+import { Connection, DEFAULT_LIMITS, type HttpLimits } from './connection-clock.ts';
 import type { HttpHandler, HttpRequest, HttpResponse } from './http.ts';
-
-export interface HttpLimits {
-  /** bytes of a request body */
-  readonly body: number;
-  /** bytes of a request line with its headers */
-  readonly header: number;
-  /** milliseconds without a byte before or between requests; 0 = one request a connection */
-  readonly idle: number;
-  /** milliseconds in which a body that was refused is still read, so that the client gets to see the answer */
-  readonly linger: number;
-  /** milliseconds from the first byte allowed to the last byte of one request, and for one client to take an answer */
-  readonly request: number;
-  /** connections at the same time */
-  readonly connections: number;
-}
-
-export const DEFAULT_LIMITS: HttpLimits = {
-  body: 10 * 1024 * 1024,
-  header: 16 * 1024,
-  idle: 10_000,
-  linger: 1000,
-  request: 30_000,
-  connections: 512,
-};
+import { readBody, send } from './http-body.ts';
 
 export interface HttpServerOptions {
   readonly handler: HttpHandler;
@@ -46,6 +24,8 @@ export class HttpServer {
   readonly #limits: HttpLimits;
   readonly #options: HttpServerOptions;
   readonly #live = new Map<Socket, Connection>();
+  /** bytes of request bodies in memory */
+  #held = 0;
   #closing = false;
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -54,7 +34,7 @@ export class HttpServer {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#http = http.createServer({ maxHeaderSize: this.#limits.header, requireHostHeader: false });
     this.#http.on('request', (request, response) => void this.#serve(request, response));
-    this.#http.on('clientError', (_, socket) => refuse(socket as Socket));
+    this.#http.on('clientError', (_, socket) => this.#refuse(socket as Socket));
     this.#http.on('upgrade', (_, socket) => socket.destroy());
     this.#http.on('checkContinue', (request, response) => {
       response.writeContinue();
@@ -110,9 +90,14 @@ export class HttpServer {
   async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const connection = this.#live.get(request.socket);
     connection?.enter('receiving');
+    if (connection) connection.request = request;
     request.on('error', () => {});
     response.on('error', () => {});
-    response.on('close', () => connection?.enter('waiting'));
+    let held = 0;
+    response.on('close', () => {
+      this.#held -= held;
+      connection?.enter('waiting');
+    });
     const url = request.url ?? '/';
     const question = url.indexOf('?');
     const exchange: HttpRequest = {
@@ -120,7 +105,12 @@ export class HttpServer {
       path: question < 0 ? url : url.slice(0, question),
       query: question < 0 ? '' : url.slice(question + 1),
       headers: request.headers as Record<string, string | undefined>,
-      body: () => readBody(request, this.#limits.body),
+      body: () =>
+        readBody(request, this.#limits.body, (bytes) => {
+          held += bytes;
+          this.#held += bytes;
+          return this.#held <= this.#limits.memory;
+        }),
     };
     let answer: HttpResponse;
     let answering = true;
@@ -162,6 +152,19 @@ export class HttpServer {
       response.destroy();
     }
   }
+
+  /**
+   * Bytes that are not HTTP, or an end in the middle of a request. An answer that is on its way is not cut off: some
+   * clients announce too short a body, and what is left of it looks like a broken next request.
+   */
+  #refuse(socket: Socket): void {
+    const connection = this.#live.get(socket);
+    if (connection?.busy && !connection.receiving) return;
+    if (socket.writable && !connection?.busy)
+      socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+    else socket.destroy();
+  }
+
   /**
    * Reads and drops what is left of a body. A connection that is closed with unread bytes is reset, and a reset destroys
    * an answer that the client has not read yet.
@@ -181,126 +184,7 @@ export class HttpServer {
   }
 }
 
-type Phase = 'waiting' | 'receiving' | 'working' | 'sending';
-
-/**
- * The clock of one connection. One sweep looks at all connections now and then: timers of their own would cost more than
- * the answers.
- */
-class Connection {
-  readonly #socket: Socket;
-  readonly #limits: HttpLimits;
-  #phase: Phase = 'waiting';
-  #since = performance.now();
-  #bytes = 0;
-  #bytesSince = this.#since;
-
-  constructor(socket: Socket, limits: HttpLimits) {
-    this.#socket = socket;
-    this.#limits = limits;
-  }
-
-  get busy(): boolean {
-    return this.#phase !== 'waiting';
-  }
-
-  enter(phase: Phase): void {
-    this.#phase = phase;
-    this.#since = performance.now();
-    this.#bytesSince = this.#since;
-  }
-
-  /** True when the other side has used up its time. How long an answer takes is not the client's fault. */
-  expired(now: number): boolean {
-    if (this.#phase === 'working') return false;
-    if (now - this.#since > this.#limits.request) return true;
-    if (this.#phase === 'sending') return false;
-    const bytes = this.#socket.bytesRead;
-    if (bytes !== this.#bytes) {
-      this.#bytes = bytes;
-      this.#bytesSince = now;
-    }
-    return now - this.#bytesSince > (this.#limits.idle || this.#limits.request);
-  }
-}
-
 const wantsClose = (request: http.IncomingMessage): boolean => {
   const connection = request.headers.connection?.toLowerCase() ?? '';
   return connection.includes('close') || (request.httpVersion === '1.0' && !connection.includes('keep-alive'));
 };
-
-async function readBody(request: http.IncomingMessage, limit: number): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new DstackError('RPC_PAYLOAD_TOO_LARGE', 'failed to read data: payload too large', { field: 'body', value: limit });
-  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
-  return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = [];
-    let total = 0;
-    request.on('data', (chunk: Uint8Array) => {
-      total += chunk.length;
-      if (total > limit) {
-        request.pause();
-        reject(tooLarge());
-      } else chunks.push(chunk);
-    });
-    request.on('end', () =>
-      resolve(chunks.length === 1 ? (chunks[0] as Uint8Array) : new Uint8Array(Buffer.concat(chunks))),
-    );
-    const cutOff = () =>
-      reject(new DstackError('RPC_REQUEST_INVALID', 'the request ended before its body was complete'));
-    request.on('aborted', cutOff);
-    request.on('error', cutOff);
-  });
-}
-
-async function send(
-  response: http.ServerResponse,
-  headOnly: boolean,
-  answer: HttpResponse,
-  extra: Record<string, string>,
-  patience: number,
-  beforeEnd?: () => Promise<void>,
-): Promise<void> {
-  const headers: Record<string, string | number> = { ...extra, ...answer.headers };
-  if (answer.body instanceof Uint8Array) {
-    // the header set in full: Content-Length and no chunks, which hand-written clients depend on
-    response.writeHead(answer.status, { ...headers, 'content-length': answer.body.length });
-    if (beforeEnd !== undefined && !headOnly) {
-      response.write(answer.body);
-      await beforeEnd();
-      response.end();
-    } else response.end(headOnly ? undefined : answer.body);
-    return;
-  }
-  response.writeHead(answer.status, headers);
-  if (!headOnly) {
-    for await (const chunk of answer.body) {
-      if (response.destroyed) return;
-      if (!response.write(chunk) && !(await drained(response, patience))) {
-        response.destroy(); // the reader stopped reading
-        return;
-      }
-    }
-  }
-  response.end();
-}
-
-/** Waits until the other side has taken what was written. @returns false when it did not in time, or went away */
-function drained(response: http.ServerResponse, patience: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), patience);
-    const done = (answer: boolean) => () => {
-      clearTimeout(timer);
-      resolve(answer);
-    };
-    response.once('drain', done(true));
-    response.once('close', done(false));
-  });
-}
-
-/** Bytes that are not HTTP. An answer that is on its way is not cut off (some clients announce too short a body). */
-function refuse(socket: Socket & { _httpMessage?: unknown }): void {
-  if (socket._httpMessage) return;
-  if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
-  else socket.destroy();
-}

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Address, parseAddress } from '../../src/agent/address.ts';
-import { type HttpLimits, HttpServer } from '../../src/agent/http-server.ts';
+import type { HttpLimits } from '../../src/agent/connection-clock.ts';
+import { HttpServer } from '../../src/agent/http-server.ts';
 import { Listener } from '../../src/agent/listener.ts';
 import { rpcHandler } from '../../src/agent/rpc.ts';
 import { DstackError } from '../../src/errors.ts';
@@ -134,6 +135,27 @@ export function transportSuite(): void {
       const at = await answered;
       expect(parseAnswer(await closed).body).toContain('payload too large');
       expect(Date.now() - at).toBeGreaterThan(200);
+    });
+    it('forgets a client that goes away in the middle of its request', async () => {
+      const http = new HttpServer({ handler });
+      const listener = new Listener({ name: 'gone', address: unix('gone.sock'), http });
+      open.push({ listener, http });
+      await listener.start();
+      const socket = await connect(join(dir, 'gone.sock'));
+      socket.write('POST /GetKey?json HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc');
+      await expect.poll(() => http.connections).toBe(1);
+      socket.destroy();
+      await expect.poll(() => http.connections).toBe(0);
+    });
+    it('holds only so many bytes of bodies at the same time, and gives them back', async () => {
+      await serve(unix('memory.sock'), { memory: 100_000, linger: 50 });
+      const target = join(dir, 'memory.sock');
+      const body = JSON.stringify({ path: 'x' }).padEnd(60_000, ' ');
+      const slow = await connect(target);
+      slow.write(`POST /GetKey?json HTTP/1.1\r\nHost: a\r\nContent-Length: 60001\r\n\r\n${body}`);
+      await expect.poll(() => ask(target, 'POST', '/GetKey?json', body).then(({ status }) => status)).toBe(400);
+      slow.destroy();
+      await expect.poll(() => ask(target, 'POST', '/GetKey?json', body).then(({ status }) => status)).toBe(200);
     });
     it('closes after each answer when connections are not to be kept', async () => {
       await serve(unix('once.sock'), { idle: 0 });
