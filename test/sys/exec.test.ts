@@ -46,6 +46,10 @@ describe('run', () => {
     expect(thrown.code).toBe('COMMAND_TIMEOUT');
   });
 
+  it('knows 0 as no time limit', async () => {
+    expect((await run('bash', ['-c', 'sleep 0.05; echo done'], { timeout: 0 })).stdout).toBe('done\n');
+  });
+
   it('says which program is missing', async () => {
     expect(await installed('nerdctl')).toBe(false);
     const thrown = await failure(run('nerdctl', ['version']));
