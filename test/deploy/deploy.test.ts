@@ -1,13 +1,19 @@
-/** The whole start with a fake docker: its socket, and a program of that name that the pre-launch script puts into PATH. */
+/** The whole start with a fake docker: its socket, and a program of that name in front of the safe path. */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parsePs } from '../../src/deploy/docker-compose.ts';
 import { setupDockerRegistry } from '../../src/deploy/docker-registry.ts';
 import { readAppEnvironment } from '../../src/deploy/environment.ts';
 import { type DeployContext, type DeployStep, deployContext, START, STOP } from '../../src/deploy/steps.ts';
 import { type FakeDocker, fakeDocker } from './fake-docker.ts';
+
+const bin = vi.hoisted(() => `/tmp/dstack-deploy-bin-${process.pid}`);
+vi.mock('../../src/sys/programs.ts', async (original) => {
+  const real = await original<typeof import('../../src/sys/programs.ts')>();
+  return { ...real, SAFE_PATH: `${bin}:${real.SAFE_PATH}` };
+});
 
 let dir = '';
 let docker: FakeDocker;
@@ -17,7 +23,7 @@ const at = (name: string) => join(dir, name);
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'dstack-deploy-'));
   docker = await fakeDocker(at('docker.sock'));
-  mkdirSync(at('bin'));
+  mkdirSync(bin, { recursive: true });
   process.env['DSTACK_HOST_SHARED_DIR'] = dir;
   process.env['DOCKER_HOST'] = `unix://${at('docker.sock')}`;
   process.env['STRAY'] = 'must not reach the app';
@@ -26,6 +32,7 @@ afterEach(async () => {
   process.env = { ...saved };
   await docker.close();
   rmSync(dir, { recursive: true, force: true });
+  rmSync(bin, { recursive: true, force: true });
 });
 
 function app(
@@ -49,8 +56,8 @@ function app(
 
 /** The program `docker`: writes its arguments and environment down. */
 function dockerProgram(script = ''): void {
-  writeFileSync(at('bin/docker'), `#!/bin/sh\necho "$*" >> ${at('calls')}\nenv > ${at('env')}\n${script}\n`);
-  chmodSync(at('bin/docker'), 0o755);
+  writeFileSync(join(bin, 'docker'), `#!/bin/sh\necho "$*" >> ${at('calls')}\nenv > ${at('env')}\n${script}\n`);
+  chmodSync(join(bin, 'docker'), 0o755);
 }
 
 async function run(steps: readonly DeployStep[]): Promise<{ told: string[]; context: DeployContext }> {
@@ -65,12 +72,11 @@ async function run(steps: readonly DeployStep[]): Promise<{ told: string[]; cont
   return { told, context };
 }
 const calls = () => readFileSync(at('calls'), 'utf8').trim().split('\n');
-const usePath = () => `export PATH=${at('bin')}:$PATH`;
 
 describe('start with docker compose', () => {
   it('goes through the documented order and passes exactly the environment of the app', async () => {
     app(
-      { pre_launch_script: `${usePath()}\nexport FROM_SCRIPT="$SECRET!"`, allowed_envs: ['SECRET'] },
+      { pre_launch_script: 'export FROM_SCRIPT="$SECRET!"', allowed_envs: ['SECRET'] },
       { SECRET: 's', OTHER: 'not allowed' },
       { pccs_url: 'https://pccs' },
     );
@@ -88,7 +94,7 @@ describe('start with docker compose', () => {
     expect(env).not.toMatch(/STRAY|OTHER|BUN_|NODE_/);
   });
   it('fails with the words of docker', async () => {
-    app({ pre_launch_script: usePath() });
+    app({});
     dockerProgram('case "$*" in *up*) echo "pull access denied for x" >&2; exit 18;; esac');
     const failure = await run(START).catch((thrown) => thrown);
     expect(failure).toMatchObject({ code: 'COMPOSE_UP_FAILED', message: 'failed to start containers' });
@@ -96,7 +102,7 @@ describe('start with docker compose', () => {
     expect(calls()).toHaveLength(1);
   });
   it('survives a failing prune', async () => {
-    app({ pre_launch_script: usePath() });
+    app({});
     dockerProgram('case "$*" in *prune*) exit 1;; esac');
     expect((await run(START)).told.at(-1)).toBe('done');
   });
