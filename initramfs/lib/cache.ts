@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, lstat, mkdir, mkdtemp, readdir, readlink, rename, stat, utimes } from 'node:fs/promises';
+import { access, lstat, mkdir, mkdtemp, readdir, readlink, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './run.ts';
@@ -12,6 +12,8 @@ export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), '../
 
 /** Everything a build may reuse; git-ignored, safe to delete at any time. */
 export const cacheRoot = join(projectRoot, '.cache');
+
+const lockDir = join(cacheRoot, 'locks');
 
 /** A short key over any JSON-able description of inputs. */
 export function keyOf(...inputs: unknown[]): string {
@@ -51,14 +53,21 @@ export async function exists(path: string): Promise<boolean> {
 /**
  * Returns the folder `.cache/<kind>/<key>`, building it first when it is missing. The work happens in a temporary
  * folder on the same filesystem that is renamed when complete, so an interrupted build is never taken for a good one.
+ * Of two processes that want the same artefact one builds and the other waits; different ones do not hinder each other.
  */
 export async function cached(kind: string, key: string, build: (dir: string) => Promise<void>): Promise<string> {
   const final = join(cacheRoot, kind, key);
-  if (await exists(final)) {
-    const now = new Date();
-    await utimes(final, now, now); // the age that pruning looks at is the last use
-    return final;
+  if (!(await exists(final))) {
+    await withLock(`${kind}-${key}`, async () => {
+      if (!(await exists(final))) await buildAndPublish(final, build);
+    });
   }
+  const now = new Date();
+  await utimes(final, now, now); // the age that pruning looks at is the last use
+  return final;
+}
+
+async function buildAndPublish(final: string, build: (dir: string) => Promise<void>): Promise<void> {
   const temp = await tempDir();
   try {
     await build(temp);
@@ -68,7 +77,6 @@ export async function cached(kind: string, key: string, build: (dir: string) => 
     await removeTree(temp);
     throw error;
   }
-  return final;
 }
 
 /** Whether `.cache/<kind>/<key>` is there already. */
@@ -88,14 +96,21 @@ export async function removeTree(path: string): Promise<void> {
   await run(['rm', '-rf', '--one-file-system', '--', path]);
 }
 
-/** Keeps the `keep` most recently used entries of a kind and removes the others. */
+// Another process may be about to use what it has just found; after an hour without use nobody is.
+const pruneAgeMs = 3_600_000;
+
+/** Keeps the `keep` most recently used entries of a kind, and whatever was used within the last hour. */
 export async function prune(kind: string, keep: number): Promise<void> {
   const dir = join(cacheRoot, kind);
   if (!(await exists(dir))) return;
   const names = await readdir(dir);
   const entries = await Promise.all(names.map(async (name) => ({ name, used: (await stat(join(dir, name))).mtimeMs })));
   entries.sort((a, b) => b.used - a.used);
-  for (const { name } of entries.slice(keep)) await removeTree(join(dir, name));
+  for (const { name, used } of entries.slice(keep)) {
+    if (Date.now() - used < pruneAgeMs) continue;
+    await removeTree(join(dir, name));
+    await rm(join(lockDir, `${kind}-${name}`), { force: true });
+  }
 }
 
 /** Removes the temporary folders of builds that were interrupted. */
@@ -111,8 +126,8 @@ async function removeLeftovers(): Promise<void> {
  * kernel releases the lock whatever way this process ends.
  */
 export async function withLock<T>(name: string, work: () => Promise<T>, onWait?: () => void): Promise<T> {
-  await mkdir(cacheRoot, { recursive: true });
-  const holder = spawn('flock', ['--no-fork', join(cacheRoot, `${name}.lock`), 'sh', '-c', 'echo held; exec cat'], {
+  await mkdir(lockDir, { recursive: true });
+  const holder = spawn('flock', ['--no-fork', join(lockDir, name), 'sh', '-c', 'echo held; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const waiting = setTimeout(() => onWait?.(), 500);

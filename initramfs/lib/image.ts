@@ -1,16 +1,16 @@
 /** The face of the image builder: everything a machine needs to start, built or taken from the cache. */
 import { copyFile, link, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cached, hashFile, hashTree, isCached, keyOf, projectRoot, prune, withLock } from './cache.ts';
+import { cached, hashFile, hashTree, keyOf, projectRoot, prune } from './cache.ts';
 import { kernelCmdline } from './cmdline.ts';
 import { ensureHost } from './host.ts';
 import { describeFile, ensureInitrd, readJson } from './initrd.ts';
 import { ensureKernel, ensureModules } from './kernel.ts';
 import { ensurePackages, havePackages, type Profile } from './packages.ts';
 import { type OnProgress, step } from './progress.ts';
-import { addVerity, type ExtraFile, makeRoot, overlayDirs, type RootInputs } from './rootfs.ts';
+import { addVerity, type ExtraFile, type HashedFile, makeRoot, overlayDirs, type RootInputs } from './rootfs.ts';
 import { ensureTdxSim } from './tdx-sim.ts';
-import { ensureTools, haveTools, type Tools } from './tools.ts';
+import { ensureTools, haveTools } from './tools.ts';
 import { ensureZfs, haveZfs } from './zfs.ts';
 
 export type { Profile } from './packages.ts';
@@ -56,105 +56,71 @@ interface Manifest {
   packages: Record<string, string>;
 }
 
-/** Builds an image, or finds it in the cache. Only one build runs at a time; others wait. */
+/** Builds an image, or finds it in the cache. */
 export async function ensureImage(options: ImageOptions): Promise<Image> {
-  if (options.profile === 'prod' && options.binaries.sim) {
+  const { profile, zfs, mirror, onProgress } = options;
+  if (profile === 'prod' && options.binaries.sim) {
     throw new Error('a prod image cannot contain the simulator\n  hint: leave out binaries.sim');
   }
-  const { onProgress } = options;
+  const again = options.again ?? '';
+  const note = (isThere: boolean) => (isThere ? 'cached' : undefined);
+
   await step(onProgress, 'host', undefined, ensureHost);
-  const onWait = () => onProgress?.({ step: 'host', state: 'progress', detail: 'waiting for another build to end' });
-  const cachedNote = (is: boolean) => (is ? 'cached' : undefined);
-  const tools = await withLock(
-    'tools',
-    async () =>
-      step(onProgress, 'tools tree', cachedNote(await haveTools()), (say) =>
-        ensureTools({ mirror: options.mirror, say }),
-      ),
-    onWait,
-  );
-  // Compiling ZFS takes minutes: it has a lock of its own, so that an image without it need not wait.
-  const zfs = options.zfs ? [await withLock('zfs', () => zfsModules(tools, onProgress), onWait)] : [];
-  return withLock('image', () => build(options, tools, zfs), onWait);
-}
-
-async function zfsModules(tools: Tools, onProgress: OnProgress | undefined): Promise<string> {
-  const note = (await haveZfs(tools)) ? 'cached' : 'compiling, this takes minutes once for each kernel';
-  return step(onProgress, 'zfs modules', note, (say) => ensureZfs(tools, say));
-}
-
-async function build(options: ImageOptions, tools: Tools, zfs: readonly string[]): Promise<Image> {
-  const { profile, onProgress, mirror } = options;
-  const again = options.again === undefined ? {} : { again: options.again };
-  const note = (await havePackages(tools, profile)) && !options.again ? 'cached' : undefined;
-  const packages = await step(onProgress, 'packages', note, (say) =>
-    ensurePackages(tools, profile, { mirror, say, ...again }),
+  const tools = await step(onProgress, 'tools tree', note(await haveTools()), (say) => ensureTools({ mirror, say }));
+  const packages = await step(onProgress, 'packages', note(await havePackages(tools, profile, again)), (say) =>
+    ensurePackages(tools, profile, { mirror, say, again }),
   );
   const kernel = await step(onProgress, 'kernel', tools.kernelVersion, () => ensureKernel(tools));
-  const sim = profile === 'dev' ? [await step(onProgress, 'tdx-sim module', undefined, () => ensureTdxSim(tools))] : [];
-  const extraModules = [...sim, ...zfs];
-  const modules = await ensureModules(kernel, extraModules);
+  const extra: string[] = [];
+  if (profile === 'dev') extra.push(await step(onProgress, 'tdx-sim module', undefined, () => ensureTdxSim(tools)));
+  if (zfs) {
+    const hint = note(await haveZfs(tools)) ?? 'compiling, this takes minutes once for each kernel';
+    extra.push(await step(onProgress, 'zfs modules', hint, (say) => ensureZfs(tools, say)));
+  }
+  const modules = await ensureModules(kernel, extra);
   const initrd = await step(onProgress, 'initramfs', undefined, () => ensureInitrd(tools, kernel));
 
-  const files = imageFiles(options);
-  const inputs: RootInputs = { profile, packages: packages.tree, modules, files };
-  const key = keyOf('image 1', profile, packages.key, modules, initrd, await ownHash(profile, files), again);
-  if (!(await isCached('images', key))) {
-    await cached('images', key, async (dir) => {
-      const rootSize = await step(
-        onProgress,
-        'root image',
-        undefined,
-        () => makeRoot(dir, inputs),
-        (size) => `${(size / 1e6).toFixed(0)} MB`,
-      );
-      const rootHash = await step(
-        onProgress,
-        'verity',
-        undefined,
-        () => addVerity(dir, rootSize),
-        (hash) => hash,
-      );
-      await linkOrCopy(profile === 'dev' ? kernel.vmlinux : kernel.bzImage, join(dir, 'kernel'));
-      await linkOrCopy(initrd, join(dir, 'initrd'));
-      const manifest: Manifest = {
-        profile,
-        zfs: options.zfs,
-        kernelVersion: kernel.version,
-        rootHash,
-        rootSize,
-        cmdline: kernelCmdline(profile, rootHash, rootSize),
-        files: {},
-        packages: Object.fromEntries(
-          packages.versions
-            .trim()
-            .split('\n')
-            .map((line) => line.split('\t')),
-        ),
-      };
-      for (const name of ['kernel', 'initrd', 'root']) manifest.files[name] = await describeFile(join(dir, name));
-      await writeFile(join(dir, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-    });
-  }
-  const dir = await cached('images', key, () => Promise.reject(new Error('image vanished from the cache')));
+  const files = await hashedFiles(options);
+  const key = keyOf('image 2', profile, packages.key, modules, initrd, await ownHash(profile), files, again);
+  const dir = await cached('images', key, async (temp) => {
+    const inputs: RootInputs = { profile, packages: packages.tree, modules, files };
+    const megabytes = (size: number) => `${(size / 1e6).toFixed(0)} MB`;
+    const rootSize = await step(onProgress, 'root image', undefined, () => makeRoot(temp, inputs), megabytes);
+    const rootHash = await step(onProgress, 'verity', undefined, () => addVerity(temp, rootSize), String);
+    await linkOrCopy(profile === 'dev' ? kernel.vmlinux : kernel.bzImage, join(temp, 'kernel'));
+    await linkOrCopy(initrd, join(temp, 'initrd'));
+    const versions = packages.versions.trim().split('\n');
+    const manifest: Manifest = {
+      profile,
+      zfs,
+      kernelVersion: kernel.version,
+      rootHash,
+      rootSize,
+      cmdline: kernelCmdline(profile, rootHash, rootSize),
+      files: {},
+      packages: Object.fromEntries(versions.map((line) => line.split('\t'))),
+    };
+    for (const name of ['kernel', 'initrd', 'root']) manifest.files[name] = await describeFile(join(temp, name));
+    await writeFile(join(temp, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  });
   await prune('images', 6);
   return describe(dir);
 }
 
-function imageFiles(options: ImageOptions): ExtraFile[] {
-  const files = [{ hostPath: options.binaries.util, imagePath: '/usr/bin/dstack-util', mode: 0o755 }];
-  if (options.binaries.sim)
-    files.push({ hostPath: options.binaries.sim, imagePath: '/usr/bin/dstack-sim', mode: 0o755 });
-  return [...files, ...(options.extraFiles ?? [])];
+async function hashedFiles(options: ImageOptions): Promise<HashedFile[]> {
+  const { util, sim } = options.binaries;
+  const files = [{ hostPath: util, imagePath: '/usr/bin/dstack-util', mode: 0o755 }];
+  if (sim) files.push({ hostPath: sim, imagePath: '/usr/bin/dstack-sim', mode: 0o755 });
+  files.push(...(options.extraFiles ?? []));
+  return Promise.all(files.map(async (file) => ({ ...file, sha256: await hashFile(file.hostPath) })));
 }
 
-/** The hash over everything in the image that comes from this repository. */
-async function ownHash(profile: Profile, files: readonly ExtraFile[]): Promise<string> {
+/** The hash over everything in the image that comes from this repository, save the binaries. */
+async function ownHash(profile: Profile): Promise<string> {
   const here = join(projectRoot, 'initramfs');
-  const parts: unknown[] = [await hashFile(join(here, 'masked.list'))];
-  for (const name of ['rootfs.ts', 'cmdline.ts']) parts.push(await hashFile(join(here, 'lib', name)));
+  const parts: string[] = [];
+  for (const name of ['masked.list', 'lib/rootfs.ts', 'lib/cmdline.ts']) parts.push(await hashFile(join(here, name)));
   for (const dir of overlayDirs(profile)) parts.push(await hashTree(dir));
-  for (const file of files) parts.push([file.imagePath, file.mode, await hashFile(file.hostPath)]);
   return keyOf(parts);
 }
 

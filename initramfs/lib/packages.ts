@@ -38,8 +38,8 @@ async function packagesKey(tools: Tools, profile: Profile): Promise<string> {
 }
 
 /** Whether the package layer is there already. */
-export async function havePackages(tools: Tools, profile: Profile): Promise<boolean> {
-  return isCached('packages', await packagesKey(tools, profile));
+export async function havePackages(tools: Tools, profile: Profile, again = ''): Promise<boolean> {
+  return isCached('packages', (await packagesKey(tools, profile)) + again);
 }
 
 export interface PackageLayer {

@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
-import { exists, projectRoot } from './cache.ts';
+import { exists, hashFile, projectRoot } from './cache.ts';
 import { readList } from './lists.ts';
 import { sourceDateEpoch } from './mmdebstrap.ts';
 import type { Profile } from './packages.ts';
@@ -26,11 +26,16 @@ export interface ExtraFile {
   mode: number;
 }
 
+/** A file with the digest that the cache key was made from. */
+export interface HashedFile extends ExtraFile {
+  sha256: string;
+}
+
 export interface RootInputs {
   profile: Profile;
   packages: string;
   modules: string;
-  files: ExtraFile[];
+  files: HashedFile[];
 }
 
 /** The overlay trees of a profile, in the order in which they are copied. */
@@ -89,12 +94,13 @@ async function fillStage(stage: string, inputs: RootInputs): Promise<void> {
     await mkdir(dirname(target), { recursive: true, mode: 0o755 });
     await copyFile(file.hostPath, target);
     await chmod(target, file.mode);
+    if ((await hashFile(target)) !== file.sha256) throw new Error(`${file.hostPath} changed while the image was built`);
   }
   await symlink('dstack-util', join(stage, 'usr/bin/dstack-guest-agent'));
 }
 
 // lz4 is what emulated processors unpack fastest, and packs fastest after a change; prod images are small instead.
-const compression: Record<Profile, string> = { dev: '-comp lz4', prod: '-comp zstd -Xcompression-level 15' };
+const compression: Record<Profile, string> = { dev: '-comp lz4', prod: '-comp zstd -Xcompression-level 9' };
 
 // Times are all the same, numbers and order follow from sorted names, and no attribute of the host's file system counts.
 const squash = [
