@@ -7,6 +7,10 @@ const name = process.argv[2] ?? '';
 const bench = BENCHES[name];
 if (bench) await bench.load();
 else {
-  console.error(`usage: npm run bench -- NAME\n${Object.entries(BENCHES).map(([key, { summary }]) => `  ${key.padEnd(8)} ${summary}`).join('\n')}`);
+  console.error(
+    `usage: npm run bench -- NAME\n${Object.entries(BENCHES)
+      .map(([key, { summary }]) => `  ${key.padEnd(8)} ${summary}`)
+      .join('\n')}`,
+  );
   process.exitCode = 2;
 }
