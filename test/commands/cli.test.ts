@@ -16,7 +16,8 @@ describe('dstack-util', () => {
     const { exit, stdout, stderr } = util('--help');
     expect(exit).toBe(0);
     expect(stderr).toBe('');
-    for (const { name, alias } of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${alias ? `${name}\\|${alias}` : name} `, 'm'));
+    for (const { name, alias } of COMMANDS)
+      expect(stdout).toMatch(new RegExp(`^  ${alias ? `${name}\\|${alias}` : name} `, 'm'));
     expect(stdout).toContain('Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 misconfigured.');
   });
 
