@@ -1,10 +1,11 @@
 /** Lets go of the data disk before power-off: every step is tried, whatever became of the one before. */
 import { DstackError, errorChain } from '../errors.ts';
+import type { MountEntry } from '../sys/mounts.ts';
 import * as ui from '../ui.ts';
-import { closeLuks } from './luks.ts';
-import { type Surface, SYSTEM } from './surface.ts';
+import { closeLuks, mapperPath } from './luks.ts';
+import { mountAt, type Surface, SYSTEM } from './surface.ts';
 import { swapOff } from './swap.ts';
-import { exportZfs } from './zfs.ts';
+import { exportZfs, POOL } from './zfs.ts';
 
 /**
  * Stops swapping, unmounts, exports the pool and closes the mapping. What is not there is passed over.
@@ -33,8 +34,25 @@ export async function closeDataDisk({ mountPoint }: { mountPoint: string }, surf
   }
 }
 
-/** Unmounts an ext4 mount; datasets of ZFS are unmounted by the export. */
+/**
+ * Unmounts the volume wherever it is visible: the handover binds parts of it to other places, and each of them keeps the
+ * mapping busy. The latest mount goes first; one that cannot go does not keep the others. ZFS's own mount is left to the
+ * export, which may use force.
+ */
 async function unmount(mountPoint: string, surface: Surface): Promise<void> {
-  const stacked = (await surface.mounts()).filter((entry) => entry.mountPoint === mountPoint && entry.type !== 'zfs');
-  for (const _ of stacked) await surface.run('umount', [mountPoint], { timeout: 60_000 });
+  const device = (await mountAt(mountPoint, surface))?.device;
+  const ours = (entry: MountEntry): boolean =>
+    entry.type === 'zfs'
+      ? entry.source.startsWith(`${POOL}/`) && entry.mountPoint !== mountPoint
+      : entry.source === mapperPath(surface) || entry.device === device;
+  const stuck = new Set<string>();
+  const next = async () => (await surface.mounts()).findLast((entry) => ours(entry) && !stuck.has(entry.mountPoint));
+  for (let entry = await next(); entry !== undefined; entry = await next()) {
+    try {
+      await surface.run('umount', [entry.mountPoint], { timeout: 60_000 });
+    } catch (thrown) {
+      stuck.add(entry.mountPoint);
+      ui.warn(`unmount ${entry.mountPoint}: ${errorChain(thrown)}`);
+    }
+  }
 }

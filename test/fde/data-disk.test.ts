@@ -48,6 +48,18 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
     expect(steps).toEqual(['initializing data disk', 'mounting data disk']);
   });
 
+  it('closes it although parts of it are bound to other places', async () => {
+    await machine.addDisk('vdb', 48);
+    await boot({ fs });
+    for (const name of ['docker', 'containerd']) {
+      await machine.run('mount', ['--bind', `/mnt/data/var/lib/${name}`, `/var/lib/${name}`]);
+    }
+    await machine.run('mount', ['--bind', '/mnt/data', '/dstack/persistent']);
+    await closeDataDisk({ mountPoint: '/mnt/data' }, machine);
+    expect(await machine.mounts()).toEqual([]);
+    expect(await machine.isBlockDevice(machine.path('mapper/dstack_data_disk'))).toBe(false);
+  });
+
   it('also without a clean end of the boot before', async () => {
     await machine.addDisk('vdb', 48);
     await boot({ fs });

@@ -298,6 +298,8 @@ export class FakeMachine implements Surface {
         return OK;
       }
       case 'luksClose':
+        // the kernel counts every mount, also bind mounts elsewhere
+        if (this.#mounts.some(({ source }) => source.endsWith('/mapper/dstack_data_disk'))) return failed(5);
         this.#open = undefined;
         return OK;
       default:
@@ -309,6 +311,12 @@ export class FakeMachine implements Surface {
 
   #mount(args: string[]): RunResult {
     const [source = '', mountPoint = ''] = args.slice(-2);
+    if (args.includes('--bind')) {
+      const of = this.#mounts.findLast((entry) => `${source}/`.startsWith(`${entry.mountPoint}/`));
+      if (of === undefined) return failed(32);
+      this.#mounts.push({ ...of, root: source.slice(of.mountPoint.length) || '/', mountPoint });
+      return OK;
+    }
     const type = args[args.indexOf('-t') + 1] ?? '';
     this.#mounts.push({ device: '0:1', root: '/', mountPoint, type, source, options: 'rw' });
     return OK;
@@ -331,9 +339,14 @@ export class FakeMachine implements Surface {
       }
       case 'list':
         return { ...OK, stdout: this.#pool?.imported ? 'dstack\n' : '' };
-      case 'export':
+      case 'export': {
+        const { mountPoint = '' } = this.#pool ?? {};
+        if (this.#mounts.some((entry) => entry.type === 'zfs' && entry.mountPoint !== mountPoint)) return failed(1);
+        const own = this.#mounts.findIndex((entry) => entry.type === 'zfs');
+        if (own >= 0) this.#mounts.splice(own, 1);
         if (this.#pool) this.#pool.imported = false;
         return OK;
+      }
       default:
         return OK;
     }
