@@ -7,8 +7,8 @@ export default defineConfig({
     globalSetup: ['test/vm/build-image.ts'],
     fileParallelism: false,
     pool: 'forks',
-    testTimeout: 120_000,
-    hookTimeout: 300_000,
+    testTimeout: 180_000,
+    hookTimeout: 480_000,
     env: { NO_COLOR: '1' },
   },
 });

@@ -9,6 +9,7 @@ const COMPOSE_FILE = `services:
     image: ${DEMO_TAG}
     pull_policy: never
     restart: unless-stopped
+    stop_grace_period: 2s
     ports:
       - "${DEMO_PORT}:${DEMO_PORT}"
     volumes:

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { HostApi, type HostEvent } from '../../simulator/host-api.ts';
 import { loadTools } from '../lib/tools.ts';
 import { chooseAccelerator } from './accelerator.ts';
+import { type EventMatch, waitForEvent } from './boot-events.ts';
 import { ConsoleLog } from './console.ts';
+import { ask, askUntilReady, type HttpAnswer } from './http.ts';
 import { prepareDisks, prepareShare, shareFolder } from './machine-disks.ts';
 import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
 import { chooseForwards } from './ports.ts';
@@ -17,24 +19,8 @@ import type { ShareFiles } from './share.ts';
 import { Shell, type ShellResult } from './shell.ts';
 import { retry, within } from './wait.ts';
 
-export interface EventMatch {
-  readonly event: string;
-  readonly payload?: string | RegExp;
-}
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
-  json<T = Record<string, unknown>>(): T;
-}
-
 const CONSOLE_TAIL = 40;
 const POWEROFF_MS = 90_000;
-/** Units without which the boot cannot end well; they report their reason to the host before they fail. */
-const UNIT_FAILED =
-  /(?:Failed to start|Dependency failed for) (?:dstack-prepare|dstack-guest-agent|docker|app-compose)\b/;
-const REASON_MS = 5000;
 
 export class Machine implements AsyncDisposable {
   readonly options: MachineOptions;
@@ -116,40 +102,12 @@ export class Machine implements AsyncDisposable {
     return this.#process.ended;
   }
 
-  /** Waits for an event, also a past one. A boot.error or the end of the VM fails at once, unless it was waited for. */
+  /** Waits for an event, also a past one; fails at once when it can no longer come. */
   async waitFor(match: EventMatch, timeoutMs = 180_000): Promise<HostEvent> {
-    const fits = ({ event, payload }: HostEvent) =>
-      event === match.event &&
-      (match.payload === undefined ||
-        (typeof match.payload === 'string' ? payload === match.payload : match.payload.test(payload)));
-    const what = `event ${match.event}${match.payload === undefined ? '' : ` ${match.payload}`}`;
-    let listener: ((event: HostEvent) => void) | undefined;
-    let unwatch: (() => void) | undefined;
-    const found = new Promise<HostEvent>((resolve, reject) => {
-      listener = (event) => {
-        if (fits(event)) resolve(event);
-        else if (event.event === 'boot.error') reject(new Error(`boot.error: ${event.payload}`));
-      };
-      for (const event of this.events) listener(event);
-      this.hostApi.on('event', listener);
-      const watch = (line: string) => {
-        if (!UNIT_FAILED.test(line) || match.event === 'boot.error') return;
-        setTimeout(() => reject(new Error(`${what}: ${line.trim()}`)), REASON_MS);
-      };
-      for (const line of this.console.tail(Number.POSITIVE_INFINITY)) watch(line);
-      unwatch = this.console.watch(watch);
-      void this.#process.exited.then(({ exit, signal }) => {
-        reject(new Error(`${what}: the VM ended first (${signal ?? `exit status ${exit}`})`));
-      });
-    });
-    try {
-      return await within(timeoutMs, what, found);
-    } catch (thrown) {
+    const guest = { hostApi: this.hostApi, console: this.console, exited: this.#process.exited };
+    return waitForEvent(guest, match, timeoutMs).catch((thrown) => {
       throw this.failure(thrown);
-    } finally {
-      unwatch?.();
-      if (listener) this.hostApi.off('event', listener);
-    }
+    });
   }
 
   /** Waits until the VM has ended. */
@@ -187,27 +145,18 @@ export class Machine implements AsyncDisposable {
   }
 
   /** GET (or POST with a body) on a guest port, default the agent's 8090. */
-  async get(path: string, options: { port?: number; body?: string; timeoutMs?: number } = {}): Promise<HttpAnswer> {
-    const response = await fetch(this.url(path, options.port), {
-      signal: AbortSignal.timeout(options.timeoutMs ?? 30_000),
-      ...(options.body === undefined ? {} : { method: 'POST', body: options.body }),
-    });
-    const text = await response.text();
-    return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) };
+  get(path: string, options: { port?: number; body?: string; timeoutMs?: number } = {}): Promise<HttpAnswer> {
+    return ask(this.url(path, options.port), options);
   }
 
-  /** `get`, repeated until the status is 200: a forwarded port accepts connections before the guest listens. */
-  async getWhenReady(path: string, options: { port?: number; timeoutMs?: number } = {}): Promise<HttpAnswer> {
-    const attempt = async () => {
-      // long enough for a busy guest: a request given up is work that the guest does in vain
-      const answer = await this.get(path, { ...options, timeoutMs: 60_000 });
-      return answer.status === 200 ? answer : undefined;
-    };
+  /** `get`, repeated until the status is 200. */
+  getWhenReady(path: string, options: { port?: number; timeoutMs?: number } = {}): Promise<HttpAnswer> {
     const abandon = () => (this.ended ? 'the VM has ended' : undefined);
-    const timeoutMs = options.timeoutMs ?? 60_000;
-    return retry(`GET ${path}`, attempt, { timeoutMs, pauseMs: 300, abandon }).catch((thrown) => {
-      throw this.failure(thrown);
-    });
+    return askUntilReady(this.url(path, options.port), { timeoutMs: options.timeoutMs ?? 60_000, abandon }).catch(
+      (thrown) => {
+        throw this.failure(thrown);
+      },
+    );
   }
 
   /** Replaces the host share of the running VM; the guest sees it when it mounts the disk the next time. */
@@ -238,8 +187,9 @@ export class Machine implements AsyncDisposable {
   async #stop(): Promise<'clean' | 'quit' | 'killed'> {
     try {
       if (this.ended) return 'clean';
-      // the shell may be stopped before it can answer: then the end of the VM is the answer
-      const asked = this.sh('systemctl poweroff --no-wall --no-block', { timeoutMs: 15_000 }).then(
+      // a moment later, so that the shell can still answer; that QEMU ends is an answer too
+      const later = "setsid -f sh -c 'sleep 0.5; exec systemctl poweroff --no-wall --no-block'";
+      const asked = this.sh(later, { timeoutMs: 15_000 }).then(
         ({ exit }) => exit === 0,
         () => this.ended !== undefined,
       );
