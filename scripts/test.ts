@@ -55,7 +55,7 @@ const STEPS: readonly Step[] = [
     name: 'vm',
     title: 'virtual machines',
     vm: true,
-    ...vitest('vm', [BUN, '--bun'], ['--config', 'vitest.vm.config.ts']),
+    ...vitest('vm', ['node'], ['--config', 'vitest.vm.config.ts']),
   },
 ];
 
