@@ -7,6 +7,7 @@
  * partition table, the ZFS and RAID labels at the end) and 256 windows of 64 KiB spread evenly between the two.
  * A device of up to 52 MiB is therefore read completely. The cost is bounded: 52 MiB, however large the disk is.
  */
+import { readSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { DstackError } from '../errors.ts';
 
@@ -47,7 +48,8 @@ export async function firstData(path: string, size: number): Promise<number | un
     const buffer = Buffer.alloc(MIB);
     for (const [start, end] of probeRanges(size)) {
       for (let at = start; at < end; ) {
-        const { bytesRead } = await handle.read(buffer, 0, Math.min(MIB, end - at), at);
+        // synchronous: the hops through the thread pool cost more than the reads, threefold under software emulation
+        const bytesRead = readSync(handle.fd, buffer, 0, Math.min(MIB, end - at), at);
         if (bytesRead === 0) throw new Error(`the device ends at ${at} instead of ${size}`);
         const read = buffer.subarray(0, bytesRead);
         if (!read.equals(ZEROS.subarray(0, bytesRead))) return at + read.findIndex((byte) => byte !== 0);

@@ -143,16 +143,9 @@ export function decide(
     case 'unknown':
       throw notBlank(device, content.seen);
     case 'blank':
-      if (encrypted && ephemeral && marks === undefined) {
-        throw new DstackError(
-          'DISK_FOREIGN',
-          `${device} is no GPT partition: a volume with throw-away keys needs one`,
-          {
-            path: device,
-            hint: 'name a partition or a blank disk that dstack-util prepare may partition',
-          },
-        );
-      }
+      if (marks === undefined && encrypted && ephemeral) throw needsPartition(device, 'a volume with throw-away keys');
+      // zpool would partition the whole disk its own way, and not be found there again
+      if (marks === undefined && !encrypted && fs === 'zfs') throw needsPartition(device, 'an unencrypted zfs volume');
       return 'initialised';
     case 'luks':
       if (!encrypted) throw notBlank(device, 'an encrypted volume, but dstack.storage_encrypted is off');
@@ -170,6 +163,13 @@ export function decide(
       if (content.kind !== fs) throw notBlank(device, `${content.kind}, but storage_fs is ${fs}`);
       return 'mounted';
   }
+}
+
+function needsPartition(device: string, what: string): DstackError {
+  return new DstackError('STORAGE_OPTION_INVALID', `${device} is no GPT partition: ${what} needs one`, {
+    path: device,
+    hint: 'name a partition, or a blank disk that dstack-util prepare may partition',
+  });
 }
 
 function foreign(device: string, what: string, hint: string | undefined): DstackError {

@@ -92,5 +92,6 @@ async function importPool(device: string, surface: Surface): Promise<void> {
 
 /** Loads the kernel module; a failure shows in the next command, with a better message. */
 async function loadZfs(surface: Surface): Promise<void> {
+  if (await exists(`${surface.sysfs}/module/zfs`)) return;
   await surface.run('modprobe', ['zfs'], { ok: [0, 1] });
 }

@@ -252,7 +252,8 @@ describe('decide', () => {
   });
 
   it('refuses throw-away keys on a device that cannot carry their mark', () => {
-    expect(outcome({ ...base, ephemeral: true }, { kind: 'blank' }, undefined)).toBe('DISK_FOREIGN');
+    expect(outcome({ ...base, ephemeral: true }, { kind: 'blank' }, undefined)).toBe('STORAGE_OPTION_INVALID');
+    expect(outcome({ ...base, encrypted: false }, { kind: 'blank' }, undefined)).toBe('STORAGE_OPTION_INVALID');
     expect(outcome(base, { kind: 'blank' }, undefined)).toBe('initialised');
   });
 });
