@@ -11,3 +11,6 @@ export const buildPlace = [
   'cd /build',
   'export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=dstack KBUILD_BUILD_HOST=dstack',
 ].join('\n');
+
+/** Words for make: no debug data, which would be stripped anyway, and no BTF, which is made from it. */
+export const leanModules = 'KCFLAGS=-g0 CONFIG_DEBUG_INFO_BTF_MODULES=';

@@ -12,6 +12,8 @@ export interface RunOptions {
   timeoutMs?: number;
   /** Return a non-zero status instead of throwing. */
   allowFailure?: boolean;
+  /** What an error names instead of the command, when that is long or wrapped. */
+  title?: string;
 }
 
 export interface RunResult {
@@ -49,7 +51,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     stdout: String(done.stdout ?? ''),
     stderr: String(done.stderr ?? ''),
   };
-  if (done.exitCode !== 0 && !options.allowFailure) throw new Error(describeFailure(argv, done, result));
+  if (done.exitCode !== 0 && !options.allowFailure)
+    throw new Error(describeFailure(options.title ?? quote(argv), done, result));
   return result;
 }
 
@@ -69,10 +72,13 @@ interface Ended {
   shortMessage?: string | undefined;
 }
 
-function describeFailure(argv: readonly string[], done: Ended, result: RunResult): string {
+function quote(argv: readonly string[]): string {
   const command = argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`)).join(' ');
-  const shown = command.length > 300 ? `${command.slice(0, 300)} ...` : command;
+  return command.length > 300 ? `${command.slice(0, 300)} ...` : command;
+}
+
+function describeFailure(command: string, done: Ended, result: RunResult): string {
   const how = done.timedOut ? 'timed out' : done.signal ? `killed by ${done.signal}` : `exit status ${done.exitCode}`;
   const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-12).join('\n  ');
-  return `${shown}: ${done.exitCode === undefined && !done.signal ? (done.shortMessage ?? how) : how}\n  ${said}`;
+  return `${command}: ${done.exitCode === undefined && !done.signal ? (done.shortMessage ?? how) : how}\n  ${said}`;
 }

@@ -129,10 +129,6 @@ export async function runInTools(argv: readonly string[], options: ToolsOptions 
   await loadTools();
   const { cwd, binds, ...rest } = options;
   const place = { ...(cwd === undefined ? {} : { cwd }), ...(binds === undefined ? {} : { binds }) };
-  try {
-    return await run(toolsArgv(argv, place), rest);
-  } catch (error) {
-    const said = (error as Error).message.split('\n').slice(-12).join('\n');
-    throw new Error(`${argv.slice(0, 6).join(' ')} failed in the tools tree\n${said}`);
-  }
+  const script = argv[0] === 'sh' ? 'script' : argv.slice(0, 4).join(' ');
+  return run(toolsArgv(argv, place), { title: `${script} in the tools tree`, ...rest });
 }

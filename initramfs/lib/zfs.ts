@@ -37,8 +37,7 @@ export async function ensureZfs(tools: Tools, say?: Say): Promise<string> {
       '  { tail -30 configure.out >&2; exit 1; }',
       'echo "stage compile"',
       // A single goal: `make clean modules` in one call never ends with this build system.
-      // -g0: the kernel's configuration asks for debug data, which would be stripped anyway.
-      'make -j"$(nproc)" KCFLAGS=-g0',
+      'make -j"$(nproc)"',
       'find module -name "*.ko" -exec strip --strip-debug {} + -exec cp -t "$OUT" {} +',
     ].join('\n');
     await runInTools(['sh', '-ec', script], {
