@@ -19,6 +19,9 @@ const SCRIPTS = {
   bench: 'bench/main.ts',
   docs: 'scripts/docs.ts',
 };
+/** These build or boot a guest image: chroot, mounts, device nodes. */
+const AS_ROOT = ['start', 'test', 'image', 'bench'];
+const PACKAGES = 'mmdebstrap debian-archive-keyring cryptsetup-bin e2fsprogs gdisk openssl parted';
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 const STAMP = 'node_modules/.installed-lock';
 
@@ -38,7 +41,24 @@ const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) stop(`Node 20.19 or later is needed, this is ${process.versions.node}`);
 
 install();
-run(SCRIPTS[name]);
+run([...elevation(), BUN, SCRIPTS[name], ...args]);
+
+/** Words in front of the command that make it root, where it has to be and is not. */
+function elevation() {
+  const quick = name === 'test' && (args.includes('--no-vm') || args.some((arg) => arg.startsWith('--only=')));
+  if (process.getuid() === 0 || !AS_ROOT.includes(name) || quick) return [];
+  if (
+    spawnSync('sudo', ['-n', 'true']).status === 0 ||
+    (process.stdin.isTTY && spawnSync('sudo', ['-V']).status === 0)
+  ) {
+    console.error('building and booting a guest image needs root: continuing with sudo');
+    return ['sudo', '--preserve-env=PATH,CI,NO_COLOR,TERM'];
+  }
+  return stop(
+    `building and booting a guest image needs root (chroot, mounts, device nodes), and there is no sudo\n` +
+      `  hint: run it as root; it then installs what is missing of: ${PACKAGES}`,
+  );
+}
 
 /** `npm ci` unless node_modules was installed from exactly this lock file. */
 function install() {
@@ -55,8 +75,8 @@ function install() {
 }
 
 /** Runs a script and ends as it ends; Ctrl-C reaches the script through the terminal, other signals are passed on. */
-function run(script) {
-  const child = spawn(BUN, [script, ...args], { stdio: 'inherit' });
+function run([file, ...rest]) {
+  const child = spawn(file, rest, { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   process.on('SIGINT', () => {}); // the child gets it too and decides
   child.on('error', (failure) => stop(failure.message));

@@ -5,6 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { ensureTestTools } from '../initramfs/lib/host.ts';
 
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 const LOGS = '.cache/test';
@@ -96,6 +97,7 @@ const steps = STEPS.filter(
   (step) => (only === undefined || step.name === only) && !(step.vm && args.includes('--no-vm')),
 );
 mkdirSync(LOGS, { recursive: true });
+await ensureTestTools((what) => console.error(what));
 const total = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
 for (const [index, step] of steps.entries()) {

@@ -4,30 +4,39 @@ import { keyring } from './mirror.ts';
 import type { Say } from './progress.ts';
 import { run } from './run.ts';
 
+/** A Debian package and the files that show that it is there (any of them). */
 interface Need {
-  package: string;
-  /** Any of these files shows that it is there. */
-  files: string[];
+  readonly package: string;
+  readonly files: readonly string[];
 }
 
-const needs: Need[] = [
+const sbin = (name: string): readonly string[] => [`/usr/sbin/${name}`, `/sbin/${name}`, `/usr/bin/${name}`];
+
+const BUILD: readonly Need[] = [
   { package: 'mmdebstrap', files: ['/usr/bin/mmdebstrap'] },
   { package: 'util-linux', files: ['/usr/bin/unshare', '/bin/unshare'] },
   { package: 'debian-archive-keyring', files: [keyring] },
 ];
 
+/** What the unit tests drive for real, on image files and with real certificates. */
+const TESTS: readonly Need[] = [
+  { package: 'cryptsetup-bin', files: sbin('cryptsetup') },
+  { package: 'e2fsprogs', files: sbin('mkfs.ext4') },
+  { package: 'gdisk', files: sbin('sgdisk') },
+  { package: 'openssl', files: ['/usr/bin/openssl'] },
+  { package: 'parted', files: sbin('parted') },
+];
+
 /** The packages that are missing on this host. */
-export async function missingPackages(): Promise<string[]> {
+export async function missingPackages(needs: readonly Need[] = BUILD): Promise<string[]> {
+  const there = (file: string) =>
+    access(file).then(
+      () => true,
+      () => false,
+    );
   const missing: string[] = [];
   for (const need of needs) {
-    const found = await Promise.all(
-      need.files.map((file) =>
-        access(file)
-          .then(() => true)
-          .catch(() => false),
-      ),
-    );
-    if (!found.includes(true)) missing.push(need.package);
+    if (!(await Promise.all(need.files.map(there))).includes(true)) missing.push(need.package);
   }
   return missing;
 }
@@ -37,17 +46,32 @@ export async function ensureHost(say: Say): Promise<void> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Error(`cannot build the image on ${process.platform}/${process.arch}\n  hint: use Linux on x86-64`);
   }
-  const isRoot = process.geteuid?.() === 0;
-  const missing = await missingPackages();
-  if (missing.length > 0) {
-    const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
-    say(`installing ${missing.join(', ')}`);
-    const done = await run(isRoot ? command : ['sudo', '-n', ...command], { allowFailure: true }).catch(() => null);
-    if (done?.exitCode !== 0 || (await missingPackages()).length > 0) {
-      throw new Error(`missing on this host: ${missing.join(', ')}\n  hint: as root, run: ${command.join(' ')}`);
-    }
-  }
-  if (!isRoot) {
+  await install(BUILD, say);
+  if (process.geteuid?.() !== 0) {
     throw new Error('building the image needs root (chroot and mounts)\n  hint: run the same command with sudo');
+  }
+}
+
+/** Makes sure that the tests find the tools they drive. */
+export const ensureTestTools = (say: Say): Promise<void> => install(TESTS, say);
+
+async function install(needs: readonly Need[], say: Say): Promise<void> {
+  const missing = await missingPackages(needs);
+  if (missing.length === 0) return;
+  const sudo = process.geteuid?.() === 0 ? [] : ['sudo', '-n'];
+  const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
+  say(`installing ${missing.join(', ')}`);
+  const attempt = async (argv: readonly string[]) =>
+    (await run([...sudo, ...argv], { allowFailure: true }).catch(() => null))?.exitCode === 0;
+  // a fresh machine has no package lists, or lists that name packages which are gone
+  if (!(await attempt(command))) {
+    await attempt(['apt-get', 'update']);
+    await attempt(command);
+  }
+  const left = await missingPackages(needs);
+  if (left.length > 0) {
+    throw new Error(
+      `missing on this host: ${left.join(', ')}\n  hint: as root, run: apt-get update && ${command.join(' ')}`,
+    );
   }
 }
