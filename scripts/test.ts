@@ -42,7 +42,7 @@ const STEPS: readonly Step[] = [
   {
     name: 'lint',
     title: 'format, lint and import floors',
-    argv: ['node_modules/.bin/biome', 'ci', '--error-on-warnings', '.'],
+    argv: ['node_modules/.bin/biome', 'ci', '--colors=off', '--error-on-warnings', '.'],
   },
   { name: 'types', title: 'types', argv: ['node_modules/.bin/tsc', '-p', '.'] },
   { name: 'build', title: 'build of both binaries', argv: [BUN, 'scripts/build.ts'] },
