@@ -28,10 +28,16 @@ const QUOTE_RTMR3 = 520;
 /** Asks the agent's public port; when the app hides its measurements there, the tools inside the dev image. */
 export async function readMeasurements(vm: Machine): Promise<Measured> {
   const info = (await vm.getWhenReady('/prpc/Worker.Info')).json<WorkerInfo>();
-  if (info.tcb_info !== '') {
-    const tcb = JSON.parse(info.tcb_info) as { rtmr3: string; event_log: unknown };
-    return compare(info, tcb.rtmr3, JSON.stringify(tcb.event_log));
-  }
+  if (info.tcb_info === '') return measureWithTools(vm, info);
+  const tcb = JSON.parse(info.tcb_info) as { rtmr3: string; event_log: unknown };
+  return compare(info, tcb.rtmr3, JSON.stringify(tcb.event_log));
+}
+
+/** Takes a quote and reads the log with the commands in the guest: always of this moment, while the agent may cache. */
+export async function measureWithTools(
+  vm: Machine,
+  info: Pick<WorkerInfo, 'app_id' | 'instance_id'>,
+): Promise<Measured> {
   const quote = Buffer.from(await vm.ok('head -c 64 /dev/zero | dstack-util quote | base64 -w0'), 'base64');
   const log = await vm.ok('dstack-util eventlog');
   return compare(info, quote.subarray(QUOTE_RTMR3, QUOTE_RTMR3 + 48).toString('hex'), log);

@@ -1,12 +1,13 @@
 /** One running VM, in the words of a test: boot it, wait for what it reports, run commands in it, ask its services. */
 import { rmSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HostApi, type HostEvent } from '../../simulator/host-api.ts';
 import { loadTools } from '../lib/tools.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { type EventMatch, waitForEvent } from './boot-events.ts';
+import { claim } from './claim.ts';
 import { ConsoleLog } from './console.ts';
 import { ask, askUntilReady, type HttpAnswer } from './http.ts';
 import { prepareDisks, prepareShare, shareFolder } from './machine-disks.ts';
@@ -33,7 +34,11 @@ export class Machine implements AsyncDisposable {
   readonly #process: QemuProcess;
   readonly #sockets: QemuConfig['sockets'] & { dir: string };
   /** when the runner ends without `stop`: QEMU dies by itself, its sockets would stay */
-  readonly #atExit = () => rmSync(this.#sockets.dir, { recursive: true, force: true });
+  readonly #atExit = () => {
+    rmSync(this.#sockets.dir, { recursive: true, force: true });
+    this.#releaseDir();
+  };
+  readonly #releaseDir: () => void;
   #shell: Promise<Shell> | undefined;
   #stopping: Promise<'clean' | 'quit' | 'killed'> | undefined;
 
@@ -44,6 +49,7 @@ export class Machine implements AsyncDisposable {
     config: QemuConfig;
     qemu: QemuProcess;
     socketDir: string;
+    release: () => void;
   }) {
     this.options = parts.options;
     this.console = parts.console;
@@ -52,6 +58,7 @@ export class Machine implements AsyncDisposable {
     this.accelerator = parts.config.accelerator;
     this.#process = parts.qemu;
     this.#sockets = { ...parts.config.sockets, dir: parts.socketDir };
+    this.#releaseDir = parts.release;
     this.startedAt = Date.now();
     process.once('exit', this.#atExit);
   }
@@ -59,9 +66,8 @@ export class Machine implements AsyncDisposable {
   /** Starts a VM; returns as soon as QEMU runs. */
   static async boot(options: MachineOptions): Promise<Machine> {
     await loadTools();
-    await mkdir(options.dir, { recursive: true });
+    const release = claim(options.dir);
     const accelerator = await chooseAccelerator(options.image.kernel);
-    const disks = await prepareDisks(options);
     // sockets have short path limits (unix(7): 108 bytes), so they do not go into the state folder
     const socketDir = await mkdtemp(join(tmpdir(), 'dstack-vm-'));
     const sockets = { qmp: `${socketDir}/qmp`, shell: `${socketDir}/shell`, hostApi: `${socketDir}/host-api` };
@@ -71,6 +77,7 @@ export class Machine implements AsyncDisposable {
     if (options.onLine) console.watch(options.onLine);
     try {
       await hostApi.listen({ path: sockets.hostApi });
+      const disks = await prepareDisks(options);
       const config: QemuConfig = {
         accelerator,
         cpus: options.cpus ?? DEFAULT_CPUS,
@@ -85,10 +92,11 @@ export class Machine implements AsyncDisposable {
         sockets,
       };
       const qemu = QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]);
-      return new Machine({ options, console, hostApi, config, qemu, socketDir });
+      return new Machine({ options, console, hostApi, config, qemu, socketDir, release });
     } catch (thrown) {
       await hostApi.close();
       await rm(socketDir, { recursive: true, force: true });
+      release();
       throw thrown;
     }
   }

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
-import { agentCall, askDemo, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
+import { agentCall, askDemo, measureWithTools, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
 import { boot, payloads } from './support.ts';
@@ -128,14 +128,15 @@ describe.sequential('ext4', () => {
   });
 
   it('measures what an app adds, and refuses names of the boot', async () => {
-    const before = await readMeasurements(vm);
+    const measure = () => measureWithTools(vm, { app_id: appId, instance_id: instanceId });
+    const before = await measure();
     await vm.ok('dstack-util rtmr-extend -e my-event -p 00ff');
-    const after = await readMeasurements(vm);
+    const after = await measure();
     expect(after.events).toEqual([...before.events, 'my-event']);
     expect(after.rtmr3).not.toBe(before.rtmr3);
     expect(replays(after)).toBe(true);
     expect((await vm.sh('dstack-util rtmr-extend -e system-ready -p 00')).exit).not.toBe(0);
-    expect((await readMeasurements(vm)).rtmr3).toBe(after.rtmr3);
+    expect((await measure()).rtmr3).toBe(after.rtmr3);
   });
 
   it('powers off cleanly', async () => {
