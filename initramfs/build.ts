@@ -2,9 +2,11 @@
 import { join } from 'node:path';
 import chalk from 'chalk';
 import { Command, Option } from 'commander';
-import { exists, projectRoot } from './lib/cache.ts';
+import { exists, projectRoot, removeTree } from './lib/cache.ts';
 import { ensureImage, type Image, type ImageOptions, type Profile, type ProgressEvent } from './lib/image.ts';
 import { describeFile } from './lib/initrd.ts';
+import { discardAgain } from './lib/packages.ts';
+import { loadTools } from './lib/tools.ts';
 
 interface Flags {
   profile: Profile;
@@ -42,14 +44,16 @@ async function main(flags: Flags): Promise<void> {
 }
 
 async function compare(image: Image, options: ImageOptions): Promise<void> {
-  const second = await ensureImage({ ...options, again: `-check-${process.pid}` });
+  const again = `-check-${process.pid}`;
+  const second = await ensureImage({ ...options, again });
   for (const name of ['rootHash', 'rootSize', 'cmdline'] as const) {
-    if (image[name] !== second[name]) {
-      throw new Error(
-        `not reproducible: ${name} is ${image[name]} and ${second[name]}\n  hint: compare ${image.root} and ${second.root}`,
-      );
-    }
+    if (image[name] === second[name]) continue;
+    throw new Error(
+      `not reproducible: ${name} is ${image[name]} and ${second[name]}\n  hint: compare ${image.root} and ${second.root}`,
+    );
   }
+  await discardAgain(await loadTools(), options.profile, again);
+  await removeTree(second.dir);
   console.error('two builds gave the same root hash');
 }
 

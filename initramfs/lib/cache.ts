@@ -96,10 +96,10 @@ export async function removeTree(path: string): Promise<void> {
   await run(['rm', '-rf', '--one-file-system', '--', path]);
 }
 
-// Another process may be about to use what it has just found; after an hour without use nobody is.
-const pruneAgeMs = 3_600_000;
+// Another process may be about to use what it has just found, or run a machine from it; its files stay open then.
+const pruneAgeMs = 900_000;
 
-/** Keeps the `keep` most recently used entries of a kind, and whatever was used within the last hour. */
+/** Keeps the `keep` most recently used entries of a kind, and whatever was used within the last quarter of an hour. */
 export async function prune(kind: string, keep: number): Promise<void> {
   const dir = join(cacheRoot, kind);
   if (!(await exists(dir))) return;

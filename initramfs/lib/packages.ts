@@ -1,7 +1,7 @@
 /** The package layer of the root image: a tree made by mmdebstrap from the package lists of a profile. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cached, isCached, keyOf, prune } from './cache.ts';
+import { cached, cacheRoot, isCached, keyOf, prune, removeTree } from './cache.ts';
 import { readList } from './lists.ts';
 import { findMirror, hostAptOptions } from './mirror.ts';
 import { bootstrap } from './mmdebstrap.ts';
@@ -24,6 +24,8 @@ const clean = [
   'rm -rf boot/* etc/apt var/lib/apt usr/share/doc usr/share/man usr/share/info usr/share/locale',
   'rm -rf var/cache/ldconfig var/cache/debconf/* var/lib/systemd/* var/lib/dbus/machine-id',
   'rm -f etc/passwd- etc/group- etc/shadow- etc/gshadow- etc/subuid- etc/subgid- etc/.pwd.lock var/lib/dpkg/*-old',
+  // A random number by which ZFS would take the pool of another image for that of another machine.
+  'rm -f etc/hostid',
   'find var/log -type f -delete; rm -rf run/* tmp/*',
   // Interpreters and data bases that only unused helpers of zfsutils-linux and udev ask for.
   'rm -rf usr/lib/python3* usr/share/python3 usr/bin/py3* usr/bin/python3* usr/lib/udev/hwdb.d usr/lib/udev/hwdb.bin',
@@ -72,4 +74,9 @@ export async function ensurePackages(
   await prune('packages', 4);
   const versions = await readFile(join(dir, 'packages.txt'), 'utf8');
   return { tree: join(dir, 'tree'), key, versions };
+}
+
+/** Removes the package layer that was built a second time. */
+export async function discardAgain(tools: Tools, profile: Profile, again: string): Promise<void> {
+  await removeTree(join(cacheRoot, 'packages', (await packagesKey(tools, profile)) + again));
 }
