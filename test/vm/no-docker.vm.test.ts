@@ -2,11 +2,13 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { agentCall } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
-import { boot, payloads } from './support.ts';
+import { boot, NOTHING_STARTED, payloads } from './support.ts';
 
 let vm: Machine;
 beforeAll(async () => {
-  vm = await boot('no-docker', { kernelArgs: ['systemd.mask=docker.service', 'systemd.mask=docker.socket'] });
+  vm = await boot('no-docker', { kernelArgs: NOTHING_STARTED });
+  await vm.ok('systemctl mask --runtime docker.service docker.socket', { timeoutMs: 120_000 });
+  await vm.ok('systemctl start --no-block multi-user.target');
 });
 afterAll(() => vm?.stop());
 

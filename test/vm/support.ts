@@ -7,6 +7,9 @@ import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';
 import { Machine } from '../../initramfs/vm/machine.ts';
 import type { MachineOptions } from '../../initramfs/vm/machine-options.ts';
 
+/** Kernel arguments of a VM that stops after its file systems and the shell: no network, no dstack unit, no docker. */
+export const NOTHING_STARTED = ['systemd.unit=sysinit.target'];
+
 export const vmDir = (name: string): string => join(cacheRoot, 'vm', `test-${name}`);
 
 export interface BootOptions extends Partial<Omit<MachineOptions, 'dir'>> {
