@@ -1,6 +1,6 @@
 /** One running VM, in the words of a test: boot it, wait for what it reports, run commands in it, ask its services. */
-import { rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HostApi, type HostEvent } from '../../simulator/host-api.ts';
@@ -22,6 +22,17 @@ import { retry, within } from './wait.ts';
 
 const CONSOLE_TAIL = 40;
 const POWEROFF_MS = 90_000;
+
+/**
+ * A private folder for the sockets of the VM in `dir`. Paths of sockets are short (unix(7): 108 bytes), so they do not go
+ * into `dir` itself; the name follows from `dir`, so that a runner that was killed leaves nothing that stays.
+ */
+function freshSocketDir(dir: string): string {
+  const path = join(tmpdir(), `dstack-vm-${createHash('sha256').update(dir).digest('hex').slice(0, 12)}`);
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { mode: 0o700 });
+  return path;
+}
 
 export class Machine implements AsyncDisposable {
   readonly options: MachineOptions;
@@ -68,8 +79,7 @@ export class Machine implements AsyncDisposable {
     await loadTools();
     const release = claim(options.dir);
     const accelerator = await chooseAccelerator(options.image.kernel);
-    // sockets have short path limits (unix(7): 108 bytes), so they do not go into the state folder
-    const socketDir = await mkdtemp(join(tmpdir(), 'dstack-vm-'));
+    const socketDir = freshSocketDir(options.dir);
     const sockets = { qmp: `${socketDir}/qmp`, shell: `${socketDir}/shell`, hostApi: `${socketDir}/host-api` };
     const hostApi = new HostApi({ name: 'dstack-util runner' });
     if (options.onEvent) hostApi.on('event', options.onEvent);
@@ -95,7 +105,7 @@ export class Machine implements AsyncDisposable {
       return new Machine({ options, console, hostApi, config, qemu, socketDir, release });
     } catch (thrown) {
       await hostApi.close();
-      await rm(socketDir, { recursive: true, force: true });
+      rmSync(socketDir, { recursive: true, force: true });
       release();
       throw thrown;
     }
