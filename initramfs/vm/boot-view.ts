@@ -23,7 +23,7 @@ export function parsePhase(payload: string): PhaseReport | undefined {
 }
 
 /** Phases that took less are only counted: a boot has some fifty of them. */
-const SHOWN_MS = 150;
+const SHOWN_MS = 500;
 
 /** Follows one boot and shows it. Feed it console lines and host events. */
 export class BootView {

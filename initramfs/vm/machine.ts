@@ -9,6 +9,7 @@ import { chooseAccelerator } from './accelerator.ts';
 import { type EventMatch, waitForEvent } from './boot-events.ts';
 import { claim } from './claim.ts';
 import { ConsoleLog } from './console.ts';
+import { startPastEarlyAbort } from './early-abort.ts';
 import { ask, askUntilReady, type HttpAnswer } from './http.ts';
 import { prepareDisks, prepareShare, shareFolder } from './machine-disks.ts';
 import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
@@ -74,7 +75,7 @@ export class Machine implements AsyncDisposable {
     process.once('exit', this.#atExit);
   }
 
-  /** Starts a VM; returns as soon as QEMU runs. */
+  /** Starts a VM; returns when its first program runs, or when QEMU has ended. */
   static async boot(options: MachineOptions): Promise<Machine> {
     await loadTools();
     const release = claim(options.dir);
@@ -101,7 +102,10 @@ export class Machine implements AsyncDisposable {
         network: options.network ?? 'host',
         sockets,
       };
-      const qemu = QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]);
+      const qemu = await startPastEarlyAbort(
+        () => QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]),
+        console,
+      );
       return new Machine({ options, console, hostApi, config, qemu, socketDir, release });
     } catch (thrown) {
       await hostApi.close();

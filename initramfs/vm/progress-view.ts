@@ -21,7 +21,7 @@ const MARKS: Record<Mark, readonly [text: string, colour: number]> = {
   failed: ['✗', 31],
   note: ['·', 2],
 };
-const LABEL_WIDTH = 34;
+const LABEL_WIDTH = 44;
 /** Without a terminal a step is announced only when it takes this long. */
 const ANNOUNCE_MS = 3000;
 const REDRAW_MS = 250;
@@ -127,7 +127,7 @@ export class ProgressView {
     if (!this.#live || !step) return;
     const elapsed = duration(Math.floor((this.#now() - step.since) / 100) * 100);
     const text = `  … ${step.label.padEnd(LABEL_WIDTH)} ${elapsed.padStart(11)}  ${step.detail}`;
-    this.#out.write(`\r\u001b[K${text.slice(0, Math.max(20, (this.#out.columns ?? 80) - 1))}`);
+    this.#out.write(`\r\u001b[K${text.slice(0, Math.max(20, (this.#out.columns || 80) - 1))}`);
   }
 
   #clear(): void {
