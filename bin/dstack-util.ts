@@ -1,6 +1,5 @@
 /** Entry of the product binary. Also answers to the name dstack-guest-agent (= `serve`), so existing units can point at it. */
 import { basename } from 'node:path';
-import { main } from '../src/commands/main.ts';
 import { VERSION_TEXT } from '../src/version.ts';
 
 // argv[0] of a compiled binary is fixed by the runtime; the name we were started under is in process.argv0
@@ -10,5 +9,7 @@ const args = process.argv.slice(2);
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.stdout.write(`${VERSION_TEXT}\n`);
 } else {
+  // loaded only now: the version is asked for by scripts in loops
+  const { main } = await import('../src/commands/main.ts');
   await main(calledAs === 'dstack-guest-agent' ? ['serve', ...args] : args);
 }
