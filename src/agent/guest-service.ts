@@ -1,14 +1,14 @@
 /** Service DstackGuest: what the app inside the VM asks for, on dstack.sock (dstack guest agent services). */
 
 import { DstackError } from '../errors.ts';
-import { readLimited, utf8, wipe } from '../sys/files.ts';
+import { readLimited, utf8 } from '../sys/files.ts';
 import { isBootEvent } from '../tdx/events.ts';
 import { REVISION, VERSION } from '../version.ts';
 import { paddedReportData } from './backend.ts';
 import { appInfo } from './info.ts';
 import type { Handlers } from './rpc.ts';
 import type { AgentState } from './state.ts';
-import { certify } from './tls-key.ts';
+import { certifiedKey } from './tls-key.ts';
 
 const GPU_EVIDENCE = '/run/nvidia-gpu-attestation/attestation.out';
 const GPU_LIMIT = 16 * 1024 * 1024;
@@ -26,23 +26,17 @@ export function guestService(state: AgentState): Handlers<'DstackGuest'> {
   const { keys, keyCache, backend } = state;
   return {
     async GetTlsKey(request) {
-      const { freshTlsKey, privateKeyPem } = await import('../keys/tls-key.ts');
-      const key = freshTlsKey();
-      try {
-        const chain = await certify(keys, backend, key, {
-          subject: request.subject,
-          altNames: request.alt_names,
-          serverAuth: request.usage_server_auth,
-          clientAuth: request.usage_client_auth,
-          raTls: request.usage_ra_tls,
-          appInfo: request.with_app_info,
-          notBefore: request.not_before,
-          notAfter: request.not_after,
-        });
-        return { key: privateKeyPem(key), certificate_chain: chain };
-      } finally {
-        wipe(key.scalar, key.pkcs8Der);
-      }
+      const { freshTlsKey } = await import('../keys/tls-key.ts');
+      return certifiedKey(keys, backend, freshTlsKey(), {
+        subject: request.subject,
+        altNames: request.alt_names,
+        serverAuth: request.usage_server_auth,
+        clientAuth: request.usage_client_auth,
+        raTls: request.usage_ra_tls,
+        appInfo: request.with_app_info,
+        notBefore: request.not_before,
+        notAfter: request.not_after,
+      });
     },
 
     async GetKey({ path, purpose, algorithm }) {

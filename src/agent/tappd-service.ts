@@ -1,11 +1,10 @@
 /** Service Tappd: the older interface for the app, on tappd.sock (dstack guest agent services). */
 import { reportData } from '../keys/report-data.ts';
-import { wipe } from '../sys/files.ts';
 import { version } from './guest-service.ts';
 import { appInfo } from './info.ts';
 import type { Handlers } from './rpc.ts';
 import type { AgentState } from './state.ts';
-import { certify } from './tls-key.ts';
+import { certifiedKey } from './tls-key.ts';
 
 const DEFAULT_TAG = 'app-data';
 
@@ -26,21 +25,15 @@ export function tappdService(state: AgentState): Handlers<'Tappd'> {
 
   return {
     async DeriveKey(request) {
-      const { privateKeyPem, tlsKeyOfPath } = await import('../keys/tls-key.ts');
-      const key = tlsKeyOfPath(keys.k256Key, request.path, request.random_seed);
-      try {
-        const chain = await certify(keys, backend, key, {
-          subject: request.subject,
-          altNames: request.alt_names,
-          serverAuth: request.usage_server_auth,
-          clientAuth: request.usage_client_auth,
-          raTls: request.usage_ra_tls,
-          appInfo: false,
-        });
-        return { key: privateKeyPem(key), certificate_chain: chain };
-      } finally {
-        wipe(key.scalar, key.pkcs8Der);
-      }
+      const { tlsKeyOfPath } = await import('../keys/tls-key.ts');
+      return certifiedKey(keys, backend, tlsKeyOfPath(keys.k256Key, request.path, request.random_seed), {
+        subject: request.subject,
+        altNames: request.alt_names,
+        serverAuth: request.usage_server_auth,
+        clientAuth: request.usage_client_auth,
+        raTls: request.usage_ra_tls,
+        appInfo: false,
+      });
     },
 
     async DeriveK256Key({ path, purpose, algorithm }) {

@@ -1,11 +1,12 @@
 /** Certificates for the app's TLS keys: GetTlsKey and DeriveKey (dstack keys and certificates, TLS keys). */
-import { encodeMsgpack } from '../codec/msgpack.ts';
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import type { P256Key } from '../keys/derive.ts';
 import { certReportData } from '../keys/report-data.ts';
+import { wipe } from '../sys/files.ts';
+import { encodeAppInfo } from '../tdx/app-info.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
-import { type AppInfo, decodeAppInfo } from '../tdx/identity.ts';
+import { decodeAppInfo } from '../tdx/identity.ts';
 import type { Backend } from './backend.ts';
 
 export interface TlsKeyRequest {
@@ -20,6 +21,20 @@ export interface TlsKeyRequest {
   /** Unix seconds */
   readonly notBefore?: number | undefined;
   readonly notAfter?: number | undefined;
+}
+
+/**
+ * The answer to GetTlsKey and DeriveKey: the key as PEM and its certificate chain. The raw key is wiped.
+ * @throws as `certify`
+ */
+export async function certifiedKey(keys: AppKeys, backend: Backend, key: P256Key, request: TlsKeyRequest) {
+  const { privateKeyPem } = await import('../keys/tls-key.ts');
+  try {
+    const chain = await certify(keys, backend, key, request);
+    return { key: privateKeyPem(key), certificate_chain: chain };
+  } finally {
+    wipe(key.scalar, key.pkcs8Der);
+  }
 }
 
 /**
@@ -51,13 +66,6 @@ export async function certify(
     notBefore,
     notAfter,
     attestation: request.raTls && attestation ? encodeVersioned(strip(attestation)) : undefined,
-    appInfo: request.appInfo && attestation ? appInfoExtension(decodeAppInfo(attestation)) : undefined,
+    appInfo: request.appInfo && attestation ? encodeAppInfo(decodeAppInfo(attestation)) : undefined,
   });
-}
-
-/** The app info extension: an array of nine, all bytes (dstack keys and certificates, app-info extension). */
-function appInfoExtension(info: AppInfo): Uint8Array {
-  const { appId, composeHash, instanceId, deviceId, mrSystem, mrAggregated, osImageHash, keyProviderInfo } = info;
-  const fields = [appId, composeHash, instanceId, deviceId, mrSystem, mrAggregated, osImageHash, keyProviderInfo];
-  return encodeMsgpack([...fields, info.initScriptHashes]);
 }

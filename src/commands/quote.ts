@@ -1,6 +1,7 @@
 /** `quote`: 64 bytes of report data on stdin, the raw quote on stdout. */
 import type { Command } from 'commander';
 import { DstackError } from '../errors.ts';
+import { readStdin } from '../sys/stdin.ts';
 import * as ui from '../ui.ts';
 
 const REPORT_DATA_SIZE = 64;
@@ -21,21 +22,15 @@ export default function define(command: Command): void {
     });
 }
 
-/** Reads one byte more than needed, so that a longer input is noticed and not cut in silence. */
+/** @throws INPUT_INVALID for any other length */
 async function readReportData(): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size > REPORT_DATA_SIZE) break;
-  }
-  if (size !== REPORT_DATA_SIZE) {
-    const found = size > REPORT_DATA_SIZE ? `more than ${REPORT_DATA_SIZE}` : `${size}`;
+  const bytes = await readStdin(REPORT_DATA_SIZE);
+  if (bytes.length !== REPORT_DATA_SIZE) {
+    const found = bytes.length > REPORT_DATA_SIZE ? `more than ${REPORT_DATA_SIZE}` : `${bytes.length}`;
     throw new DstackError('INPUT_INVALID', `stdin has ${found} bytes, exactly ${REPORT_DATA_SIZE} are needed`, {
       field: 'stdin',
       hint: 'pad shorter report data with zero bytes, or hash it with SHA-512',
     });
   }
-  return new Uint8Array(Buffer.concat(chunks));
+  return bytes;
 }

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs/promises';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
+import { readStdin } from '../sys/stdin.ts';
 import { DISK_KEY_SIZE } from './luks.ts';
 
 /** 64 hex digits and a line end, or 32 raw bytes. */
@@ -13,7 +14,7 @@ const LIMIT = 2 * DISK_KEY_SIZE + 2;
  * @throws INPUT_INVALID for another form or an open file mode, FILE_NOT_FOUND; the key is in no message
  */
 export async function readDiskKey(source: string): Promise<Uint8Array> {
-  const bytes = source === '-' ? await readStdin() : await readPrivate(source);
+  const bytes = source === '-' ? await readStdin(LIMIT) : await readPrivate(source);
   try {
     return parseDiskKey(bytes, source === '-' ? 'stdin' : source);
   } finally {
@@ -45,15 +46,4 @@ async function readPrivate(path: string): Promise<Uint8Array> {
     });
   }
   return readLimited(path, LIMIT);
-}
-
-async function readStdin(): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size > LIMIT) break;
-  }
-  return new Uint8Array(Buffer.concat(chunks));
 }
