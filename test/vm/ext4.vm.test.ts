@@ -135,8 +135,17 @@ describe.sequential('ext4', () => {
     expect(after.events).toEqual([...before.events, 'my-event']);
     expect(after.rtmr3).not.toBe(before.rtmr3);
     expect(replays(after)).toBe(true);
-    expect((await vm.sh('dstack-util rtmr-extend -e system-ready -p 00')).exit).not.toBe(0);
+    const emit = (event: string) =>
+      vm.ok(
+        `curl -s --unix-socket /run/dstack.sock -H 'content-type: application/json' ` +
+          `-d '{"event":"${event}","payload":"01"}' http://dstack/EmitEvent`,
+      );
+    expect(await emit('system-ready')).toMatch(/event name system-ready is reserved/);
     expect((await measure()).rtmr3).toBe(after.rtmr3);
+    expect(await emit('by-the-app')).toBe('null');
+    const last = await measure();
+    expect(last.events).toEqual([...after.events, 'by-the-app']);
+    expect(replays(last)).toBe(true);
   });
 
   it('powers off cleanly', async () => {
