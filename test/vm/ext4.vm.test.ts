@@ -127,7 +127,7 @@ describe.sequential('ext4', () => {
     expect(await askDemo(vm, DEMO_PORT)).toMatchObject({ quote_contains_report_data: true });
   });
 
-  it('measures what an app adds, and refuses names of the boot', async () => {
+  it('measures what is added later, and refuses names of the boot to apps', async () => {
     const measure = () => measureWithTools(vm, { app_id: appId, instance_id: instanceId });
     const before = await measure();
     await vm.ok('dstack-util rtmr-extend -e my-event -p 00ff');
