@@ -62,6 +62,7 @@ export class Machine implements AsyncDisposable {
     qemu: QemuProcess;
     socketDir: string;
     release: () => void;
+    startedAt: number;
   }) {
     this.options = parts.options;
     this.console = parts.console;
@@ -71,7 +72,7 @@ export class Machine implements AsyncDisposable {
     this.#process = parts.qemu;
     this.#sockets = { ...parts.config.sockets, dir: parts.socketDir };
     this.#releaseDir = parts.release;
-    this.startedAt = Date.now();
+    this.startedAt = parts.startedAt;
     process.once('exit', this.#atExit);
   }
 
@@ -102,11 +103,12 @@ export class Machine implements AsyncDisposable {
         network: options.network ?? 'host',
         sockets,
       };
+      const startedAt = Date.now();
       const qemu = await startPastEarlyAbort(
         () => QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]),
         console,
       );
-      return new Machine({ options, console, hostApi, config, qemu, socketDir, release });
+      return new Machine({ options, console, hostApi, config, qemu, socketDir, release, startedAt });
     } catch (thrown) {
       await hostApi.close();
       rmSync(socketDir, { recursive: true, force: true });
