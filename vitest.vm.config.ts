@@ -7,8 +7,8 @@ export default defineConfig({
     globalSetup: ['test/vm/build-image.ts'],
     fileParallelism: false,
     pool: 'forks',
-    testTimeout: 180_000,
-    hookTimeout: 480_000,
+    testTimeout: 300_000,
+    hookTimeout: 900_000,
     env: { NO_COLOR: '1' },
   },
 });

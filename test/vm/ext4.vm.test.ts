@@ -19,7 +19,7 @@ describe.sequential('ext4', () => {
   let vm: Machine;
   beforeAll(async () => {
     vm = await boot('ext4', { app: { swap_size: '64M' } });
-    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 420_000);
+    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 840_000);
   });
   afterAll(() => vm?.stop());
 
@@ -158,7 +158,7 @@ describe.sequential('the same disk once more, with a 9p share', () => {
   let vm: Machine;
   beforeAll(async () => {
     vm = await boot('ext4', { app: { swap_size: '64M' }, dataDisk: 'keep', shareMode: '9p' });
-    await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 420_000);
+    await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
   });
   // the first VM has shown the rest of the boot and a clean end
   afterAll(() => vm?.kill().then(() => vm.stop()));

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => vm?.stop());
 
 it('reports the missing docker to the host, once, with its code', async () => {
-  const { payload } = await vm.waitFor({ event: 'boot.error' }, 420_000);
+  const { payload } = await vm.waitFor({ event: 'boot.error' }, 840_000);
   expect(payload).toContain('[DOCKER_UNAVAILABLE]');
   expect(payloads(vm, 'boot.progress')).toContain('data disk ready');
   expect(payloads(vm, 'boot.progress')).not.toContain('done');

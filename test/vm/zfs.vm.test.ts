@@ -9,7 +9,7 @@ describe.sequential('zfs', () => {
   let vm: Machine;
   beforeAll(async () => {
     vm = await boot('zfs', { zfs: true, app: { storage_fs: 'zfs', swap_size: '64M' } });
-    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 420_000);
+    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 840_000);
   });
   afterAll(() => vm?.stop());
 
