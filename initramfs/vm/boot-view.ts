@@ -1,14 +1,7 @@
 /** Turns what a booting guest reports into progress lines. */
 import type { HostEvent } from '../../simulator/host-api.ts';
+import type { PhaseReport } from '../../src/boot/phase.ts';
 import type { ProgressView } from './progress-view.ts';
-
-export interface PhaseReport {
-  readonly sequence: string;
-  readonly n: number;
-  readonly of: number;
-  readonly name: string;
-  readonly ms: number;
-}
 
 /** Reads the payload of `boot.phase`; undefined for anything malformed. */
 export function parsePhase(payload: string): PhaseReport | undefined {
