@@ -5,22 +5,13 @@ import { canonicalJson } from '../../src/codec/jcs.ts';
 import { type AppCompose, checkFeatureGates, parseAppCompose } from '../../src/config/app-compose.ts';
 import { gpuPolicyHash } from '../../src/config/gpu-policy.ts';
 import { DstackError } from '../../src/errors.ts';
+import { failure } from '../failure.ts';
 import vectors from '../vectors/config.json' with { type: 'json' };
 
 const MINIMAL = { manifest_version: 2, name: 'app', runner: 'docker-compose' };
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const parse = (extra: object = {}): AppCompose => parseAppCompose(bytes(JSON.stringify({ ...MINIMAL, ...extra })));
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex');
-
-function failure(work: () => unknown): DstackError {
-  try {
-    work();
-  } catch (thrown) {
-    expect(thrown).toBeInstanceOf(DstackError);
-    return thrown as DstackError;
-  }
-  throw new Error('nothing was thrown');
-}
 
 describe('app-compose.json', () => {
   it('has the documented defaults', () => {

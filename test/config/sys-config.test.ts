@@ -3,19 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { formatInstanceInfo, parseInstanceInfo } from '../../src/config/instance-info.ts';
 import { parseSysConfig } from '../../src/config/sys-config.ts';
 import { DstackError } from '../../src/errors.ts';
+import { failure } from '../failure.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const parse = (extra: object) => parseSysConfig(bytes(JSON.stringify({ vm_config: '{}', ...extra })));
-
-function failure(work: () => unknown): DstackError {
-  try {
-    work();
-  } catch (thrown) {
-    expect(thrown).toBeInstanceOf(DstackError);
-    return thrown as DstackError;
-  }
-  throw new Error('nothing was thrown');
-}
 
 describe('.sys-config.json', () => {
   it('has the documented defaults', () => {
