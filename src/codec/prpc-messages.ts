@@ -157,6 +157,45 @@ export const MESSAGES = {
     status: one(8, 'string'),
   },
   ListContainersResponse: { containers: many(1, { message: 'Container' }) },
+  // what the guest asks of a KMS (dstack services, KMS client messages)
+  GetTempCaCertResponse: { temp_ca_cert: one(1, 'string'), temp_ca_key: one(2, 'string'), ca_cert: one(3, 'string') },
+  GetAppKeyRequest: { api_version: one(1, 'u32'), vm_config: one(2, 'string') },
+  AppKeyResponse: {
+    ca_cert: one(1, 'string'),
+    disk_crypt_key: one(2, 'bytes'),
+    env_crypt_key: one(3, 'bytes'),
+    k256_key: one(4, 'bytes'),
+    k256_signature: one(5, 'bytes'),
+    tproxy_app_id: one(6, 'string'),
+    gateway_app_id: one(7, 'string'),
+    os_image_hash: one(8, 'bytes'),
+  },
+  SignCertRequest: {
+    api_version: one(1, 'u32'),
+    csr: one(2, 'bytes'),
+    signature: one(3, 'bytes'),
+    vm_config: one(4, 'string'),
+  },
+  SignCertResponse: { certificate_chain: many(1, 'string') },
+  BootstrapInfo: { ca_pubkey: one(1, 'bytes'), k256_pubkey: one(2, 'bytes'), attestation: one(3, 'bytes') },
+  GetMetaResponse: {
+    ca_cert: one(1, 'string'),
+    allow_any_upgrade: one(2, 'bool'),
+    k256_pubkey: one(3, 'bytes'),
+    bootstrap_info: one(4, { message: 'BootstrapInfo' }),
+    is_dev: one(5, 'bool'),
+    gateway_app_id: maybe(6, 'string'),
+    kms_contract_address: maybe(7, 'string'),
+    chain_id: maybe(8, 'u64'),
+    app_auth_implementation: maybe(9, 'string'),
+  },
+  AppId: { app_id: one(1, 'bytes') },
+  PublicKeyResponse: {
+    public_key: one(1, 'bytes'),
+    signature: one(2, 'bytes'),
+    timestamp: one(3, 'u64'),
+    signature_v1: one(4, 'bytes'),
+  },
 } as const satisfies Record<string, Record<string, Field>>;
 
 export type MessageName = keyof typeof MESSAGES;

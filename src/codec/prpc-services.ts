@@ -1,4 +1,4 @@
-/** The services of the guest agent: method -> request and response message (dstack guest agent services). */
+/** The services of the guest agent, and the KMS that it asks: method -> request and response message (dstack services). */
 import type { MessageName } from './prpc-messages.ts';
 
 export interface MethodShape {
@@ -44,6 +44,14 @@ export const SERVICES = {
     NetworkInfo: method('Empty', 'NetworkInformation'),
     ListContainers: method('Empty', 'ListContainersResponse'),
     Shutdown: method('Empty', 'Empty'),
+  },
+  /** not ours: the service that gives apps their keys */
+  KMS: {
+    GetMeta: method('Empty', 'GetMetaResponse'),
+    GetTempCaCert: method('Empty', 'GetTempCaCertResponse'),
+    GetAppKey: method('GetAppKeyRequest', 'AppKeyResponse'),
+    SignCert: method('SignCertRequest', 'SignCertResponse'),
+    GetAppEnvEncryptPubKey: method('AppId', 'PublicKeyResponse'),
   },
 } as const satisfies Record<string, Record<string, MethodShape>>;
 
