@@ -7,7 +7,7 @@
 
 /** What the program knows about a code, independent of one occurrence. */
 export interface ErrorInfo {
-  /** process exit status: 1 ordinary failure, 2 usage or bad input on the command line, 3 misconfigured (do not restart) */
+  /** process exit status: 1 ordinary failure, 2 usage or bad input on the command line, 3 misconfigured (do not restart), or not checkable */
   readonly exit: 1 | 2 | 3;
   /** whether trying again later without a change can help */
   readonly retry: boolean;
@@ -79,6 +79,10 @@ export const ERRORS = {
   QUOTE_INVALID: e(1, false, 'the quote has another layout than TDX quote v4 or v5'),
   REPORT_DATA_INVALID: e(1, false, 'report data has 64 bytes; shorter data must be padded or hashed'),
   ATTESTATION_INVALID: e(1, false, 'the attestation bytes are damaged or of another version'),
+  EVIDENCE_INVALID: e(1, false, 'do not trust this guest: the first failed check says why'),
+  EVIDENCE_UNCHECKED: e(3, true, 'nothing is proven either way: provide what the check named, then verify again'),
+  COLLATERAL_UNAVAILABLE: e(3, true, 'name a collateral file, a PCCS or https://api.trustedservices.intel.com'),
+  COLLATERAL_INVALID: e(3, true, 'fetch the collateral again: it is damaged, outdated or for another platform'),
   MR_CONFIG_MISMATCH: e(1, false, 'the host started this VM for another configuration'),
   GPU_UNSUPPORTED: e(
     1,

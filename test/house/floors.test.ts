@@ -9,6 +9,7 @@ const FLOORS = [
   ['commands'],
   ['boot', 'agent'],
   ['deploy', 'fde', 'net'],
+  ['verify'],
   ['keys', 'tdx'],
   ['config'],
   ['codec'],
