@@ -18,6 +18,7 @@ const SCRIPTS = {
   simulator: 'scripts/simulator.ts',
   bench: 'bench/main.ts',
   docs: 'scripts/docs.ts',
+  dist: 'scripts/dist.ts',
 };
 /** These build or boot a guest image: chroot, mounts, device nodes. */
 const AS_ROOT = ['start', 'test', 'image', 'bench'];
