@@ -37,6 +37,8 @@ export interface SimulatorConfig {
 
 export interface AgentConfig {
   readonly workers: number;
+  /** accepted for the configuration files of the reference; this server blocks no threads */
+  readonly maxBlocking: number;
   readonly tempDir: string;
   readonly logLevel: string;
   readonly core: {
@@ -144,6 +146,7 @@ function readAgentConfig(document: JsonObject, path: string | undefined): AgentC
   const simulator = readSimulator(core);
   return {
     workers: common.integer('workers', 8, 65_535),
+    maxBlocking: common.integer('max_blocking', 64, 65_535),
     tempDir: common.string('temp_dir'),
     logLevel: common.string('log_level'),
     core: {

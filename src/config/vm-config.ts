@@ -13,7 +13,10 @@ export interface VmConfig {
   readonly cpuCount: number;
   /** bytes */
   readonly memorySize: number;
+  readonly qemuSinglePassAddPages?: boolean;
+  readonly pic?: boolean;
   readonly qemuVersion?: string;
+  readonly pciHole64Size: number;
   readonly hugepages: boolean;
   readonly numGpus: number;
   readonly numNvswitches: number;
@@ -24,8 +27,11 @@ export interface VmConfig {
   readonly image?: string;
   /** informational: 9p, vvfat, vhd ... */
   readonly hostShareMode: string;
+  readonly ovmfVariant?: 'pre202505';
   readonly tdxAttestationVariant: 'legacy' | 'lite';
   readonly tdxMeasurement?: BoundMeasurement;
+  readonly gcpMeasurement?: BoundMeasurement;
+  readonly awsMeasurement?: BoundMeasurement;
   /** MrConfigV3 document text */
   readonly mrConfig?: string;
 }
@@ -41,12 +47,18 @@ export function parseVmConfig(fields: Fields): VmConfig {
   if (variant !== 'legacy' && variant !== 'lite') {
     fields.fail('tdx_attestation_variant', 'must be legacy or lite', variant);
   }
-  const tdx = fields.object('tdx_measurement');
+  const ovmfVariant = fields.optionalString('ovmf_variant');
+  if (ovmfVariant !== undefined && ovmfVariant !== 'pre202505') {
+    fields.fail('ovmf_variant', 'must be pre202505', ovmfVariant);
+  }
   return {
     osImageHash: fields.hex('os_image_hash'),
     cpuCount: fields.integer('cpu_count', 0, U32_MAX),
     memorySize: fields.integer('memory_size', 0, Number.MAX_SAFE_INTEGER),
+    ...flag(fields, 'qemuSinglePassAddPages', 'qemu_single_pass_add_pages'),
+    ...flag(fields, 'pic', 'pic'),
     ...(qemuVersion === undefined ? {} : { qemuVersion }),
+    pciHole64Size: fields.integer('pci_hole64_size', 0, Number.MAX_SAFE_INTEGER),
     hugepages: fields.boolean('hugepages', false),
     numGpus: fields.integer('num_gpus', 0, U32_MAX),
     numNvswitches: fields.integer('num_nvswitches', 0, U32_MAX),
@@ -56,12 +68,26 @@ export function parseVmConfig(fields: Fields): VmConfig {
     hotplugOff: fields.boolean('hotplug_off', false),
     ...(image === undefined ? {} : { image }),
     hostShareMode: fields.optionalString('host_share_mode') ?? '',
+    ...(ovmfVariant === undefined ? {} : { ovmfVariant }),
     tdxAttestationVariant: variant,
-    ...(tdx === undefined
-      ? {}
-      : { tdxMeasurement: { checksumFile: base64(tdx, 'checksum_file'), measurement: base64(tdx, 'measurement') } }),
+    ...measurement(fields, 'tdxMeasurement', 'tdx_measurement'),
+    ...measurement(fields, 'gcpMeasurement', 'gcp_measurement'),
+    ...measurement(fields, 'awsMeasurement', 'aws_measurement'),
     ...(mrConfig === undefined ? {} : { mrConfig }),
   };
+}
+
+/** A flag whose absence means something else than false; null counts as absent. */
+function flag<K extends string>(fields: Fields, key: K, name: string): { [P in K]?: boolean } {
+  if ((fields.raw(name) ?? undefined) === undefined) return {};
+  return { [key]: fields.boolean(name, false) } as { [P in K]?: boolean };
+}
+
+function measurement<K extends string>(fields: Fields, key: K, name: string): { [P in K]?: BoundMeasurement } {
+  const bound = fields.object(name);
+  if (bound === undefined) return {};
+  const value = { checksumFile: base64(bound, 'checksum_file'), measurement: base64(bound, 'measurement') };
+  return { [key]: value } as { [P in K]?: BoundMeasurement };
 }
 
 function base64(fields: Fields, name: string): Uint8Array {

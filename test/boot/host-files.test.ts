@@ -1,8 +1,12 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { copyHostFiles, type HostFileName } from '../../src/boot/setup/host-files.ts';
+import { readLimited } from '../../src/sys/files.ts';
 
 let dir: string;
 let source: string;
@@ -82,6 +86,56 @@ describe('copyHostFiles', () => {
       code: 'FILE_TOO_LARGE',
       message: expect.stringContaining(`max size is ${limit} bytes`),
     });
+  });
+
+  it.each([
+    ['a FIFO, without waiting for a writer', 'p', []],
+    ['a character device', 'c', ['1', '5']],
+    ['a block device', 'b', ['7', '250']],
+  ])('refuses %s', async (_, type, numbers) => {
+    const path = join(source, '.encrypted-env');
+    const { status } = spawnSync('mknod', [path, type, ...numbers]);
+    if (status !== 0 && type !== 'p') return; // only root makes devices
+    expect(status).toBe(0);
+    const began = performance.now();
+    await expect(copyHostFiles(source, target)).rejects.toSatisfy((thrown) =>
+      // no driver behind the number: the open itself fails, which is as good
+      ['FILE_NOT_REGULAR', 'FILE_IO'].includes((thrown as { code: string }).code),
+    );
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
+
+  it('refuses a socket', async () => {
+    const server = createServer().listen(join(source, '.user-config'));
+    await once(server, 'listening');
+    await expect(copyHostFiles(source, target)).rejects.toMatchObject({ code: expect.stringMatching(/^FILE_/) });
+    server.close();
+  });
+
+  it('does not read a huge sparse file', async () => {
+    await writeFile(join(source, '.user-config'), '');
+    await truncate(join(source, '.user-config'), 2 ** 42);
+    const before = process.memoryUsage().rss;
+    await expect(copyHostFiles(source, target)).rejects.toMatchObject({ code: 'FILE_TOO_LARGE' });
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+  });
+
+  it('stops at the limit in a file that claims to be empty', async () => {
+    // procfs files have size 0 and content all the same, as a lying file server has
+    await expect(readLimited('/proc/self/maps', 100)).rejects.toMatchObject({ code: 'FILE_TOO_LARGE' });
+    expect((await readLimited('/proc/self/maps', 2 ** 24)).length).toBeGreaterThan(100);
+  });
+
+  it('takes a shrinking file for what could be read of it, and measures just that', async () => {
+    const path = join(source, 'app-compose.json');
+    await writeFile(path, Buffer.alloc(40 * 2 ** 20, 'a'));
+    const copying = copyHostFiles(source, target);
+    await new Promise((resolve) => setTimeout(resolve, 3));
+    await truncate(path, 100_000);
+    const { appCompose } = await copying;
+    const copy = await readFile(join(target, 'app-compose.json'));
+    expect(Buffer.from(appCompose ?? '').equals(copy)).toBe(true);
+    expect(copy.every((byte) => byte === 0x61)).toBe(true);
   });
 
   it('replaces an older copy completely', async () => {

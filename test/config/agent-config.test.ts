@@ -20,6 +20,7 @@ describe('the agent configuration', () => {
   it('has the documented defaults', async () => {
     expect(await load()).toEqual({
       workers: 8,
+      maxBlocking: 64,
       tempDir: '/tmp',
       logLevel: 'debug',
       core: {

@@ -2,15 +2,9 @@ import { createCipheriv, createPrivateKey, createPublicKey, diffieHellman, gener
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
-import {
-  decryptEnv,
-  decryptEnvBlob,
-  escapeEnvValue,
-  formatEnvFile,
-  formatEnvJson,
-  MAX_ENV_KEY,
-  MAX_ENV_VALUE,
-} from '../../src/config/encrypted-env.ts';
+import { decryptEnv, escapeEnvValue, formatEnvFile, formatEnvJson } from '../../src/config/encrypted-env.ts';
+import { openEnvBlob } from '../../src/config/env-cipher.ts';
+import { MAX_ENV_KEY, MAX_ENV_VALUE } from '../../src/config/env-document.ts';
 import { DstackError } from '../../src/errors.ts';
 import vectors from '../vectors/config.json' with { type: 'json' };
 
@@ -41,7 +35,7 @@ const code = (work: Promise<unknown>) =>
 describe('the encrypted environment', () => {
   it.each(vectors.env_decrypt)('$name', async (vector) => {
     const [secret, blob] = [fromHex(vector.secret_hex), fromHex(vector.ciphertext_hex)];
-    expect(new TextDecoder().decode(decryptEnvBlob(secret, blob))).toBe(vector.plaintext_utf8);
+    expect(new TextDecoder().decode(openEnvBlob(secret, blob))).toBe(vector.plaintext_utf8);
     if (vector.allowed_envs === undefined) return;
     const skipped: string[] = [];
     const env = await decryptEnv(secret, blob, vector.allowed_envs, (key) => skipped.push(key));

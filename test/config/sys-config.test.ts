@@ -19,6 +19,7 @@ describe('.sys-config.json', () => {
         osImageHash: new Uint8Array(),
         cpuCount: 0,
         memorySize: 0,
+        pciHole64Size: 0,
         hugepages: false,
         numGpus: 0,
         numNvswitches: 0,

@@ -18,14 +18,14 @@ describe('certificates under Bun', () => {
   });
 
   it.runIf('Bun' in globalThis)('decrypt the environment, and small-order points are refused', async () => {
-    const { decryptEnvBlob } = await import('../../src/config/encrypted-env.ts');
+    const { openEnvBlob } = await import('../../src/config/env-cipher.ts');
     const { fromHex } = await import('../../src/codec/hex.ts');
     const vectors = (await import('../vectors/config.json', { with: { type: 'json' } })).default;
     for (const { secret_hex, ciphertext_hex, plaintext_utf8 } of vectors.env_decrypt) {
-      const plain = decryptEnvBlob(fromHex(secret_hex), fromHex(ciphertext_hex));
+      const plain = openEnvBlob(fromHex(secret_hex), fromHex(ciphertext_hex));
       expect(new TextDecoder().decode(plain)).toBe(plaintext_utf8);
       const zeroPoint = fromHex(ciphertext_hex).fill(0, 0, 32);
-      expect(() => decryptEnvBlob(fromHex(secret_hex), zeroPoint)).toThrow('invalid X25519 shared secret');
+      expect(() => openEnvBlob(fromHex(secret_hex), zeroPoint)).toThrow('invalid X25519 shared secret');
     }
   });
 });
