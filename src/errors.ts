@@ -27,6 +27,7 @@ export const ERRORS = {
   FILE_NOT_FOUND: e(1, false, 'create the file or correct the path'),
   FILE_TOO_LARGE: e(1, false, 'make the file smaller: the limit guards the memory of the guest'),
   FILE_NOT_REGULAR: e(1, false, 'replace the symbolic link or device by a regular file'),
+  FILE_NOT_PRIVATE: e(1, false, 'chmod 600 the file'),
   FILE_IO: e(1, true, 'check the mount, the free space and the permissions'),
   COMMAND_NOT_FOUND: e(1, false, 'install the program in the guest image'),
   COMMAND_FAILED: e(1, false, 'read the last lines of the program’s own output'),

@@ -50,6 +50,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./gateway-checker.ts'),
   },
   { name: 'gateway-refresh', summary: 'register with the gateway once', load: () => import('./gateway-refresh.ts') },
+  { name: 'env', summary: 'encrypt or check the environment of an app', load: () => import('./env.ts') },
   { name: 'hex', summary: 'print bytes as hex', load: () => import('./hex.ts') },
   { name: 'rand', summary: 'print random bytes', load: () => import('./rand.ts') },
 ];

@@ -75,3 +75,6 @@ function readItems(plaintext: Uint8Array): { key: string; value: string }[] {
   }
   return items;
 }
+
+/** All names of a document, for a judgement without a list of allowed ones. @throws ENV_MALFORMED */
+export const envDocumentNames = (plaintext: Uint8Array): string[] => readItems(plaintext).map(({ key }) => key);

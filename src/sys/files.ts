@@ -74,6 +74,22 @@ export async function readLimited(path: string, limit: number, name = path): Pro
   }
 }
 
+/**
+ * As `readLimited`, and nobody but the owner may read the file: it holds secrets.
+ * @throws FILE_NOT_PRIVATE beside the errors of `readLimited`
+ */
+export async function readSecretFile(path: string, limit: number): Promise<Uint8Array> {
+  const bytes = await readLimited(path, limit);
+  const { mode } = await fs.lstat(path);
+  if ((mode & 0o077) === 0) return bytes;
+  wipe(bytes);
+  const shown = (mode & 0o777).toString(8).padStart(4, '0');
+  throw new DstackError('FILE_NOT_PRIVATE', `file ${path} holds secrets, but others may read it`, {
+    path,
+    value: shown,
+  });
+}
+
 /** Strict UTF-8 (a malformed byte is an error, not a replacement character). A byte order mark is kept. */
 export function utf8(bytes: Uint8Array, name: string): string {
   try {
