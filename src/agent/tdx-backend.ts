@@ -3,8 +3,8 @@ import { encodeVersioned, naturalForm, tdxEventLog, tdxQuote } from '../tdx/atte
 import { type EventLogOptions, emitEvent } from '../tdx/event-log.ts';
 import { takeAttestation } from '../tdx/evidence.ts';
 import { quoteLogJson } from '../tdx/log-json.ts';
+import { ownEvidence } from '../tdx/report-identity.ts';
 import type { Backend } from './backend.ts';
-import { reportIdentity } from './report-identity.ts';
 
 /**
  * @param vmConfig vm_config text of the system configuration
@@ -25,7 +25,7 @@ export function tdxBackend(vmConfig: string, system: EventLogOptions = {}): Back
       return encodeVersioned(attestation, naturalForm(attestation));
     },
     async identity() {
-      const attestation = (await reportIdentity(vmConfig, system)) ?? (await take(new Uint8Array(64)));
+      const attestation = await ownEvidence({ ...system, config: vmConfig });
       return { attestation, eventLog: tdxEventLog(attestation) };
     },
     async emitEvent(name, payload) {

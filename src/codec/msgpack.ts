@@ -18,6 +18,15 @@ export type MsgpackValue =
   | { [key: string]: MsgpackValue };
 
 const DEPTH_LIMIT = 16;
+/**
+ * Most values (map keys not counted) and most maps and arrays in one document. Each takes one byte of input, but a map some
+ * hundred bytes of memory: without these bounds ten megabytes of empty maps would cost gigabytes. An attestation with
+ * 30,000 events has 60,000 maps.
+ */
+const VALUE_LIMIT = 524_288;
+const CONTAINER_LIMIT = 131_072;
+/** Keeps a byte order mark: text must not change by being read. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 const invalid = (what: string, offset: number): DstackError =>
   new DstackError('CODEC_INVALID', `msgpack bytes: ${what} at offset ${offset}`, { field: 'offset', value: offset });
@@ -29,7 +38,8 @@ export function encodeMsgpack(value: unknown): Uint8Array {
 
 /**
  * Decodes exactly one value. Maps need text keys without repetition; floats, extensions and 64-bit integers beyond the
- * safe range are refused, as is nesting deeper than 16. Memory stays proportional to the input.
+ * safe range are refused, as are nesting deeper than 16 and documents with more than 524,288 values or 131,072 maps and
+ * arrays. Memory stays proportional to the input.
  * @throws CODEC_INVALID
  */
 export function decodeMsgpack(bytes: Uint8Array): MsgpackValue {
@@ -43,6 +53,8 @@ class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #at = 0;
+  #values = 0;
+  #containers = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -74,7 +86,7 @@ class Reader {
   #text(size: number): string {
     const at = this.#at;
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.#bin(size));
+      return UTF8.decode(this.#bytes.subarray(this.#take(size), this.#at));
     } catch (thrown) {
       if (thrown instanceof DstackError) throw thrown;
       throw invalid('text is not UTF-8', at);
@@ -87,7 +99,12 @@ class Reader {
     return number;
   }
 
+  #enter(): void {
+    if (++this.#containers > CONTAINER_LIMIT) throw invalid(`more than ${CONTAINER_LIMIT} maps and arrays`, this.#at);
+  }
+
   #array(count: number, depth: number): MsgpackValue[] {
+    this.#enter();
     // an element takes at least one byte: a promise beyond that is false, and nothing has been allocated for it
     if (count > this.remaining) throw invalid(`array of ${count} elements, ${this.remaining} bytes are left`, this.#at);
     const out: MsgpackValue[] = [];
@@ -96,12 +113,14 @@ class Reader {
   }
 
   #map(count: number, depth: number): { [key: string]: MsgpackValue } {
+    this.#enter();
     if (2 * count > this.remaining)
       throw invalid(`map of ${count} members, ${this.remaining} bytes are left`, this.#at);
     const out: { [key: string]: MsgpackValue } = Object.create(null);
     for (let index = 0; index < count; index++) {
       const at = this.#at;
       const key = this.value(depth + 1);
+      this.#values--;
       if (typeof key !== 'string') throw invalid('map key is not text', at);
       if (key in out) throw invalid('map key occurs twice', at);
       out[key] = this.value(depth + 1);
@@ -111,6 +130,7 @@ class Reader {
 
   value(depth: number): MsgpackValue {
     if (depth > DEPTH_LIMIT) throw invalid(`nesting is deeper than ${DEPTH_LIMIT}`, this.#at);
+    if (++this.#values > VALUE_LIMIT) throw invalid(`more than ${VALUE_LIMIT} values`, this.#at);
     const start = this.#at;
     const tag = this.#unsigned(1);
     if (tag < 0x80) return tag;

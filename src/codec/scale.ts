@@ -10,6 +10,14 @@ import { cut } from './bytes.ts';
 const invalid = (what: string, offset: number): DstackError =>
   new DstackError('CODEC_INVALID', `SCALE bytes: ${what} at offset ${offset}`, { field: 'offset', value: offset });
 
+/**
+ * Most elements of one vector. An element may take two bytes of input and some hundred bytes of memory: without this bound
+ * ten megabytes of empty elements would cost gigabytes.
+ */
+const ELEMENT_LIMIT = 65_536;
+/** Keeps a byte order mark: text must not change by being read. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Reads values one after the other. Every method throws CODEC_INVALID when the bytes do not hold the value. */
 export class ScaleReader {
   readonly #bytes: Uint8Array;
@@ -90,17 +98,19 @@ export class ScaleReader {
   string(): string {
     const at = this.#at;
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.bytes());
+      const size = this.compact();
+      return UTF8.decode(this.#bytes.subarray(this.#take(size, 'string'), this.#at));
     } catch (thrown) {
       if (thrown instanceof DstackError) throw thrown;
       throw invalid('string is not UTF-8', at);
     }
   }
 
-  /** A vector; every element must take at least one byte, so a huge count fails before the list grows. */
+  /** A vector of at most 65,536 elements of at least one byte each: a huge count fails before the list grows. */
   vector<T>(element: (reader: ScaleReader) => T): T[] {
     const at = this.#at;
     const count = this.compact();
+    if (count > ELEMENT_LIMIT) throw invalid(`vector of ${count} elements, at most ${ELEMENT_LIMIT} are read`, at);
     if (count > this.remaining) throw invalid(`vector of ${count} elements, ${this.remaining} bytes are left`, at);
     const out: T[] = [];
     for (let index = 0; index < count; index++) out.push(element(this));

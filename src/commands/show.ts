@@ -1,12 +1,11 @@
-/** `show`: the identity of this app, derived from a fresh quote, as pretty JSON. */
+/** `show`: the identity of this app, derived from fresh evidence of this guest, as pretty JSON. */
 import type { Command } from 'commander';
 import * as ui from '../ui.ts';
 
 export default function define(command: Command): void {
   command.option('--json', 'accepted for symmetry: the output is JSON anyway').action(async () => {
-    const { takeAttestation } = await import('../tdx/evidence.ts');
+    const { ownEvidence } = await import('../tdx/report-identity.ts');
     const { appInfoJson, decodeAppInfo } = await import('../tdx/identity.ts');
-    const attestation = await takeAttestation(new Uint8Array(64));
-    ui.result(appInfoJson(decodeAppInfo(attestation)), { json: true, text: () => '' });
+    ui.result(appInfoJson(decodeAppInfo(await ownEvidence())), { json: true, text: () => '' });
   });
 }

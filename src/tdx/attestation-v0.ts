@@ -11,8 +11,11 @@ const REPORT_DATA_SIZE = 64;
 export function encodeV0(attestation: Attestation): Uint8Array {
   if (attestation.reportDataPayload !== undefined) throw needsV1('report_data_payload');
   if (attestation.runtimeEvents.some(({ version }) => version !== 1)) throw needsV1('runtime_events');
+  const { platform } = attestation;
+  const eventLog = platform.kind === 'tdx' || platform.kind === 'gcp-tdx' ? platform.eventLog : [];
+  if (eventLog.some(({ version, preimage }) => version !== 1 || preimage !== undefined)) throw needsV1('event_log');
   const out = new ScaleWriter().u8(0);
-  writePlatform(out, attestation.platform);
+  writePlatform(out, platform);
   return out
     .vector(attestation.runtimeEvents, (w, event) => w.string(event.event).bytes(event.payload))
     .raw(attestation.reportData)

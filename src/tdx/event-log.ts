@@ -1,22 +1,23 @@
 /**
  * The log of runtime events (dstack measurement, persistent state and emit). The register is extended first and the line
  * is written after: a line without its measurement would be a lie, a measurement without its line is found at the next
- * emit, because the log no longer replays to the register.
+ * emit (event-agreement.ts).
  */
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { toHex } from '../codec/hex.ts';
 import { PATHS } from '../config/paths.ts';
 import { DstackError } from '../errors.ts';
 import { effect } from '../sys/effects.ts';
 import { ifExists, makeDir, readLimited, utf8, writeAtomic } from '../sys/files.ts';
 import { native } from '../sys/native.ts';
-import * as ui from '../ui.ts';
+import { checkAgreement } from './event-agreement.ts';
+import { formatLine, parseLog } from './event-lines.ts';
 import { type EventVersion, eventDigest, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
 import { detectTee } from './platform.ts';
-import { replayRuntime } from './replay.ts';
-import { extendRtmr, readRtmr } from './rtmr.ts';
+import { extendRtmr } from './rtmr.ts';
 import type { TdxSystem } from './system.ts';
+
+export { formatLine, parseLog };
 
 export interface EventLogOptions extends TdxSystem {
   /** folder of the log, default /run/log/dstack */
@@ -26,8 +27,15 @@ export interface EventLogOptions extends TdxSystem {
 const LOCK = 'runtime_event.lock';
 const VERSION = 'runtime_event_version';
 const LOG = 'runtime_events.log';
-/** A line is at most this long; the log holds a few dozen of them. */
+/** The line whose emit began last; it is there for the time of an emit, or since one that never ended. */
+const NOTE = 'runtime_event_pending';
 const LOG_LIMIT = 16 * 1024 * 1024;
+/**
+ * Beyond this nothing more is measured: an attestation holds every event twice, has at most 10 MiB and 65,536 events, and a
+ * guest without evidence is worse off than one without its 30,000th event.
+ */
+const FULL_LOG = 4 * 1024 * 1024;
+const EVENTS_LIMIT = 30_000;
 const PAYLOAD_LIMIT = 1024 * 1024;
 /** Such a name has no UTF-8 form and therefore no digest. */
 const LONE_SURROGATE = /\p{Cs}/u;
@@ -88,7 +96,8 @@ export async function eventVersion(options: EventLogOptions = {}): Promise<Event
 
 /**
  * Measures an event into RTMR3 and logs it.
- * @throws EVENT_VERSION_MISSING before the setup, EVENT_LOG_DIVERGED, TEE_NOT_FOUND, RTMR_*
+ * @throws EVENT_VERSION_MISSING before the setup; EVENT_LINE_LOST, EVENT_LOG_DIVERGED, EVENT_LOG_INVALID when register and
+ *   log do not tell the same; EVENT_LOG_FULL, TEE_NOT_FOUND, RTMR_*
  */
 export async function emitEvent(
   name: string,
@@ -125,56 +134,49 @@ async function fixedVersion(options: EventLogOptions): Promise<EventVersion> {
 async function emitLocked(name: string, payload: Uint8Array, options: EventLogOptions) {
   const version = await fixedVersion(options);
   detectTee(options);
-  await checkAgreement(options);
+  const dir = dirOf(options);
+  const log = `${dir}/${LOG}`;
+  const note = `${dir}/${NOTE}`;
   const event: RuntimeEvent = { event: name, payload, version };
+  const line = formatLine(event);
+  const bytes = (await ifExists(() => readLimited(log, LOG_LIMIT))) ?? new Uint8Array();
+  const count = await checkAgreement(bytes, log, note, options);
+  if (count >= EVENTS_LIMIT || bytes.length + Buffer.byteLength(line) > FULL_LOG) {
+    throw new DstackError('EVENT_LOG_FULL', `event ${name} is not measured: ${log} is full with ${count} events`, {
+      path: log,
+      field: 'event',
+      value: name,
+    });
+  }
   const digest = eventDigest(event);
+  await putLine(note, line, constants.O_TRUNC);
   await extendRtmr(RUNTIME_IMR, digest, options);
-  await appendLine(event, options);
+  try {
+    await putLine(log, line, constants.O_APPEND);
+  } catch (thrown) {
+    throw new DstackError('FILE_IO', `event ${name} is measured, but cannot be written to ${log}`, {
+      path: log,
+      cause: thrown,
+    });
+  }
+  await fs.rm(note, { force: true });
   return { ...event, digest };
 }
 
-/** Compares the register with the replay of the log, where the register can be read. */
-async function checkAgreement(options: EventLogOptions): Promise<void> {
-  let register: Uint8Array;
+/** One write of one line to a file that only root may read. */
+async function putLine(path: string, line: string, mode: number): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | mode;
   try {
-    register = await readRtmr(RUNTIME_IMR, options);
-  } catch (thrown) {
-    ui.debug(`RTMR${RUNTIME_IMR} cannot be read, its agreement with the log is not checked: ${String(thrown)}`);
-    return;
-  }
-  const replayed = replayRuntime(await readRuntimeEvents(options));
-  if (toHex(register) !== toHex(replayed)) {
-    throw new DstackError(
-      'EVENT_LOG_DIVERGED',
-      `RTMR${RUNTIME_IMR} is ${toHex(register)}, but the event log replays to ${toHex(replayed)}`,
-      { path: `${dirOf(options)}/${LOG}`, field: `rtmr${RUNTIME_IMR}`, value: toHex(register) },
-    );
-  }
-}
-
-async function appendLine(event: RuntimeEvent, options: EventLogOptions): Promise<void> {
-  const path = `${dirOf(options)}/${LOG}`;
-  try {
-    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
     const handle = await fs.open(path, flags, 0o600);
     try {
-      await handle.writeFile(formatLine(event));
+      await handle.writeFile(line);
       await handle.sync();
     } finally {
       await handle.close();
     }
   } catch (thrown) {
-    throw new DstackError('FILE_IO', `event ${event.event} is measured, but cannot be written to ${path}`, {
-      path,
-      cause: thrown,
-    });
+    throw new DstackError('FILE_IO', `cannot write ${path}`, { path, cause: thrown });
   }
-}
-
-/** One line of the log, with its newline. */
-export function formatLine(event: RuntimeEvent): string {
-  const line = { event: event.event, payload: Buffer.from(event.payload).toString('base64') };
-  return `${JSON.stringify(event.version === 2 ? { ...line, version: 2 } : line)}\n`;
 }
 
 /** All events of this boot in order; none when there is no log yet. @throws EVENT_LOG_INVALID */
@@ -182,38 +184,4 @@ export async function readRuntimeEvents(options: EventLogOptions = {}): Promise<
   const path = `${dirOf(options)}/${LOG}`;
   const bytes = await ifExists(() => readLimited(path, LOG_LIMIT));
   return bytes === undefined ? [] : parseLog(bytes, path);
-}
-
-/** Parses the log; blank lines are skipped, one malformed line fails the whole. @throws EVENT_LOG_INVALID */
-export function parseLog(bytes: Uint8Array, path: string): RuntimeEvent[] {
-  let text: string;
-  try {
-    text = utf8(bytes, path);
-  } catch (thrown) {
-    throw new DstackError('EVENT_LOG_INVALID', `event log ${path} is not UTF-8 text`, { path, cause: thrown });
-  }
-  const events: RuntimeEvent[] = [];
-  text.split('\n').forEach((line, index) => {
-    if (line.trim() !== '') events.push(parseLine(line, `${path}:${index + 1}`));
-  });
-  return events;
-}
-
-function parseLine(line: string, where: string): RuntimeEvent {
-  const refuse = (why: string, cause?: unknown) =>
-    new DstackError('EVENT_LOG_INVALID', `line ${where} ${why}`, { path: where, cause });
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (thrown) {
-    throw refuse('is not JSON', thrown);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refuse('is not an object');
-  const { event, payload, version = 1 } = value as Record<string, unknown>;
-  if (typeof event !== 'string') throw refuse('has no event name');
-  if (typeof payload !== 'string') throw refuse('has no payload');
-  if (version !== 1 && version !== 2) throw refuse('has a version other than 1 and 2');
-  const bytes = Buffer.from(payload, 'base64');
-  if (bytes.toString('base64') !== payload) throw refuse('has a payload that is not standard base64');
-  return { event, payload: new Uint8Array(bytes), version };
 }

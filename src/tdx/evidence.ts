@@ -2,6 +2,7 @@
 import { cut } from '../codec/bytes.ts';
 import { toHex } from '../codec/hex.ts';
 import { hostShared } from '../config/paths.ts';
+import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import type { Attestation } from './attestation.ts';
@@ -29,15 +30,21 @@ export async function readEventLog(options: EventLogOptions = {}): Promise<TdxEv
 
 /**
  * Takes a quote for 64 bytes of report data and adds the event log and the vm_config text.
- * @throws TEE_NOT_FOUND, QUOTE_*, CCEL_*, EVENT_LOG_INVALID, REPORT_DATA_INVALID
+ * @throws QUOTE_INVALID when the service of the host answers with a quote for something else; TEE_NOT_FOUND, QUOTE_*, CCEL_*, EVENT_LOG_INVALID, REPORT_DATA_INVALID
  */
 export async function takeAttestation(reportData: Uint8Array, options: EvidenceOptions = {}): Promise<Attestation> {
   detectTee(options);
   const boot = await readCcel(options);
   const config = options.config ?? (await vmConfigText());
   const quote = await takeQuote(reportData, options);
-  const register = parseQuote(quote).body.rtmrs[3];
-  const runtimeEvents = await eventsBehind(register, options);
+  const { body } = parseQuote(quote);
+  if (toHex(body.reportData) !== toHex(reportData)) {
+    throw new DstackError('QUOTE_INVALID', 'the quoting service answered with a quote for other report data', {
+      field: 'report_data',
+      value: toHex(body.reportData),
+    });
+  }
+  const runtimeEvents = await eventsBehind(body.rtmrs[3], options);
   return {
     platform: { kind: 'tdx', quote, eventLog: [...boot, ...runtimeEvents.map(toTdxEvent).map(withPreimage)] },
     reportData: cut(reportData),
@@ -51,8 +58,9 @@ export async function takeAttestation(reportData: Uint8Array, options: EvidenceO
  * evidence contradict itself: later events are left out, and a line that is just being written is waited for.
  */
 async function eventsBehind(register: Uint8Array, options: EventLogOptions): Promise<RuntimeEvent[]> {
-  const events = await readRuntimeEvents(options);
-  const matching = prefixOf(events, register);
+  // without the lock a line may be half there: what cannot be read now is read again with it
+  const events = await readRuntimeEvents(options).catch(() => undefined);
+  const matching = events && prefixOf(events, register);
   if (matching !== undefined) return matching;
   const settled = await withEventLock(options, () => readRuntimeEvents(options));
   const found = prefixOf(settled, register);
@@ -74,7 +82,7 @@ function prefixOf(events: RuntimeEvent[], register: Uint8Array): RuntimeEvent[] 
 }
 
 /** The member vm_config of the system configuration; a missing or unreadable document counts as an empty text. */
-async function vmConfigText(): Promise<string> {
+export async function vmConfigText(): Promise<string> {
   const path = hostShared('sysConfig');
   const bytes = await ifExists(() => readLimited(path, SYS_CONFIG_LIMIT));
   if (bytes === undefined) return '';

@@ -50,8 +50,15 @@ export function quoteLogJson(events: readonly TdxEvent[]): string {
   );
 }
 
+/** Longest text and longest list: a log of the firmware has hundreds of events, the guest's own at most 30,000. */
+const TEXT_LIMIT = 16 * 1024 * 1024;
+const EVENTS_LIMIT = 131_072;
+
 /** Reads the array form; `digest` may be missing. @throws EVENT_LOG_INVALID */
 export function parseLogJson(text: string): TdxEvent[] {
+  if (text.length > TEXT_LIMIT) {
+    throw new DstackError('EVENT_LOG_INVALID', `event log has ${text.length} characters, at most ${TEXT_LIMIT}`);
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -59,6 +66,9 @@ export function parseLogJson(text: string): TdxEvent[] {
     throw new DstackError('EVENT_LOG_INVALID', 'event log is not JSON', { cause: thrown });
   }
   if (!Array.isArray(value)) throw new DstackError('EVENT_LOG_INVALID', 'event log is not a JSON array');
+  if (value.length > EVENTS_LIMIT) {
+    throw new DstackError('EVENT_LOG_INVALID', `event log has ${value.length} events, at most ${EVENTS_LIMIT}`);
+  }
   return value.map(fromJson);
 }
 

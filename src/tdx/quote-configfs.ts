@@ -108,13 +108,17 @@ async function generation(dir: string, files: KernelFiles): Promise<number> {
   return Number(text);
 }
 
+/** Three tries: a busy device is given ten seconds between two, a file that does not open is tried again at once. */
 async function writeInblob(path: string, data: Uint8Array, files: KernelFiles, system: TdxSystem): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await files.write(path, data);
       return;
     } catch (thrown) {
-      if (errnoOf(thrown) !== 'EBUSY') {
+      const busyDevice = errnoOf(thrown) === 'EBUSY';
+      const notOpened = (thrown as NodeJS.ErrnoException).syscall === 'open';
+      if (notOpened && attempt < TRIES) continue;
+      if (!busyDevice || notOpened) {
         throw new DstackError('QUOTE_UNAVAILABLE', `cannot write report data to ${path}`, { path, cause: thrown });
       }
       if (attempt === TRIES) {
@@ -146,11 +150,17 @@ async function readOutblob(path: string, files: KernelFiles, system: TdxSystem):
     } catch (thrown) {
       const errno = errnoOf(thrown);
       if (!RETRY_READ.has(errno)) {
-        throw new DstackError('QUOTE_UNAVAILABLE', `cannot read the quote from ${path}`, { path, cause: thrown });
+        throw new DstackError('QUOTE_UNAVAILABLE', `the quoting service gave no quote: cannot read ${path}`, {
+          path,
+          cause: thrown,
+        });
       }
       if (attempt === TRIES) {
         const code = errno === 'ETIMEDOUT' ? 'QUOTE_TIMEOUT' : 'QUOTE_BUSY';
-        throw new DstackError(code, `no quote from ${path} after ${TRIES} tries`, { path, cause: thrown });
+        throw new DstackError(code, `the quoting service gave no quote: ${path} failed ${TRIES} times`, {
+          path,
+          cause: thrown,
+        });
       }
       ui.debug(`${path} answered ${errno}, try ${attempt + 1} of ${TRIES} follows`);
       await pause(system, RETRY_PAUSE_MS);
@@ -160,7 +170,15 @@ async function readOutblob(path: string, files: KernelFiles, system: TdxSystem):
 
 function checkSize(quote: Uint8Array, dir: string): Uint8Array {
   const path = `${dir}/outblob`;
-  if (quote.length === 0) throw new DstackError('QUOTE_EMPTY', `the quote in ${path} is empty`, { path });
+  if (quote.length === 0) {
+    throw new DstackError(
+      'QUOTE_EMPTY',
+      `the quoting service (QGS) of the host answered without a quote: ${path} is empty`,
+      {
+        path,
+      },
+    );
+  }
   if (quote.length <= MIN_QUOTE || quote.length >= OUTBLOB_LIMIT) {
     throw new DstackError('QUOTE_INVALID', `the quote in ${path} has ${quote.length} bytes`, {
       path,

@@ -15,6 +15,7 @@ import { pathOf, type TdxSystem } from './system.ts';
 const CONFIG = '/etc/tdx-attest.conf';
 const CONNECT_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 60_000;
+const MAJOR_VERSION = 1;
 const HEADER = 16;
 const REQUEST_SIZE = HEADER + 8 + TD_REPORT_SIZE;
 const MAX_RESPONSE = 16_384;
@@ -35,25 +36,40 @@ export async function qgsPort(system: TdxSystem): Promise<number | undefined> {
   return undefined;
 }
 
-/** Takes a quote for 64 bytes of report data through port `port` of the host. @throws QUOTE_* */
-export async function vsockQuote(reportData: Uint8Array, port: number, system: TdxSystem): Promise<Uint8Array> {
-  const report = await takeReport(reportData, system);
-  let fd: number;
-  try {
-    fd = await (await native()).vsockConnect(VMADDR_CID_HOST, port, CONNECT_TIMEOUT_MS);
-  } catch (thrown) {
-    throw new DstackError(
-      'QUOTE_UNAVAILABLE',
-      `cannot connect to the quote service at vsock ${VMADDR_CID_HOST}:${port}`,
-      {
-        cause: thrown,
-      },
-    );
-  }
+/** The way to the service does not exist: nothing was asked. Another method may be tried. */
+export class ServiceUnreachable extends DstackError {}
+
+/**
+ * Takes a quote for 64 bytes of report data through port `port` of the host.
+ * @throws ServiceUnreachable (QUOTE_UNAVAILABLE) without a TD report or a connection; QUOTE_* for what the service answers
+ */
+export async function vsockQuote(
+  reportData: Uint8Array,
+  port: number,
+  system: TdxSystem,
+  { connectTimeoutMs = CONNECT_TIMEOUT_MS }: { connectTimeoutMs?: number } = {},
+): Promise<Uint8Array> {
+  const where = `the quote service at vsock ${VMADDR_CID_HOST}:${port}`;
+  const unreachable = (why: string, cause: unknown) =>
+    new ServiceUnreachable('QUOTE_UNAVAILABLE', `cannot ask ${where}: ${why}`, { cause });
+  const report = await takeReport(reportData, system).catch((thrown: unknown) => {
+    throw unreachable('no TD report', thrown);
+  });
+  const fd = await native()
+    .then((calls) => calls.vsockConnect(VMADDR_CID_HOST, port, connectTimeoutMs))
+    .catch((thrown: unknown) => {
+      throw unreachable('no connection', thrown);
+    });
   // adopting a connected descriptor is what Bun's Socket.connect({fd}) does; Node's types do not know it
   const socket = new net.Socket();
   (socket as unknown as { connect(options: { fd: number }): void }).connect({ fd });
-  return exchange(socket, report.raw);
+  try {
+    return await exchange(socket, report.raw);
+  } catch (thrown) {
+    throw thrown instanceof DstackError
+      ? new DstackError(thrown.code, `no quote from ${where}`, { cause: thrown })
+      : thrown;
+  }
 }
 
 /** GET_QUOTE_REQ for a TD report of 1024 bytes, with its big-endian length prefix; the message itself is little-endian. */
@@ -61,7 +77,7 @@ export function encodeRequest(report: Uint8Array): Uint8Array {
   const out = new Uint8Array(4 + REQUEST_SIZE);
   const view = new DataView(out.buffer);
   view.setUint32(0, REQUEST_SIZE, false);
-  view.setUint16(4, 1, true); // major version
+  view.setUint16(4, MAJOR_VERSION, true);
   view.setUint16(6, 0, true); // minor version
   view.setUint32(8, TYPE_GET_QUOTE, true);
   view.setUint32(12, REQUEST_SIZE, true);
@@ -78,6 +94,10 @@ export function decodeResponse(message: Uint8Array): Uint8Array {
     new DstackError(code, `the answer of the quote service ${why}`);
   if (message.length < HEADER + 8) throw refuse(`has ${message.length} bytes, less than its header`);
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  const major = view.getUint16(0, true);
+  if (major !== MAJOR_VERSION) throw refuse(`has major version ${major}, not ${MAJOR_VERSION}`);
+  const size = view.getUint32(8, true);
+  if (size !== message.length) throw refuse(`says ${size} bytes and has ${message.length}`);
   const type = view.getUint32(4, true);
   const error = view.getUint32(12, true);
   if (type !== TYPE_GET_QUOTE_RESPONSE) throw refuse(`has message type ${type}`);
@@ -86,7 +106,7 @@ export function decodeResponse(message: Uint8Array): Uint8Array {
   const quoteSize = view.getUint32(20, true);
   const start = HEADER + 8 + idSize;
   if (start + quoteSize > message.length) throw refuse(`promises ${quoteSize} bytes of quote that it does not have`);
-  if (quoteSize === 0) throw new DstackError('QUOTE_EMPTY', 'the answer of the quote service has no quote');
+  if (quoteSize === 0) throw new DstackError('QUOTE_EMPTY', 'the quote service answered without a quote');
   if (quoteSize < MIN_QUOTE) throw refuse(`has a quote of only ${quoteSize} bytes`);
   return cut(message, start, start + quoteSize);
 }

@@ -1,9 +1,10 @@
 /** Taking a quote: one at a time in this process, by the method this guest offers (dstack measurement, quote). */
 import { cut } from '../codec/bytes.ts';
-import { DstackError } from '../errors.ts';
+import { DstackError, errorChain } from '../errors.ts';
+import * as ui from '../ui.ts';
 import { ENV_CONFIGFS_PATH, TSM_ENTRY, TSM_REPORT_DIR } from './platform.ts';
 import { configfsQuote } from './quote-configfs.ts';
-import { qgsPort, vsockQuote } from './quote-qgs.ts';
+import { qgsPort, ServiceUnreachable, vsockQuote } from './quote-qgs.ts';
 import { checkReportData } from './report.ts';
 import { filesOf, pathOf, type TdxSystem } from './system.ts';
 
@@ -12,7 +13,7 @@ let queue: Promise<unknown> = Promise.resolve();
 
 /**
  * Takes a TDX quote that binds 64 bytes of report data.
- * @returns the quote, 1021 to 16383 bytes
+ * @returns the quote, 1020 to 16360 bytes
  * @throws REPORT_DATA_INVALID, QUOTE_UNAVAILABLE, QUOTE_BUSY, QUOTE_TIMEOUT, QUOTE_EMPTY, CONFIGFS_UNAVAILABLE
  */
 export async function takeQuote(reportData: Uint8Array, system: TdxSystem = {}): Promise<Uint8Array> {
@@ -26,19 +27,38 @@ export async function takeQuote(reportData: Uint8Array, system: TdxSystem = {}):
   return turn;
 }
 
-/** Chooses the method; once chosen there is no fallback to the other. */
+/** How long the quote service is left alone after it could not be reached, where configfs is there as well. */
+const SERVICE_PAUSE_MS = 60_000;
+const unreachable = new Map<number, number>();
+
+/**
+ * Chooses the method. An override of the configfs entry decides alone. Else the quote service comes first where a port is
+ * configured: it answers in milliseconds, while the kernel's own way asks the same service and polls for a second. A
+ * service that cannot be reached leaves configfs; one that was reached has the last word, good or bad.
+ */
 async function quoteNow(reportData: Uint8Array, system: TdxSystem): Promise<Uint8Array> {
   const files = filesOf(system);
+  if (process.env[ENV_CONFIGFS_PATH] !== undefined) return configfsQuote(reportData, system);
   const configfs =
-    process.env[ENV_CONFIGFS_PATH] !== undefined ||
-    (await files.isDirectory(pathOf(system, TSM_ENTRY))) ||
-    (await files.isDirectory(pathOf(system, TSM_REPORT_DIR)));
-  if (configfs) return configfsQuote(reportData, system);
+    (await files.isDirectory(pathOf(system, TSM_ENTRY))) || (await files.isDirectory(pathOf(system, TSM_REPORT_DIR)));
   const port = await qgsPort(system);
-  if (port !== undefined) return vsockQuote(reportData, port, system);
+  if (port !== undefined && !(configfs && resting(port))) {
+    try {
+      const quote = await vsockQuote(reportData, port, system, configfs ? { connectTimeoutMs: 2_000 } : {});
+      ui.debug(`quote of ${quote.length} bytes from the quote service at vsock port ${port}`);
+      return quote;
+    } catch (thrown) {
+      if (!configfs || !(thrown instanceof ServiceUnreachable)) throw thrown;
+      unreachable.set(port, Date.now() + SERVICE_PAUSE_MS);
+      ui.debug(`${errorChain(thrown)}: configfs is used for the next ${ui.duration(SERVICE_PAUSE_MS)}`);
+    }
+  }
+  if (configfs) return configfsQuote(reportData, system);
   throw new DstackError(
     'QUOTE_UNAVAILABLE',
     `no way to take a quote: ${TSM_REPORT_DIR} does not exist and no quote service port is configured`,
     { path: pathOf(system, TSM_REPORT_DIR) },
   );
 }
+
+const resting = (port: number): boolean => Date.now() < (unreachable.get(port) ?? 0);

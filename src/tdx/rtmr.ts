@@ -40,6 +40,8 @@ function failure(thrown: unknown, action: 'extend' | 'read', index: number, path
   } else if (errno === 'EPERM' || errno === 'EACCES') {
     code = 'RTMR_PERMISSION';
     why = ': permission denied';
+  } else if (errno === 'ENOTTY') {
+    why = ': the driver of this kernel has no such call, it needs the measurement attributes of Linux 6.16';
   }
   return new DstackError(code, `cannot ${action} RTMR${index} through ${path}${why}`, { path, cause: thrown });
 }
@@ -89,20 +91,22 @@ export async function extendRtmr(index: number, digest: Uint8Array, system: TdxS
 
 /**
  * The current value of a register, 48 bytes: from its measurement attribute, else from a TD report.
- * @throws RTMR_READ_FAILED, RTMR_PERMISSION, RTMR_PATH_INVALID
+ * @throws RTMR_INDEX_INVALID, RTMR_READ_FAILED, RTMR_PERMISSION, RTMR_PATH_INVALID
  */
 export async function readRtmr(index: number, system: TdxSystem = {}): Promise<Uint8Array> {
   checkIndex(index);
   const dir = await measurementsDir(system);
-  if (dir === undefined) {
-    const report = await takeReport(new Uint8Array(64), system);
-    return report.rtmrs[index] ?? new Uint8Array(REGISTER_SIZE);
-  }
+  if (dir === undefined) return registerOfReport(index, system);
   const path = `${dir}/${attributeName(index)}`;
   let value: Uint8Array;
   try {
     value = await filesOf(system).read(path, READ_LIMIT);
   } catch (thrown) {
+    // an override may stand for another machine than the device: then the device has nothing to say
+    if (process.env[ENV_RTMR_PATH] === undefined && pathExists(pathOf(system, TDX_DEVICE))) {
+      const reported = await registerOfReport(index, system).catch(() => undefined);
+      if (reported !== undefined) return reported;
+    }
     throw failure(thrown, 'read', index, path);
   }
   if (value.length !== REGISTER_SIZE) {
@@ -111,4 +115,17 @@ export async function readRtmr(index: number, system: TdxSystem = {}): Promise<U
     });
   }
   return value;
+}
+
+async function registerOfReport(index: number, system: TdxSystem): Promise<Uint8Array> {
+  const path = pathOf(system, TDX_DEVICE);
+  try {
+    const { rtmrs } = await takeReport(new Uint8Array(64), system);
+    return rtmrs[index] ?? new Uint8Array(REGISTER_SIZE);
+  } catch (thrown) {
+    throw new DstackError('RTMR_READ_FAILED', `cannot read RTMR${index} from a TD report of ${path}`, {
+      path,
+      cause: thrown,
+    });
+  }
 }

@@ -104,6 +104,27 @@ describe('msgpack', () => {
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(256 * 1024 * 1024);
   });
 
+  it.each([
+    ['empty maps', 0x80],
+    ['empty arrays', 0x90],
+    ['nothing', 0xc0],
+    ['empty texts', 0xa0],
+    ['empty binaries', 0xc4],
+  ])('ten megabytes of %s cost little', (_, byte) => {
+    const bytes = new Uint8Array(10_485_760).fill(byte);
+    new DataView(bytes.buffer).setUint32(1, bytes.length - 5);
+    bytes[0] = 0xdd;
+    if (byte === 0xc4) for (let at = 6; at < bytes.length; at += 2) bytes[at] = 0;
+    const before = process.memoryUsage().heapUsed;
+    expect(() => decodeMsgpack(bytes)).toThrowError(/elements|more than/);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(128 * 1024 * 1024);
+  });
+
+  it('reads as many values as the largest attestation has', () => {
+    const events = Array.from({ length: 60_000 }, (_, index) => ({ event: `e${index}`, payload: new Uint8Array(1) }));
+    expect(decodeMsgpack(encodeMsgpack({ events }))).toHaveProperty('events.length', 60_000);
+  });
+
   it('any bytes give a value or our own error', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {

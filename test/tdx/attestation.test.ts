@@ -18,6 +18,7 @@ import {
 import { eventDigest, preimage, type RuntimeEvent } from '../../src/tdx/events.ts';
 import { type TdxEvent, toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
 import { TPM_PLATFORMS } from '../../src/tdx/tpm-quote.ts';
+import { failure } from '../failure.ts';
 import vectors from '../vectors/attestation.json' with { type: 'json' };
 import { sampleAttestation } from './sample.ts';
 
@@ -126,6 +127,8 @@ describe('V0', () => {
     const refused = expect.objectContaining({ code: 'ATTESTATION_INVALID' });
     expect(() => encodeV0(sampleAttestation(2))).toThrowError(refused);
     expect(() => encodeV0({ ...sampleAttestation(1), reportDataPayload: '' })).toThrowError(refused);
+    const { platform } = sampleAttestation(2);
+    expect(() => encodeV0({ ...sampleAttestation(1), platform })).toThrowError(refused);
   });
 });
 
@@ -161,6 +164,23 @@ describe('hostile bytes', () => {
         expect(() => decodeVersioned(whole.subarray(0, size)), `cut at ${size}`).toThrowError(DstackError);
       }
       expect(() => decodeVersioned(Uint8Array.from([...whole, 0]))).toThrowError(DstackError);
+    }
+  });
+
+  it('ten megabytes of empty events are refused in little memory', () => {
+    // V0, a Nitro document of 0 bytes, then a vector of as many events as SCALE can promise
+    for (const [count, why] of [
+      [5_000_000, /at most 65536/],
+      [65_536, /left over/],
+    ] as const) {
+      const bomb = new Uint8Array(10_485_760);
+      bomb.set([0, 2, 0]);
+      new DataView(bomb.buffer).setUint32(3, ((count << 2) | 2) >>> 0, true);
+      const before = process.memoryUsage().heapUsed;
+      const thrown = failure(() => decodeVersioned(bomb));
+      expect(thrown.code).toBe('ATTESTATION_INVALID');
+      expect((thrown.cause as Error).message).toMatch(why);
+      expect(process.memoryUsage().heapUsed - before).toBeLessThan(128 * 1024 * 1024);
     }
   });
 

@@ -106,30 +106,93 @@ describe('emit', () => {
     await emitEvent('b', NO_PAYLOAD, options);
   });
 
-  it('notices at the next emit that a line was lost after its measurement', async () => {
+  it('notices at the next emit that the log lost a line', async () => {
     await setEventVersion(1, options);
     await emitEvent('a', NO_PAYLOAD, options);
     const before = readFileSync(log());
     await emitEvent('b', NO_PAYLOAD, options);
-    writeFileSync(log(), before); // what a power cut between register and line leaves behind
+    writeFileSync(log(), before);
     const register = fake.registers[3];
     expect(await code(emitEvent('c', NO_PAYLOAD, options))).toBe('EVENT_LOG_DIVERGED');
     expect(fake.registers[3]).toEqual(register);
     expect(readFileSync(log())).toEqual(before);
   });
 
-  it('notices a line nobody measured', async () => {
+  it('names the event whose emit died between register and line, and repairs nothing', async () => {
     await setEventVersion(1, options);
-    mkdirSync(options.dir, { recursive: true });
-    appendFileSync(log(), formatLine({ event: 'forged', payload: NO_PAYLOAD, version: 1 }));
-    expect(await code(emitEvent('a', NO_PAYLOAD, options))).toBe('EVENT_LOG_DIVERGED');
+    await emitEvent('a', NO_PAYLOAD, options);
+    const before = readFileSync(log());
+    fake.after = (call) => {
+      if (call === 'write rtmr3:sha384') throw new Error('the process dies here');
+    };
+    await emitEvent('b', Uint8Array.of(1), options).catch(() => {});
+    fake.after = undefined;
+    const register = fake.registers[3];
+    for (const next of ['c', 'b']) {
+      const lost = await emitEvent(next, Uint8Array.of(1), options).catch((thrown: unknown) => thrown);
+      expect(lost).toMatchObject({ code: 'EVENT_LINE_LOST', field: 'event', value: 'b', path: log() });
+    }
+    expect(fake.registers[3]).toEqual(register);
+    expect(readFileSync(log())).toEqual(before);
+    expect(statSync(join(options.dir, 'runtime_event_pending')).mode & 0o777).toBe(0o600);
   });
 
-  it('goes on without the comparison where the register cannot be read', async () => {
+  it('goes on after an emit that died before the register', async () => {
     await setEventVersion(1, options);
-    fake.fail('read rtmr3:sha384', 'EACCES');
     await emitEvent('a', NO_PAYLOAD, options);
-    expect((await readRuntimeEvents(options)).length).toBe(1);
+    fake.fail('write rtmr3:sha384', 'EIO');
+    expect(await code(emitEvent('b', NO_PAYLOAD, options))).toBe('RTMR_EXTEND_FAILED');
+    expect(existsSync(join(options.dir, 'runtime_event_pending'))).toBe(true);
+    await emitEvent('c', NO_PAYLOAD, options);
+    expect((await readRuntimeEvents(options)).map(({ event }) => event)).toEqual(['a', 'c']);
+    expect(existsSync(join(options.dir, 'runtime_event_pending'))).toBe(false);
+  });
+
+  it('notices a line that was cut off', async () => {
+    await setEventVersion(1, options);
+    await emitEvent('a', NO_PAYLOAD, options);
+    for (const lost of [1, 5]) {
+      writeFileSync(log(), readFileSync(log()).subarray(0, -lost));
+      expect(await code(emitEvent('b', NO_PAYLOAD, options))).toBe('EVENT_LINE_LOST');
+    }
+  });
+
+  it('notices a line nobody measured, and says which', async () => {
+    await setEventVersion(1, options);
+    await emitEvent('a', NO_PAYLOAD, options);
+    appendFileSync(log(), formatLine({ event: 'forged', payload: NO_PAYLOAD, version: 1 }));
+    const thrown = await emitEvent('b', NO_PAYLOAD, options).catch((error: unknown) => error);
+    expect(thrown).toMatchObject({
+      code: 'EVENT_LOG_DIVERGED',
+      message: expect.stringContaining('event 2 of the log (forged)'),
+    });
+  });
+
+  it('notices an older line that was changed since its emit', async () => {
+    await setEventVersion(1, options);
+    await emitEvent('first', NO_PAYLOAD, options);
+    await emitEvent('second', NO_PAYLOAD, options);
+    writeFileSync(log(), readFileSync(log(), 'utf8').replace('first', 'thief'));
+    expect(await code(emitEvent('third', NO_PAYLOAD, options))).toBe('EVENT_LOG_DIVERGED');
+  });
+
+  it('measures nothing where the register cannot be compared', async () => {
+    await setEventVersion(1, options);
+    fake.fail('read rtmr3:sha384', 'EIO');
+    expect(await code(emitEvent('a', NO_PAYLOAD, options))).toBe('RTMR_READ_FAILED');
+    expect(fake.registers[3]).toEqual(new Uint8Array(48));
+    expect(existsSync(log())).toBe(false);
+  });
+
+  it('measures nothing more into a full log', async () => {
+    await setEventVersion(1, options);
+    const payload = new Uint8Array(1024 * 1024).fill(7);
+    for (const name of ['a', 'b']) await emitEvent(name, payload, options);
+    const register = fake.registers[3];
+    expect(await code(emitEvent('c', payload, options))).toBe('EVENT_LOG_FULL');
+    expect(fake.registers[3]).toEqual(register);
+    await emitEvent('small', NO_PAYLOAD, options);
+    expect(fake.registers[3]).toEqual(replayRuntime(await readRuntimeEvents(options)));
   });
 
   it('needs a TEE', async () => {

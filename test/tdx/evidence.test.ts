@@ -101,6 +101,17 @@ describe('circumstances', () => {
     expect((await takeAttestation(REPORT_DATA, { ...options, config: '{}' })).config).toBe('{}');
   });
 
+  it('a quote for other report data is refused: the service of the host is not trusted', async () => {
+    const other = new FakeTsm({
+      reportDir: `${root}/sys/kernel/config/tsm/report`,
+      quote: () => mockQuote(PKI, { mrtd: new Uint8Array(48), rtmrs: [], reportData: new Uint8Array(64) }),
+    });
+    await expect(takeAttestation(REPORT_DATA, { ...options, files: other })).rejects.toMatchObject({
+      code: 'QUOTE_INVALID',
+      field: 'report_data',
+    });
+  });
+
   it('without the boot event log there is no evidence', async () => {
     rmSync(join(root, 'sys/firmware'), { recursive: true });
     await expect(takeAttestation(REPORT_DATA, options)).rejects.toMatchObject({ code: 'CCEL_UNAVAILABLE' });

@@ -11,6 +11,7 @@ import { takeQuote } from '../../src/tdx/quote.ts';
 import { parseQuote } from '../../src/tdx/quote-layout.ts';
 import { REPORT_OFFSET, TDX_CMD_GET_REPORT0 } from '../../src/tdx/report.ts';
 import { fakeNative } from './fake-native.ts';
+import { FakeTsm } from './fake-tsm.ts';
 
 /** A connected AF_UNIX descriptor that no object of the runtime owns. */
 async function connectedDescriptor(path: string): Promise<number> {
@@ -66,6 +67,10 @@ it.runIf('Bun' in globalThis)('takes a quote from a quote generation service', a
       }),
     );
     const reportData = new Uint8Array(64).fill(0x2b);
+    // with configfs there as well the service comes first
+    const files = new FakeTsm({ reportDir: `${root}/sys/kernel/config/tsm/report` });
+    expect(parseQuote(await takeQuote(reportData, { root, files })).body.reportData).toEqual(reportData);
+    expect(files.calls).toEqual([]);
     for (let round = 0; round < 3; round++) {
       const { body } = parseQuote(await takeQuote(reportData, { root }));
       expect(body.reportData).toEqual(reportData);

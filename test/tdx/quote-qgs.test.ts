@@ -23,13 +23,23 @@ interface Response {
   id?: number;
   quote?: Uint8Array;
   claimed?: number;
+  major?: number;
+  size?: number;
 }
 
-function response({ type = 1, error = 0, id = 0, quote = new Uint8Array(2000), claimed }: Response): Buffer {
+function response({
+  type = 1,
+  error = 0,
+  id = 0,
+  quote = new Uint8Array(2000),
+  claimed,
+  major = 1,
+  size,
+}: Response): Buffer {
   const out = Buffer.alloc(24 + id);
-  out.writeUInt16LE(1, 0);
+  out.writeUInt16LE(major, 0);
   out.writeUInt32LE(type, 4);
-  out.writeUInt32LE(24 + id + quote.length, 8);
+  out.writeUInt32LE(size ?? 24 + id + quote.length, 8);
   out.writeUInt32LE(error, 12);
   out.writeUInt32LE(id, 16);
   out.writeUInt32LE(claimed ?? quote.length, 20);
@@ -57,6 +67,8 @@ describe('messages', () => {
 
   it.each([
     ['another type', { type: 0 }, 'QUOTE_INVALID'],
+    ['another major version', { major: 2 }, 'QUOTE_INVALID'],
+    ['a size that is not its own', { size: 2000 }, 'QUOTE_INVALID'],
     ['an error', { error: 0x12001 }, 'QUOTE_UNAVAILABLE'],
     ['no quote', { quote: new Uint8Array() }, 'QUOTE_EMPTY'],
     ['a short quote', { quote: new Uint8Array(1019) }, 'QUOTE_INVALID'],

@@ -1,17 +1,19 @@
 /**
- * Evidence for Info without a quote. A TD report comes from the TDX module in microseconds and holds the same registers as
- * a quote; a quote needs the quoting enclave of the host, takes its queue, and adds only a signature that Info does not show.
+ * Evidence for Info and `show` without a quote. A TD report comes from the TDX module in microseconds and holds the same
+ * registers as a quote; a quote needs the quoting enclave of the host, takes its queue, and adds only a signature that
+ * neither of them shows.
  */
 import { toHex } from '../codec/hex.ts';
 import { errorChain } from '../errors.ts';
-import type { Attestation } from '../tdx/attestation.ts';
-import type { EventLogOptions } from '../tdx/event-log.ts';
-import { withEventLock } from '../tdx/event-log.ts';
-import { readEventLog } from '../tdx/evidence.ts';
-import { replay } from '../tdx/replay.ts';
-import { takeReport } from '../tdx/report.ts';
-import { isRuntimeEvent } from '../tdx/tdx-event.ts';
 import * as ui from '../ui.ts';
+import type { Attestation } from './attestation.ts';
+import type { EventLogOptions } from './event-log.ts';
+import { withEventLock } from './event-log.ts';
+import { type EvidenceOptions, readEventLog, takeAttestation, vmConfigText } from './evidence.ts';
+import { detectTee } from './platform.ts';
+import { replay } from './replay.ts';
+import { takeReport } from './report.ts';
+import { isRuntimeEvent } from './tdx-event.ts';
 
 /** TDINFO, from the attributes to RTMR3: 400 bytes that have the same layout in a TD report and in a quote. */
 const REPORT_TDINFO = 512;
@@ -20,7 +22,17 @@ const TDINFO_SIZE = 400;
 const QUOTE_SIZE = 636;
 
 /**
- * An attestation for our own eyes: its quote has the registers and no signature, so it must never leave the agent.
+ * What the identity of this guest is read from: a TD report, or a quote where no report can be had. For our own eyes.
+ * @throws TEE_NOT_FOUND, QUOTE_*, CCEL_*, EVENT_LOG_INVALID
+ */
+export async function ownEvidence(options: EvidenceOptions = {}): Promise<Attestation> {
+  detectTee(options);
+  const config = options.config ?? (await vmConfigText());
+  return (await reportIdentity(config, options)) ?? (await takeAttestation(new Uint8Array(64), { ...options, config }));
+}
+
+/**
+ * An attestation for our own eyes: its quote has the registers and no signature, so it must never leave this program.
  * @returns undefined when no report can be taken, or its register and the event log do not agree
  */
 export async function reportIdentity(config: string, system: EventLogOptions): Promise<Attestation | undefined> {
