@@ -16,6 +16,7 @@ import type { SetupContext, SetupOptions } from './setup/context.ts';
 import { locateHost } from './setup/documents.ts';
 import { wipeKeys } from './setup/keys.ts';
 import { fileTimeline } from './timeline.ts';
+import { keepTimeline, rotateTimeline } from './timeline-store.ts';
 
 /** How long the end of a good boot may wait for a slow host. */
 const FLUSH_MS = 10_000;
@@ -64,7 +65,11 @@ export async function setup(options: RunSetup, surroundings: Surroundings): Prom
   try {
     const timeline = fileTimeline(surroundings.timelineFile);
     await runSequence('setup', SETUP, context, { timeline });
-    if (options.handover) await runSequence('handover', HANDOVER, context, { timeline });
+    if (options.handover) {
+      await rotateTimeline(context.options.mountPoint);
+      await runSequence('handover', HANDOVER, context, { timeline });
+      await keepTimeline(context.options.mountPoint, surroundings.timelineFile);
+    }
   } finally {
     wipeKeys(context);
   }

@@ -1,7 +1,6 @@
 /** The timeline of the boot: one JSON line a phase in /run/log/dstack/boot.jsonl, kept for the operator and the tests. */
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { PATHS } from '../config/paths.ts';
 import { errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
@@ -21,16 +20,4 @@ export function fileTimeline(path: string): Timeline {
       ui.warn(`the timeline was not written: ${errorChain(thrown)}`);
     }
   };
-}
-
-/** Records of all phases of this boot so far; a missing file is an empty boot, a damaged line is skipped. */
-export async function readTimeline(path: string = PATHS.bootTimeline): Promise<PhaseRecord[]> {
-  const text = await fs.readFile(path, 'utf8').catch(() => '');
-  return text.split('\n').flatMap((line) => {
-    try {
-      return [JSON.parse(line) as PhaseRecord];
-    } catch {
-      return [];
-    }
-  });
 }

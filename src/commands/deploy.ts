@@ -38,7 +38,8 @@ async function start(options: Options): Promise<void> {
   }
   const timeline = fileTimeline(PATHS.bootTimeline);
   const phases = await runSequence<typeof context>('deploy', START, context, { timeline });
-  await host.flush(FLUSH_MS);
+  const { keepTimeline } = await import('../boot/timeline-store.ts');
+  await Promise.all([host.flush(FLUSH_MS), keepTimeline(PATHS.dataMount)]);
   const report = { sequence: 'deploy', runner: context.runner.name, phases };
   if (options.json) ui.result(report, { json: true, text: () => '' });
   else ui.info(`deploy done, ${ui.duration(performance.now() - started)}`);

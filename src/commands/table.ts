@@ -51,6 +51,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: 'gateway-refresh', summary: 'register with the gateway once', load: () => import('./gateway-refresh.ts') },
   { name: 'env', summary: 'encrypt or check the environment of an app', load: () => import('./env.ts') },
+  {
+    name: 'timeline',
+    summary: 'show where the time of this boot went',
+    load: () => import('./timeline.ts'),
+  },
   { name: 'hex', summary: 'print bytes as hex', load: () => import('./hex.ts') },
   { name: 'rand', summary: 'print random bytes', load: () => import('./rand.ts') },
 ];

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HostNotifier } from '../../src/boot/notifier.ts';
 import type { PhaseRecord, SequenceContext, Step } from '../../src/boot/phase.ts';
 import { describeFailure, planText, runSequence } from '../../src/boot/runner.ts';
-import { fileTimeline, readTimeline } from '../../src/boot/timeline.ts';
+import { fileTimeline } from '../../src/boot/timeline.ts';
+import { readTimelines } from '../../src/boot/timeline-store.ts';
 import { DstackError } from '../../src/errors.ts';
 
 interface Context extends SequenceContext {
@@ -214,7 +215,13 @@ describe('timeline', () => {
   it('appends a JSON line a phase', async () => {
     const path = join(dir, 'deep', 'boot.jsonl');
     await runSequence('test', steps, context, { timeline: fileTimeline(path) });
-    expect((await readTimeline(path)).map(({ phase }) => phase)).toEqual(['one', 'quick', 'slow', 'never', 'measured']);
+    expect((await readTimelines({ path, mountPoint: '/nowhere' })).current.map(({ phase }) => phase)).toEqual([
+      'one',
+      'quick',
+      'slow',
+      'never',
+      'measured',
+    ]);
   });
 
   it('does not fail the boot when it cannot be written', async () => {
