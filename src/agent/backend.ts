@@ -1,5 +1,4 @@
 /** Where evidence comes from: the real device, or canned files for development. The services know only this. */
-import { DstackError } from '../errors.ts';
 import type { Attestation } from '../tdx/attestation.ts';
 import type { TdxEvent } from '../tdx/tdx-event.ts';
 
@@ -28,17 +27,5 @@ export interface Backend {
   readonly emitEvent?: (name: string, payload: Uint8Array) => Promise<void>;
 }
 
-const REPORT_DATA_SIZE = 64;
-
 /** Report data of GetQuote and Attest: the caller's bytes, zero padded to 64. @throws REPORT_DATA_INVALID */
-export function paddedReportData(bytes: Uint8Array): Uint8Array {
-  if (bytes.length > REPORT_DATA_SIZE) {
-    throw new DstackError('REPORT_DATA_INVALID', 'Report data is too long', {
-      field: 'report_data',
-      value: bytes.length,
-    });
-  }
-  const out = new Uint8Array(REPORT_DATA_SIZE);
-  out.set(bytes);
-  return out;
-}
+export { padReportData as paddedReportData } from '../tdx/report.ts';

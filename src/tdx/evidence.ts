@@ -87,11 +87,25 @@ export async function vmConfigText(): Promise<string> {
   const bytes = await ifExists(() => readLimited(path, SYS_CONFIG_LIMIT));
   if (bytes === undefined) return '';
   try {
-    const document: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
-    const text = (document as { vm_config?: unknown } | null)?.vm_config;
-    return typeof text === 'string' ? text : '';
+    return vmConfigMember(bytes);
   } catch (thrown) {
     ui.warn(`${path} is not JSON, the evidence carries no vm_config: ${String(thrown)}`);
     return '';
   }
+}
+
+/** The member vm_config of a named system configuration; empty when it has none. @throws FILE_*, JSON_INVALID */
+export async function vmConfigOfFile(path: string): Promise<string> {
+  const bytes = await readLimited(path, SYS_CONFIG_LIMIT);
+  try {
+    return vmConfigMember(bytes);
+  } catch (thrown) {
+    throw new DstackError('JSON_INVALID', `${path} is not JSON`, { path, cause: thrown });
+  }
+}
+
+function vmConfigMember(bytes: Uint8Array): string {
+  const document: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  const text = (document as { vm_config?: unknown } | null)?.vm_config;
+  return typeof text === 'string' ? text : '';
 }

@@ -14,7 +14,8 @@ export interface EventJson {
   preimage?: string;
 }
 
-function toJson(event: TdxEvent): EventJson {
+/** One event as it is, with its preimage where it has one. */
+export function eventJson(event: TdxEvent): EventJson {
   return {
     imr: event.imr,
     event_type: event.eventType,
@@ -30,7 +31,7 @@ function toJson(event: TdxEvent): EventJson {
 export function fullLogJson(events: readonly TdxEvent[], options: { preimages?: boolean } = {}): EventJson[] {
   return events.map((event) => {
     const { preimage: _, ...bare } = event;
-    return toJson(options.preimages ? withPreimage(bare) : bare);
+    return eventJson(options.preimages ? withPreimage(bare) : bare);
   });
 }
 
@@ -44,8 +45,8 @@ const EMPTY = new Uint8Array();
 export function quoteLogJson(events: readonly TdxEvent[]): string {
   return JSON.stringify(
     events.map((event) => {
-      if (isRuntimeEvent(event)) return toJson(withPreimage({ ...event, digest: EMPTY }));
-      return toJson(isAcpiData(event) ? event : { ...event, payload: EMPTY });
+      if (isRuntimeEvent(event)) return eventJson(withPreimage({ ...event, digest: EMPTY }));
+      return eventJson(isAcpiData(event) ? event : { ...event, payload: EMPTY });
     }),
   );
 }

@@ -50,6 +50,19 @@ export function checkReportData(reportData: Uint8Array): void {
   }
 }
 
+/** Report data of the caller, padded with zero bytes to 64. @throws REPORT_DATA_INVALID when it is longer */
+export function padReportData(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > REPORT_DATA_SIZE) {
+    throw new DstackError('REPORT_DATA_INVALID', 'Report data is too long', {
+      field: 'report_data',
+      value: bytes.length,
+    });
+  }
+  const out = new Uint8Array(REPORT_DATA_SIZE);
+  out.set(bytes);
+  return out;
+}
+
 /** Cuts a TDREPORT_STRUCT of 1024 bytes into its members. */
 export function parseReport(raw: Uint8Array): TdReport {
   const at = (offset: number, size: number): Uint8Array => cut(raw, offset, offset + size);
