@@ -6,6 +6,7 @@ import * as http from 'node:http';
 import type { Socket } from 'node:net';
 import { DstackError, type ErrorCode } from '../errors.ts';
 import { duration, printable } from '../ui.ts';
+import type { TlsRules } from './tls.ts';
 import { connectVsock, type Endpoint, hostHeader, parseEndpoint } from './transport.ts';
 
 export interface CallOptions {
@@ -18,6 +19,8 @@ export interface CallOptions {
   readonly failed?: ErrorCode;
   /** gives the call up early */
   readonly signal?: AbortSignal;
+  /** how the peer of an https address is judged; without it https is refused */
+  readonly tls?: TlsRules;
 }
 
 export const CALL_TIMEOUT_MS = 30_000;
@@ -37,7 +40,7 @@ export async function callJson(
   body: unknown,
   options: CallOptions = {},
 ): Promise<unknown> {
-  const endpoint = parseEndpoint(url);
+  const endpoint = parseEndpoint(url, options.tls !== undefined);
   const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
   const what = `${method} at ${url}`;
   const unreachable = (why: string, cause?: unknown) =>
@@ -56,6 +59,7 @@ export async function callJson(
       signal: abort.signal,
       timeoutMs,
       maxBytes: options.maxBytes ?? MAX_BYTES,
+      tls: options.tls,
     });
     if ('tooLarge' in answer) throw failed(`sent more than ${answer.tooLarge} bytes`);
     if (answer.status !== 200) throw failed(`failed with status ${answer.status}`, errorText(answer.body));
@@ -93,11 +97,17 @@ interface Limits {
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
   readonly maxBytes: number;
+  readonly tls: TlsRules | undefined;
+}
+
+async function connect(endpoint: Endpoint, { tls, signal, timeoutMs }: Limits): Promise<Socket | undefined> {
+  if (endpoint.kind === 'vsock') return connectVsock(endpoint.cid, endpoint.port, timeoutMs);
+  if (endpoint.kind !== 'https' || tls === undefined) return undefined;
+  return (await import('./tls.ts')).connectTls(endpoint, tls, signal); // most processes need no TLS
 }
 
 async function exchange(endpoint: Endpoint, method: string, payload: string, limits: Limits): Promise<Answer> {
-  const socket =
-    endpoint.kind === 'vsock' ? await connectVsock(endpoint.cid, endpoint.port, limits.timeoutMs) : undefined;
+  const socket = await connect(endpoint, limits);
   try {
     return await send(endpoint, method, payload, limits, socket);
   } finally {

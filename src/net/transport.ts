@@ -1,5 +1,5 @@
 /**
- * Where a prpc service is reached: `http://host[:port]/base`, `unix:<path>` and `vsock://<cid>:<port>/base` (services,
+ * Where a prpc service is reached: `http(s)://host[:port]/base`, `unix:<path>` and `vsock://<cid>:<port>/base` (services,
  * host API client). Parsing is separate from connecting, so that a bad address is refused before anything is sent.
  */
 import { Socket } from 'node:net';
@@ -8,6 +8,7 @@ import { native } from '../sys/native.ts';
 
 export type Endpoint =
   | { readonly kind: 'http'; readonly host: string; readonly port: number; readonly base: string }
+  | { readonly kind: 'https'; readonly host: string; readonly port: number; readonly base: string }
   | { readonly kind: 'unix'; readonly path: string; readonly base: string }
   | { readonly kind: 'vsock'; readonly cid: number; readonly port: number; readonly base: string };
 
@@ -23,9 +24,10 @@ function invalid(url: string, why: string): DstackError {
 
 /**
  * Parses a service address. The base has no trailing slash.
+ * @param tls whether https is possible: only a caller with rules for the peer's certificate may ask for it
  * @throws CONFIG_INVALID with the address and the reason
  */
-export function parseEndpoint(url: string): Endpoint {
+export function parseEndpoint(url: string, tls = false): Endpoint {
   const text = url.trim();
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
@@ -44,20 +46,23 @@ export function parseEndpoint(url: string): Endpoint {
   } catch {
     throw invalid(url, 'it is not a URL');
   }
-  if (parsed.protocol !== 'http:') throw invalid(url, `scheme ${parsed.protocol.replace(/:$/, '')} is not supported`);
+  const scheme = parsed.protocol.replace(/:$/, '');
+  if (scheme !== 'http' && !(scheme === 'https' && tls)) throw invalid(url, `scheme ${scheme} is not supported`);
   if (parsed.username || parsed.password) throw invalid(url, 'credentials are not allowed');
   if (parsed.search || parsed.hash) throw invalid(url, 'query and fragment are not allowed');
   const host = parsed.hostname.replace(/^\[|\]$/g, '');
-  return { kind: 'http', host, port: Number(parsed.port || 80), base: withoutSlash(parsed.pathname) };
+  const base = withoutSlash(parsed.pathname);
+  if (scheme === 'https') return { kind: 'https', host, port: Number(parsed.port || 443), base };
+  return { kind: 'http', host, port: Number(parsed.port || 80), base };
 }
 
 const withoutSlash = (path: string): string => path.replace(/\/+$/, '');
 
 /** The value of the Host header; sockets without a name say localhost. */
 export function hostHeader(endpoint: Endpoint): string {
-  if (endpoint.kind !== 'http') return 'localhost';
+  if (endpoint.kind !== 'http' && endpoint.kind !== 'https') return 'localhost';
   const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
-  return endpoint.port === 80 ? host : `${host}:${endpoint.port}`;
+  return endpoint.port === (endpoint.kind === 'http' ? 80 : 443) ? host : `${host}:${endpoint.port}`;
 }
 
 /** A connected vsock stream as a Node socket. Throws the errno of connect(2). */

@@ -1,0 +1,106 @@
+/**
+ * RPC to peers that prove what they are (KMS, gateway): mutual TLS against one root, then the special usage, the app and
+ * the evidence in the peer's certificate. All of it is checked before the first byte is sent, which is earlier than the
+ * reference does it. Source: dstack keys and certificates, TLS policies.
+ */
+import { toHex } from '../codec/hex.ts';
+import { DstackError } from '../errors.ts';
+import { checkChain, type TrustedLeaf } from '../keys/chain.ts';
+import { OID } from '../keys/extensions.ts';
+import type { ClientCertificate } from '../keys/temp-cert.ts';
+import { type EvidenceRules, verifyPeerEvidence } from './peer-evidence.ts';
+import { type CallOptions, callJson } from './prpc-client.ts';
+
+export interface PeerRules {
+  /** the one trusted root, PEM */
+  readonly root: string;
+  /** default: the host of the URL. `false` does not look at names */
+  readonly hostName?: string | false | undefined;
+  /** required value of the usage extension, such as `kms:rpc`; undefined does not look at it */
+  readonly usage?: string | undefined;
+  /** judges the app id (hex, empty when the certificate has none); undefined does not look at it */
+  readonly acceptsApp?: ((appId: string) => boolean) | undefined;
+  /** `if-present` verifies evidence that is there; `ignore` does not look at it. Default `if-present` */
+  readonly evidence?: 'required' | 'if-present' | 'ignore' | undefined;
+  readonly evidenceRules?: EvidenceRules | undefined;
+  /** milliseconds since 1970, default now */
+  readonly now?: number | undefined;
+}
+
+export interface RaTlsOptions extends Omit<CallOptions, 'tls'> {
+  readonly client?: ClientCertificate | undefined;
+  /** `any`: the peer is not checked at all (GetTempCaCert, whose answer is then the root for everything else) */
+  readonly peer: PeerRules | 'any';
+  readonly connectTimeoutMs?: number | undefined;
+}
+
+const TIMEOUT_MS = 60_000;
+
+/**
+ * `POST <url>/<method>?json` over RA-TLS.
+ * @param url https URL including `/prpc`
+ * @throws CONFIG_INVALID (address), CERT_* and EVIDENCE_*, COLLATERAL_*, ATTESTATION_INVALID (peer refused), else the codes of the options
+ */
+export function callRaTls(url: string, method: string, body: unknown, options: RaTlsOptions): Promise<unknown> {
+  const { client, peer, connectTimeoutMs, ...rest } = options;
+  const host = URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';
+  const verifyPeer = peer === 'any' ? peer : (chain: readonly Uint8Array[]) => checkPeer(chain, host, peer);
+  return callJson(url, method, body, {
+    timeoutMs: TIMEOUT_MS,
+    ...rest,
+    tls: { client, verifyPeer, connectTimeoutMs },
+  });
+}
+
+/**
+ * Judges the certificates of a server.
+ * @param chain DER, leaf first
+ * @throws CERT_*, EVIDENCE_*, COLLATERAL_*, ATTESTATION_INVALID
+ */
+export async function checkPeer(chain: readonly Uint8Array[], host: string, rules: PeerRules): Promise<void> {
+  const { hostName = host } = rules;
+  const leaf = await checkChain(chain, {
+    root: rules.root,
+    purpose: 'server',
+    now: rules.now,
+    ...(hostName === false ? {} : { hostName }),
+  });
+  checkUsage(leaf, rules.usage);
+  checkApp(leaf, rules.acceptsApp);
+  const mode = rules.evidence ?? 'if-present';
+  if (mode === 'ignore') return;
+  const attestation = leaf.extension(OID.attestation);
+  if (attestation !== undefined) {
+    await verifyPeerEvidence(attestation, leaf.spkiDer, { now: rules.now, ...rules.evidenceRules });
+  } else if (mode === 'required') {
+    throw new DstackError('EVIDENCE_INVALID', 'the certificate of the peer carries no evidence', {
+      field: OID.attestation,
+    });
+  }
+}
+
+function checkUsage(leaf: TrustedLeaf, wanted: string | undefined): void {
+  if (wanted === undefined) return;
+  const found = Buffer.from(leaf.extension(OID.usage) ?? []).toString('utf8');
+  if (found !== wanted) {
+    throw new DstackError(
+      'CERT_USAGE_WRONG',
+      `the certificate of the peer is for ${found || 'no'} usage, not ${wanted}`,
+      {
+        field: OID.usage,
+        value: found,
+      },
+    );
+  }
+}
+
+function checkApp(leaf: TrustedLeaf, accepts: ((appId: string) => boolean) | undefined): void {
+  if (accepts === undefined) return;
+  const found = toHex(leaf.extension(OID.appId) ?? new Uint8Array());
+  if (!accepts(found)) {
+    throw new DstackError('CERT_APP_MISMATCH', `the certificate of the peer belongs to app ${found || '(none)'}`, {
+      field: OID.appId,
+      value: found,
+    });
+  }
+}
