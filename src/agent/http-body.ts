@@ -1,92 +1,122 @@
-/** The bytes of requests and answers: reading a body within a limit, sending an answer with or without an end in sight. */
-import type * as http from 'node:http';
+/** Reading a request body piece by piece, with a known length or in chunks (RFC 9112, sections 6 and 7), within a limit. */
 import { DstackError } from '../errors.ts';
-import type { HttpResponse } from './http.ts';
+import { type Framing, HttpSyntaxError } from './http-head.ts';
 
-/**
- * Reads a whole request body.
- * @param reserve asks for memory for some bytes; false = there is none left for bodies now
- * @throws RPC_PAYLOAD_TOO_LARGE, RPC_REQUEST_INVALID when it is cut off
- */
-export async function readBody(
-  request: http.IncomingMessage,
-  limit: number,
-  reserve: (bytes: number) => boolean,
-): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new DstackError('RPC_PAYLOAD_TOO_LARGE', 'failed to read data: payload too large', { field: 'body', value: limit });
-  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
-  return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = [];
-    let total = 0;
-    request.on('data', (chunk: Uint8Array) => {
-      total += chunk.length;
-      if (total > limit || !reserve(chunk.length)) {
-        request.pause();
-        reject(tooLarge());
-      } else chunks.push(chunk);
-    });
-    request.on('end', () =>
-      resolve(chunks.length === 1 ? (chunks[0] as Uint8Array) : new Uint8Array(Buffer.concat(chunks))),
-    );
-    const cutOff = () =>
-      reject(new DstackError('RPC_REQUEST_INVALID', 'the request ended before its body was complete'));
-    request.on('aborted', cutOff);
-    request.on('error', cutOff);
-  });
-}
+const NOTHING = new Uint8Array(0);
+/** a chunk size has at most 8 hex digits; extensions and trailers are read and dropped, so they are short as well */
+const LONGEST_LINE = 1024;
+const MOST_TRAILERS = 64;
+const SMALLEST_BUFFER = 4096;
+const CHUNK_SIZE = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;[\x09\x20-\x7e\x80-\xff]*)?$/;
 
-/**
- * Sends an answer.
- * @param extra headers of the server
- * @param patience milliseconds for the other side to take a part of a stream
- * @param beforeEnd work between the last byte and the end of the answer
- */
-export async function send(
-  response: http.ServerResponse,
-  headOnly: boolean,
-  answer: HttpResponse,
-  extra: Record<string, string>,
-  patience: number,
-  beforeEnd?: () => Promise<void>,
-): Promise<void> {
-  const headers: Record<string, string | number> = { ...extra, ...answer.headers };
-  if (answer.body instanceof Uint8Array) {
-    // the header set in full: Content-Length and no chunks, which hand-written clients depend on
-    response.writeHead(answer.status, { ...headers, 'content-length': answer.body.length });
-    if (beforeEnd !== undefined && !headOnly) {
-      response.write(answer.body);
-      await beforeEnd();
-      response.end();
-    } else response.end(headOnly ? undefined : answer.body);
-    return;
+export const payloadTooLarge = (limit: number): DstackError =>
+  new DstackError('RPC_PAYLOAD_TOO_LARGE', 'failed to read data: payload too large', { field: 'body', value: limit });
+
+type Chunked = 'size' | 'data' | 'after-data' | 'trailer';
+
+export class BodyReader {
+  readonly #chunked: boolean;
+  readonly #limit: number;
+  /** the first `#total` bytes of it are the body; grows by doubling, because an announced length may be a lie */
+  #buffer: Uint8Array = NOTHING;
+  #total = 0;
+  /** bytes of the body, or of the current chunk, that are still to come */
+  #need: number;
+  #state: Chunked = 'size';
+  #line = '';
+  #trailers = 0;
+  #done: boolean;
+
+  /** @throws RPC_PAYLOAD_TOO_LARGE when the announced length is beyond the limit */
+  constructor(framing: Framing, limit: number) {
+    this.#limit = limit;
+    this.#chunked = framing.kind === 'chunked';
+    this.#need = framing.kind === 'length' ? framing.length : 0;
+    this.#done = framing.kind === 'length' && framing.length === 0;
+    if (this.#need > limit) throw payloadTooLarge(limit);
   }
-  response.writeHead(answer.status, headers);
-  if (!headOnly) {
-    for await (const chunk of answer.body) {
-      if (response.destroyed) return;
-      if (!response.write(chunk) && !(await drained(response, patience))) {
-        response.destroy(); // the reader stopped reading
-        return;
-      }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** Bytes of the body so far. */
+  get size(): number {
+    return this.#total;
+  }
+
+  /** The whole body, once it is done. */
+  bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#total);
+  }
+
+  /**
+   * Takes bytes from the connection. @returns how many of them belong to this request
+   * @throws RPC_PAYLOAD_TOO_LARGE; HttpSyntaxError for a malformed chunk
+   */
+  push(input: Uint8Array): number {
+    if (this.#done) return 0;
+    return this.#chunked ? this.#pushChunked(input) : this.#take(input, 0);
+  }
+
+  #take(input: Uint8Array, from: number): number {
+    const end = Math.min(input.length, from + this.#need);
+    const count = end - from;
+    if (count === 0) return 0;
+    if (this.#total + count > this.#limit) throw payloadTooLarge(this.#limit);
+    this.#need -= count;
+    if (this.#need === 0 && !this.#chunked) this.#done = true;
+    // most bodies arrive in one piece, and then nothing is copied
+    if (this.#done && this.#total === 0) this.#buffer = input.subarray(from, end);
+    else this.#append(input.subarray(from, end));
+    this.#total += count;
+    return count;
+  }
+
+  /** Many small pieces become one buffer at once: a list of them would cost far more memory than their bytes. */
+  #append(piece: Uint8Array): void {
+    const size = this.#total + piece.length;
+    if (size > this.#buffer.length) {
+      const larger = new Uint8Array(Math.max(size, 2 * this.#buffer.length, SMALLEST_BUFFER));
+      larger.set(this.#buffer.subarray(0, this.#total));
+      this.#buffer = larger;
     }
+    this.#buffer.set(piece, this.#total);
   }
-  response.end();
-}
 
-/** Waits until the other side has taken what was written. @returns false when it did not in time, or went away */
-function drained(response: http.ServerResponse, patience: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const settle = (answer: boolean) => {
-      clearTimeout(timer);
-      response.removeListener('drain', taken);
-      response.removeListener('close', gone);
-      resolve(answer);
-    };
-    const taken = () => settle(true);
-    const gone = () => settle(false);
-    const timer = setTimeout(gone, patience);
-    response.once('drain', taken);
-    response.once('close', gone);
-  });
+  #pushChunked(input: Uint8Array): number {
+    let at = 0;
+    while (at < input.length && !this.#done) {
+      if (this.#state === 'data') {
+        at += this.#take(input, at);
+        if (this.#need === 0) this.#state = 'after-data';
+        continue;
+      }
+      const end = input.indexOf(0x0a, at);
+      const stop = end < 0 ? input.length : end + 1;
+      this.#line += Buffer.from(input.buffer, input.byteOffset + at, stop - at).toString('latin1');
+      at = stop;
+      if (this.#line.length > LONGEST_LINE) throw new HttpSyntaxError(400, 'a chunk is malformed');
+      if (end >= 0) this.#endOfLine();
+    }
+    return at;
+  }
+
+  #endOfLine(): void {
+    const line = this.#line;
+    this.#line = '';
+    if (!line.endsWith('\r\n')) throw new HttpSyntaxError(400, 'a chunk is malformed');
+    const text = line.slice(0, -2);
+    if (this.#state === 'after-data') {
+      if (text !== '') throw new HttpSyntaxError(400, 'a chunk is longer than announced');
+      this.#state = 'size';
+    } else if (this.#state === 'size') {
+      const size = CHUNK_SIZE.exec(text)?.[1];
+      if (size === undefined) throw new HttpSyntaxError(400, 'a chunk size is malformed');
+      this.#need = Number.parseInt(size, 16);
+      this.#state = this.#need === 0 ? 'trailer' : 'data';
+      if (this.#total + this.#need > this.#limit) throw payloadTooLarge(this.#limit);
+    } else if (text === '') this.#done = true;
+    else if (++this.#trailers > MOST_TRAILERS) throw new HttpSyntaxError(400, 'there are too many trailer fields');
+  }
 }

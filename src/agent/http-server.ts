@@ -1,45 +1,51 @@
 /**
- * HTTP/1.1 on any stream socket: unix, TCP, vsock, bound here or inherited. Connections are accepted by net.Server and
- * handed to one http.Server, because that is the only way that works for inherited descriptors in this runtime. The
- * built-in limits of http.Server do not apply on that way, so every limit is kept here, per connection.
+ * HTTP/1.1 on any stream socket: unix, TCP, vsock, bound here or inherited. Connections are accepted by net.Server; here
+ * they are counted and limited together, so that one listener can be flooded without harm to the others.
  */
-import * as http from 'node:http';
 import type { Socket } from 'node:net';
-import { errorChain } from '../errors.ts';
-import * as ui from '../ui.ts';
-import { Connection, DEFAULT_LIMITS, type HttpLimits } from './connection-clock.ts';
-import type { HttpHandler, HttpRequest, HttpResponse } from './http.ts';
-import { readBody, send } from './http-body.ts';
+import type { HttpHandler } from './http.ts';
+import { type ConnectionOwner, HttpConnection } from './http-connection.ts';
+import { DEFAULT_LIMITS, type HttpLimits } from './http-limits.ts';
 
 export interface HttpServerOptions {
   readonly handler: HttpHandler;
   readonly limits?: Partial<HttpLimits>;
   /** sent with every answer, for example Server */
   readonly headers?: Readonly<Record<string, string>>;
+  /** tells who is at the other end of a connection, for the log */
+  readonly peerOf?: (socket: Socket) => string | undefined;
+}
+
+/** Counts since the start. */
+export interface HttpCounts {
+  /** open connections now */
+  readonly open: number;
+  readonly accepted: number;
+  /** closed to make room for others, or refused because there was none */
+  readonly shed: number;
 }
 
 /** One HTTP server without sockets of its own: give it accepted connections. */
-export class HttpServer {
-  readonly #http: http.Server;
-  readonly #limits: HttpLimits;
-  readonly #options: HttpServerOptions;
-  readonly #live = new Map<Socket, Connection>();
+export class HttpServer implements ConnectionOwner {
+  readonly limits: HttpLimits;
+  readonly handler: HttpHandler;
+  readonly common: string;
+  readonly #peerOf: HttpServerOptions['peerOf'];
+  readonly #live = new Map<Socket, HttpConnection>();
   /** bytes of request bodies in memory */
   #held = 0;
   #closing = false;
+  #accepted = 0;
+  #shed = 0;
   #sweeper: NodeJS.Timeout | undefined;
 
-  constructor(options: HttpServerOptions) {
-    this.#options = options;
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#http = http.createServer({ maxHeaderSize: this.#limits.header, requireHostHeader: false });
-    this.#http.on('request', (request, response) => void this.#serve(request, response));
-    this.#http.on('clientError', (_, socket) => this.#refuse(socket as Socket));
-    this.#http.on('upgrade', (_, socket) => socket.destroy());
-    this.#http.on('checkContinue', (request, response) => {
-      response.writeContinue();
-      void this.#serve(request, response);
-    });
+  constructor({ handler, limits, headers = {}, peerOf }: HttpServerOptions) {
+    this.handler = handler;
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
+    this.common = Object.entries(headers)
+      .map(([name, value]) => `${name}: ${value.replace(/[^\x20-\x7e]/g, '?')}\r\n`)
+      .join('');
+    this.#peerOf = peerOf;
   }
 
   /** Number of open connections. */
@@ -47,24 +53,57 @@ export class HttpServer {
     return this.#live.size;
   }
 
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  get counts(): HttpCounts {
+    return { open: this.#live.size, accepted: this.#accepted, shed: this.#shed };
+  }
+
+  reserve(bytes: number): boolean {
+    this.#held += bytes;
+    return this.#held <= this.limits.memory;
+  }
+
+  release(bytes: number): void {
+    this.#held -= bytes;
+  }
+
   /** Takes over an accepted connection. */
   accept(socket: Socket): void {
-    if (this.#closing || this.#live.size >= this.#limits.connections) {
+    this.#accepted++;
+    if (this.#closing || (this.#live.size >= this.limits.connections && !this.#makeRoom())) {
+      this.#shed++;
+      socket.on('error', () => {});
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket, this.#limits);
-    this.#live.set(socket, connection);
+    this.#live.set(socket, new HttpConnection(socket, this, this.#peerOf?.(socket)));
     socket.on('close', () => this.#live.delete(socket));
     this.#sweeper ??= setInterval(() => this.#sweep(), this.#period()).unref();
-    socket.on('error', () => socket.destroy()); // a reset by the other side is its own business
-    this.#http.emit('connection', socket);
+  }
+
+  /**
+   * Closes the connection that has been silent for longest and is not being served. So whoever holds many connections
+   * open without using them loses them first, and a new client always gets in.
+   */
+  #makeRoom(): boolean {
+    let chosen: [Socket, HttpConnection] | undefined;
+    for (const entry of this.#live) {
+      if (!entry[1].busy && (chosen === undefined || entry[1].heard < chosen[1].heard)) chosen = entry;
+    }
+    if (chosen === undefined) return false;
+    this.#shed++;
+    this.#live.delete(chosen[0]);
+    chosen[1].destroy();
+    return true;
   }
 
   /** A quarter of the shortest limit: nobody gets much more time than that. */
   #period(): number {
-    const { idle, request } = this.#limits;
-    return Math.min(1000, Math.max(20, Math.min(idle || request, request) / 4));
+    const { idle, request, linger } = this.limits;
+    return Math.min(1000, Math.max(20, Math.min(idle || request, request, linger) / 4));
   }
 
   #sweep(): void {
@@ -74,117 +113,16 @@ export class HttpServer {
       return;
     }
     const now = performance.now();
-    for (const [socket, connection] of this.#live) if (connection.expired(now)) socket.destroy();
+    for (const connection of this.#live.values()) if (connection.expired(now)) connection.expire();
   }
 
   /** Lets running answers finish (at most `graceMs`), closes idle connections at once. */
   async close(graceMs = 5000): Promise<void> {
     this.#closing = true;
-    for (const [socket, connection] of this.#live) if (!connection.busy) socket.destroy();
+    for (const connection of this.#live.values()) if (!connection.busy) connection.destroy();
     const deadline = Date.now() + graceMs;
     while (this.#live.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
-    for (const socket of this.#live.keys()) socket.destroy();
+    for (const connection of this.#live.values()) connection.destroy();
     clearInterval(this.#sweeper);
   }
-
-  async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const connection = this.#live.get(request.socket);
-    connection?.enter('receiving');
-    if (connection) connection.request = request;
-    request.on('error', () => {});
-    response.on('error', () => {});
-    let held = 0;
-    response.on('close', () => {
-      this.#held -= held;
-      connection?.enter('waiting');
-    });
-    const url = request.url ?? '/';
-    const question = url.indexOf('?');
-    const exchange: HttpRequest = {
-      method: request.method ?? 'GET',
-      path: question < 0 ? url : url.slice(0, question),
-      query: question < 0 ? '' : url.slice(question + 1),
-      headers: request.headers as Record<string, string | undefined>,
-      body: () =>
-        readBody(request, this.#limits.body, (bytes) => {
-          held += bytes;
-          this.#held += bytes;
-          return this.#held <= this.#limits.memory;
-        }),
-    };
-    let answer: HttpResponse;
-    let answering = true;
-    try {
-      const announced = Number(request.headers['content-length'] ?? 0);
-      // a body that nobody asked for is read all the same, so that the next request on this connection is found
-      if (exchange.method !== 'POST' && announced <= this.#limits.body) request.resume();
-      const complete = () => {
-        if (answering) connection?.enter('working');
-      };
-      request.on('end', complete);
-      if (request.complete) complete();
-      answer = await this.#options.handler(exchange);
-    } catch (thrown) {
-      ui.error(`request ${exchange.method} ${exchange.path} failed: ${errorChain(thrown)}`);
-      answer = {
-        status: 500,
-        headers: { 'content-type': 'text/plain' },
-        body: new TextEncoder().encode('internal error\n'),
-      };
-    }
-    answering = false;
-    if (response.destroyed) return;
-    const unread = !request.complete && exchange.method !== 'GET' && exchange.method !== 'HEAD';
-    const last = this.#closing || unread || this.#limits.idle === 0 || wantsClose(request);
-    // a stream may go on for as long as somebody follows it
-    if (answer.body instanceof Uint8Array) connection?.enter('sending');
-    const headers = { ...this.#options.headers, connection: last ? 'close' : 'keep-alive' };
-    try {
-      await send(
-        response,
-        request.method === 'HEAD',
-        answer,
-        headers,
-        this.#limits.request,
-        unread ? () => this.#linger(request) : undefined,
-      );
-    } catch {
-      response.destroy();
-    }
-  }
-
-  /**
-   * Bytes that are not HTTP, or an end in the middle of a request. An answer that is on its way is not cut off: some
-   * clients announce too short a body, and what is left of it looks like a broken next request.
-   */
-  #refuse(socket: Socket): void {
-    const connection = this.#live.get(socket);
-    if (connection?.busy && !connection.receiving) return;
-    if (socket.writable && !connection?.busy)
-      socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
-    else socket.destroy();
-  }
-
-  /**
-   * Reads and drops what is left of a body. A connection that is closed with unread bytes is reset, and a reset destroys
-   * an answer that the client has not read yet.
-   */
-  async #linger(request: http.IncomingMessage): Promise<void> {
-    request.removeAllListeners('data');
-    request.resume();
-    if (request.complete) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#limits.linger);
-      for (const event of ['end', 'close'] as const)
-        request.once(event, () => {
-          clearTimeout(timer);
-          resolve();
-        });
-    });
-  }
 }
-
-const wantsClose = (request: http.IncomingMessage): boolean => {
-  const connection = request.headers.connection?.toLowerCase() ?? '';
-  return connection.includes('close') || (request.httpVersion === '1.0' && !connection.includes('keep-alive'));
-};

@@ -8,6 +8,10 @@ export interface HttpRequest {
   readonly query: string;
   /** lower-case names */
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** who asks, for the log: `uid 0 pid 17`, or the address */
+  readonly peer?: string;
+  /** aborted when the client goes away; made only when somebody asks for it */
+  readonly signal?: AbortSignal;
   /** reads the whole body. @throws RPC_PAYLOAD_TOO_LARGE beyond the limit of the transport */
   body(): Promise<Uint8Array>;
 }
@@ -15,8 +19,8 @@ export interface HttpRequest {
 export interface HttpResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** bytes are sent with Content-Length; an async sequence is sent chunked */
-  readonly body: Uint8Array | AsyncIterable<Uint8Array>;
+  /** bytes, or text of ASCII characters only, are sent with Content-Length; an async sequence is sent chunked */
+  readonly body: Uint8Array | string | AsyncIterable<Uint8Array>;
 }
 
 /** Answers one request. A rejected promise becomes status 500. */

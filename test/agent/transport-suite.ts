@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Address, parseAddress } from '../../src/agent/address.ts';
-import type { HttpLimits } from '../../src/agent/connection-clock.ts';
+import type { HttpLimits } from '../../src/agent/http-limits.ts';
 import { HttpServer } from '../../src/agent/http-server.ts';
 import { Listener } from '../../src/agent/listener.ts';
 import { rpcHandler } from '../../src/agent/rpc.ts';
@@ -225,12 +225,18 @@ export function transportSuite(): void {
       socket.write('\x16\x03\x01\x02\x00 hello\r\n\r\n');
       expect(await answer).not.toContain('200');
     });
-    it('has a limit for connections', async () => {
+    it('closes the connection that was silent for longest when there are too many', async () => {
       await serve(unix('few.sock'), { connections: 2 });
-      const kept = await Promise.all([1, 2].map(() => connect(join(dir, 'few.sock'))));
-      const third = await connect(join(dir, 'few.sock'));
-      expect(await untilClose(third)).toBe('');
-      for (const socket of kept) socket.destroy();
+      const target = join(dir, 'few.sock');
+      const first = await connect(target);
+      const closed = untilClose(first);
+      const second = await connect(target);
+      second.write('GET /GetKey HTTP/1.1\r\nHost: a\r\n\r\n');
+      await new Promise((resolve) => second.once('data', resolve));
+      expect((await askJson(target, '/GetKey')).status).toBe(200);
+      expect(await closed).toBe('');
+      second.write('GET /GetKey HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+      expect(parseAnswer(await untilClose(second)).status).toBe(200);
     });
 
     it('replaces a stale socket file but nothing else', async () => {

@@ -1,0 +1,68 @@
+/** The bytes of an HTTP/1.1 answer (RFC 9112): a head with Content-Length, or a stream in chunks. */
+import { STATUS_CODES } from 'node:http';
+import type { HttpResponse } from './http.ts';
+
+const HEADER_NAME = /^[A-Za-z0-9-]+$/;
+const BROKEN_VALUE = /[\r\n\0]/;
+const lines = new Map<number, string>();
+
+function statusLine(status: number): string {
+  let line = lines.get(status);
+  if (line === undefined) {
+    line = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n`;
+    lines.set(status, line);
+  }
+  return line;
+}
+
+let second = 0;
+let dateLine = '';
+
+/** The Date field; the same text for a whole second. */
+function date(): string {
+  const now = Math.floor(Date.now() / 1000);
+  if (now !== second) {
+    second = now;
+    dateLine = `date: ${new Date(now * 1000).toUTCString()}\r\n`;
+  }
+  return dateLine;
+}
+
+export interface AnswerHead {
+  readonly answer: HttpResponse;
+  /** header lines of the server, each with its line end */
+  readonly common: string;
+  /** the connection ends after this answer */
+  readonly last: boolean;
+  /** bytes of the body, or how a stream is told apart from what follows */
+  readonly body: number | 'chunked' | 'until-close';
+}
+
+/** Everything before the body, including the empty line. Every character is one byte. */
+export function answerHead({ answer, common, last, body }: AnswerHead): string {
+  let text = statusLine(answer.status) + common;
+  const { headers } = answer;
+  for (const name in headers) {
+    const value = headers[name] as string;
+    // only we write headers; should foreign text ever get here, it must not become a header of its own
+    if (!HEADER_NAME.test(name) || BROKEN_VALUE.test(value)) continue;
+    text += `${name}: ${value}\r\n`;
+  }
+  text += date();
+  if (typeof body === 'number') text += `content-length: ${body}\r\n`;
+  else if (body === 'chunked') text += 'transfer-encoding: chunked\r\n';
+  return `${text}connection: ${last ? 'close' : 'keep-alive'}\r\n\r\n`;
+}
+
+/** One chunk of a stream. */
+export function chunk(bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`, 'latin1'), bytes, CRLF]);
+}
+
+const CRLF = Buffer.from('\r\n', 'latin1');
+
+export const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1');
+
+/** An answer without content that ends the connection: a request that was refused before any service saw it. */
+export const refusal = (status: number): string =>
+  `${statusLine(status)}content-length: 0\r\nconnection: close\r\n\r\n`;

@@ -1,0 +1,42 @@
+/** One request as the services see it. */
+import type { HttpRequest } from './http.ts';
+import type { RequestHead } from './http-head.ts';
+
+const NOTHING = new Uint8Array(0);
+
+export class Exchange implements HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly peer: string;
+  readonly #body: Uint8Array | Error;
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  /** @param body the complete body, or why there is none */
+  constructor(head: RequestHead, body: Uint8Array | Error = NOTHING, peer = '') {
+    this.method = head.method;
+    this.path = head.path;
+    this.query = head.query;
+    this.headers = head.headers;
+    this.peer = peer;
+    this.#body = body;
+  }
+
+  /** Made on demand: most services never ask. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+
+  body(): Promise<Uint8Array> {
+    return this.#body instanceof Error ? Promise.reject(this.#body) : Promise.resolve(this.#body);
+  }
+}
