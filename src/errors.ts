@@ -150,6 +150,7 @@ export const ERRORS = {
   AGENT_UNREACHABLE: e(1, true, 'start dstack-guest-agent, or set DSTACK_AGENT_ADDRESS'),
   LISTENER_FAILED: e(1, true, 'check that the address is free'),
   RPC_METHOD_UNKNOWN: e(1, false, 'check the spelling of the method'),
+  RPC_METHOD_DENIED: e(1, false, 'allow the method in agent_sockets of app-compose.json, or use the full socket'),
   RPC_REQUEST_INVALID: e(1, false, 'correct the request'),
   RPC_PAYLOAD_TOO_LARGE: e(1, false, 'a request has at most 10485760 bytes'),
 } as const satisfies Record<string, ErrorInfo>;

@@ -21,8 +21,19 @@ const SGR: Record<Level, [string, string]> = {
 const underJournal = (): boolean => process.env['JOURNAL_STREAM'] !== undefined;
 const coloured = (): boolean => process.stderr.isTTY === true && !process.env['NO_COLOR'];
 
+let lastWanted: string | undefined;
+let lastThreshold = 2;
+
 function threshold(): number {
   const wanted = process.env['DSTACK_LOG'] ?? process.env['RUST_LOG'] ?? 'info';
+  if (wanted !== lastWanted) {
+    lastThreshold = levelIn(wanted);
+    lastWanted = wanted;
+  }
+  return lastThreshold;
+}
+
+function levelIn(wanted: string): number {
   const word = wanted.toLowerCase().match(/\b(error|warn|info|debug|trace|off)\b/)?.[1];
   if (word === 'off') return -1;
   if (word === 'trace') return ORDER.length - 1;
@@ -38,9 +49,12 @@ export function printable(text: string): string {
   );
 }
 
+/** True when a record of this level would be written: worth asking before an expensive text is built. */
+export const wants = (level: Level): boolean => ORDER.indexOf(level) <= threshold();
+
 /** Writes one log record, a line per line of text. */
 export function log(level: Level, text: string): void {
-  if (ORDER.indexOf(level) > threshold()) return;
+  if (!wants(level)) return;
   const prefix = underJournal() ? `<${PRIORITY[level]}>` : '';
   const [on, off] = coloured() ? SGR[level] : ['', ''];
   const lines = printable(text).split('\n');

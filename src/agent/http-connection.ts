@@ -227,8 +227,14 @@ export class HttpConnection {
     this.#held = 0;
     if (this.#socket.destroyed) return;
     // closing a connection that has unread bytes resets it, and a reset destroys an answer the client has not read yet
-    if (unread && this.#unwanted > 0 && !this.#peerEnded) return this.#enter('lingering');
-    if (last) return this.#end();
+    if (unread && this.#unwanted > 0 && !this.#peerEnded) {
+      this.#enter('lingering');
+      return;
+    }
+    if (last) {
+      this.#end();
+      return;
+    }
     this.#enter('waiting');
     this.#heard = this.#since;
     if (this.#input !== undefined) this.#read();

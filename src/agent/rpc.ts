@@ -6,8 +6,8 @@ import { asciiJson, decodeJson, decodeQuery, encodeJson } from '../codec/prpc-js
 import type { Message, MessageName } from '../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES, type ServiceName } from '../codec/prpc-services.ts';
 import { DstackError, errorChain } from '../errors.ts';
-import * as ui from '../ui.ts';
 import { type HttpHandler, type HttpRequest, type HttpResponse, notFound } from './http.ts';
+import { logRequest, type Outcome, outcomeCode } from './request-log.ts';
 
 type Shapes<S extends ServiceName> = (typeof SERVICES)[S];
 
@@ -23,19 +23,28 @@ export interface Mount {
   readonly base: string;
   /** removed from the method name as often as it repeats at the start, for example `Tappd.` */
   readonly strip?: string;
+  /** decides before anything of the request is read. @throws RPC_METHOD_DENIED */
+  readonly guard?: (method: string) => void;
+  /** is told how every request ended */
+  readonly observe?: (outcome: Outcome) => void;
 }
 
 const JSON_TYPE = 'application/json';
 const PROTOBUF_TYPE = 'application/octet-stream';
+const JSON_HEADERS = { 'content-type': JSON_TYPE };
+const PROTOBUF_HEADERS = { 'content-type': PROTOBUF_TYPE };
+const NOTHING = new Uint8Array(0);
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** JSON mode: GET, or `?json[=1|true]`, or a JSON content type. */
 function wantsJson(request: HttpRequest): boolean {
-  return jsonByUrl(request) || /^\s*application\/json\s*(?:;|$)/i.test(request.headers['content-type'] ?? '');
+  const type = request.headers['content-type'];
+  return type === JSON_TYPE || jsonByUrl(request) || /^\s*application\/json\s*(?:;|$)/i.test(type ?? '');
 }
 
 function jsonByUrl({ method, query }: HttpRequest): boolean {
   if (method === 'GET') return true;
-  return query.split('&').some((part) => /^json(?:=(?:1|true)?)?$/.test(part));
+  return query !== '' && query.split('&').some((part) => /^json(?:=(?:1|true)?)?$/.test(part));
 }
 
 /** The method name that a path asks for, or undefined when the path is not below the mount. */
@@ -44,10 +53,12 @@ export function methodName(mount: Mount, path: string): string | undefined {
   if (!path.startsWith(prefix)) return undefined;
   let name = path.slice(prefix.length);
   if (name === '' || name.includes('/')) return undefined;
-  try {
-    name = decodeURIComponent(name);
-  } catch {
-    return undefined;
+  if (name.includes('%')) {
+    try {
+      name = decodeURIComponent(name);
+    } catch {
+      return undefined;
+    }
   }
   while (mount.strip !== undefined && name.startsWith(mount.strip)) name = name.slice(mount.strip.length);
   return name;
@@ -62,21 +73,33 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
     if (name === undefined || (request.method !== 'GET' && request.method !== 'POST')) return notFound(request);
     let json = jsonByUrl(request); // a failure before dispatch knows the URL only
     const started = performance.now();
+    const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
+    const ended = (status: number, thrown?: unknown) => {
+      const outcome: Outcome = {
+        service,
+        method: shape === undefined ? 'unknown' : name,
+        status,
+        code: status === 200 ? 'ok' : outcomeCode(thrown),
+        milliseconds: performance.now() - started,
+        peer: request.peer ?? '',
+      };
+      mount.observe?.(outcome);
+      logRequest(outcome, thrown);
+    };
     try {
-      const body = request.method === 'POST' ? await request.body() : new Uint8Array(0);
+      const body = request.method === 'POST' ? await request.body() : NOTHING;
       json = wantsJson(request);
-      const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
+      if (shape !== undefined) mount.guard?.(name);
       const method = shape && Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (!shape || !method) throw new DstackError('RPC_METHOD_UNKNOWN', `Service not found: ${name}`, { value: name });
       const answer = await method(await decode(shape.request, request, body, json));
       const response = await encode(shape.response, answer, json);
-      ui.debug(`${service}.${name} done, ${ui.duration(performance.now() - started)}`);
+      ended(200);
       return response;
     } catch (thrown) {
-      const text = errorChain(thrown);
-      const code = thrown instanceof DstackError ? thrown.code : 'INTERNAL';
-      ui.log(code === 'RPC_METHOD_UNKNOWN' ? 'debug' : 'warn', `${service}.${name} failed [${code}]: ${text}`);
-      return failure(text, json);
+      const response = await failure(thrown, json);
+      ended(response.status, thrown);
+      return response;
     }
   };
 }
@@ -86,7 +109,7 @@ async function decode(name: MessageName, request: HttpRequest, body: Uint8Array,
   if (!json) return (await import('../codec/prpc-protobuf.ts')).decodeProtobuf(name, body);
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    text = UTF8.decode(body);
   } catch {
     throw new DstackError('RPC_REQUEST_INVALID', 'the request body is not UTF-8 text');
   }
@@ -95,19 +118,16 @@ async function decode(name: MessageName, request: HttpRequest, body: Uint8Array,
 
 async function encode(name: MessageName, answer: unknown, json: boolean): Promise<HttpResponse> {
   const message = answer as Message<MessageName>;
-  const body = json
-    ? new TextEncoder().encode(encodeJson(name, message))
-    : (await import('../codec/prpc-protobuf.ts')).encodeProtobuf(name, message);
-  return { status: 200, headers: { 'content-type': json ? JSON_TYPE : PROTOBUF_TYPE }, body };
+  if (json) return { status: 200, headers: JSON_HEADERS, body: encodeJson(name, message) };
+  const { encodeProtobuf } = await import('../codec/prpc-protobuf.ts');
+  return { status: 200, headers: PROTOBUF_HEADERS, body: encodeProtobuf(name, message) };
 }
 
-/** Status 400 with the error chain: pretty JSON, or the protobuf message RpcError. */
-async function failure(text: string, json: boolean): Promise<HttpResponse> {
-  if (json) {
-    const body = new TextEncoder().encode(asciiJson(JSON.stringify({ error: text }, null, 2)));
-    return { status: 400, headers: { 'content-type': JSON_TYPE }, body };
-  }
+/** Status 400, or 403 for a rule of the app, with the error chain: pretty JSON, or the protobuf message RpcError. */
+async function failure(thrown: unknown, json: boolean): Promise<HttpResponse> {
+  const status = outcomeCode(thrown) === 'RPC_METHOD_DENIED' ? 403 : 400;
+  const text = errorChain(thrown);
+  if (json) return { status, headers: JSON_HEADERS, body: asciiJson(JSON.stringify({ error: text }, null, 2)) };
   const { encodeProtobuf } = await import('../codec/prpc-protobuf.ts');
-  const body = encodeProtobuf('RpcError', { message: text });
-  return { status: 400, headers: { 'content-type': PROTOBUF_TYPE }, body };
+  return { status, headers: PROTOBUF_HEADERS, body: encodeProtobuf('RpcError', { message: text }) };
 }

@@ -17,6 +17,7 @@ import { guestService } from './guest-service.ts';
 import type { HttpHandler } from './http.ts';
 import { HttpServer } from './http-server.ts';
 import { Listener } from './listener.ts';
+import { peerNamer } from './peer.ts';
 import type { Readiness } from './readiness.ts';
 import { rpcHandler } from './rpc.ts';
 import { type AgentState, loadState } from './state.ts';
@@ -60,14 +61,17 @@ export async function startAgent(
       listeners: all,
     };
   };
+  const namers = { unix: await peerNamer('unix'), tcp: await peerNamer('tcp'), vsock: await peerNamer('vsock') };
   const add = (name: string, profile: ListenerConfig, handler: HttpHandler, inherited?: InheritedSocket) => {
+    const address = parseAddress(name, profile);
     const http = new HttpServer({
       handler,
       headers: { server: profile.ident },
       limits: { idle: profile.keepAlive * 1000 },
+      peerOf: namers[inherited === undefined ? address.kind : 'unix'],
     });
     servers.push(http);
-    listeners.push(new Listener({ name, address: parseAddress(name, profile), inherited, http }));
+    listeners.push(new Listener({ name, address, inherited, http }));
   };
   const notify = async (event: string, payload: string): Promise<void> => {
     try {

@@ -95,11 +95,13 @@ export class KeyCache {
   }
 }
 
-/** A fixed-size name, so that huge paths do not stay in memory. */
+/** Longer names are hashed, so that huge paths do not stay in memory. */
+const LONGEST_NAME = 256;
+
 function cacheId(path: string, purpose: string, algorithm: KeyAlgorithm): string {
-  return createHash('sha256')
-    .update(JSON.stringify([path, purpose, algorithm]))
-    .digest('base64');
+  if (path.length + purpose.length <= LONGEST_NAME) return `${algorithm} ${path.length} ${path}${purpose}`;
+  const text = JSON.stringify([path, purpose, algorithm]);
+  return createHash('sha256').update(text).digest('base64');
 }
 
 const copy = (entry: DerivedKey): DerivedKey => ({ ...entry, key: Uint8Array.from(entry.key) });
