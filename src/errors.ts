@@ -138,7 +138,10 @@ export const ERRORS = {
   STORAGE_OPTION_INVALID: e(1, false, 'storage_fs is zfs or ext4; dstack.storage_encrypted is 1 or 0'),
   VOLUME_INVALID: e(1, false, 'check verity_volumes in app-compose.json and the attached disks'),
   // network
-  GATEWAY_UNSUPPORTED: e(3, false, 'this version cannot join a gateway: the app is reachable on forwarded ports only'),
+  GATEWAY_MISCONFIGURED: e(3, false, 'the app wants a gateway, but its keys or .sys-config.json do not name one'),
+  GATEWAY_UNREACHABLE: e(1, true, 'check gateway_urls, the name service and the network'),
+  GATEWAY_FAILED: e(1, true, 'read the message of the gateway'),
+  FIREWALL_FAILED: e(1, false, 'the guest image needs iptables or nft, and a kernel with netfilter'),
   // deploy
   DOCKER_UNAVAILABLE: e(1, true, 'start dockerd, or install docker in the guest image'),
   RUNNER_UNSUPPORTED: e(1, false, 'use runner docker-compose or bash'),

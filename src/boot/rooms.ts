@@ -28,6 +28,8 @@ export interface Rooms {
   openDataDisk(options: DataDiskOptions): Promise<DataDisk>;
   setupSwap(options: SwapOptions): Promise<unknown>;
   mountVerityVolumes(volumes: AppCompose['verityVolumes']): Promise<unknown>;
+  /** a forced registration with the gateway of this work folder */
+  joinGateway(workDir: string): Promise<unknown>;
   setupDockerRegistry(registry: string | undefined, path: string): Promise<unknown>;
   extractComposeFile(compose: AppCompose, dir: string): Promise<unknown>;
   removeOrphansOffline(composeFile: string, dockerRoot: string): Promise<unknown>;
@@ -57,6 +59,10 @@ export const realRooms: Rooms = {
   openDataDisk: async (options) => (await import('../fde/data-disk.ts')).openDataDisk(options),
   setupSwap: async (options) => (await import('../fde/swap.ts')).setupSwap(options),
   mountVerityVolumes: async (volumes) => (await import('../fde/volumes.ts')).mountVerityVolumes(volumes),
+  joinGateway: async (workDir) => {
+    const { refreshGateway, thisGatewayMachine } = await import('../net/gateway.ts');
+    return refreshGateway({ workDir, force: true }, thisGatewayMachine());
+  },
   setupDockerRegistry: async (registry, path) =>
     (await import('../deploy/docker-registry.ts')).setupDockerRegistry(registry, path),
   extractComposeFile: async (compose, dir) =>

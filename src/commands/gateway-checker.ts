@@ -6,12 +6,31 @@ import * as ui from '../ui.ts';
 export default function define(command: Command): void {
   command
     .option('--work-dir <dir>', 'work folder of setup', PATHS.dstack)
-    .addHelpText('after', '\nExit status 0: the app wants no gateway. 3: it does, which this version cannot do.')
+    .addHelpText(
+      'after',
+      '\nExit status 0: the app wants no gateway, or SIGTERM. 3: it does, but its keys or .sys-config.json name none.',
+    )
     .action(async ({ workDir }: { workDir: string }) => {
       const { sdNotify } = await import('../sys/notify.ts');
-      const { gatewayUnsupported, gatewayWanted } = await import('../net/gateway.ts');
+      const { checkGatewaySettings, gatewayWanted, thisGatewayMachine } = await import('../net/gateway.ts');
       await sdNotify('READY=1');
-      if (await gatewayWanted(workDir)) throw gatewayUnsupported();
-      ui.info('the app wants no gateway: nothing to do');
+      if (!(await gatewayWanted(workDir))) {
+        ui.info('the app wants no gateway: nothing to do');
+        return;
+      }
+      await checkGatewaySettings(workDir);
+      const { runChecker } = await import('../net/gateway-checker.ts');
+      const { setTimeout: sleep } = await import('node:timers/promises');
+      const stop = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+      await runChecker({
+        workDir,
+        machine: thisGatewayMachine(),
+        notify: sdNotify,
+        clock: () => performance.now() / 1000,
+        sleep: (seconds) => sleep(seconds * 1000, undefined, { signal: stop.signal }).catch(() => {}),
+        random: Math.random,
+        signal: stop.signal,
+      });
     });
 }

@@ -6,10 +6,11 @@ import * as ui from '../ui.ts';
 export default function define(command: Command): void {
   command
     .option('--work-dir <dir>', 'work folder of setup', PATHS.dstack)
-    .option('--force', 'also when nothing has changed')
-    .action(async ({ workDir }: { workDir: string }) => {
-      const { gatewayUnsupported, gatewayWanted } = await import('../net/gateway.ts');
-      if (await gatewayWanted(workDir)) throw gatewayUnsupported();
-      ui.info('the app wants no gateway: nothing to do');
+    .option('--force', 'also when nothing has changed', false)
+    .action(async ({ workDir, force }: { workDir: string; force: boolean }) => {
+      const { refreshGateway, thisGatewayMachine } = await import('../net/gateway.ts');
+      const outcome = await refreshGateway({ workDir, force }, thisGatewayMachine());
+      if (outcome === 'not wanted') ui.info('the app wants no gateway: nothing to do');
+      if (outcome === 'unchanged') ui.info('the gateway knows this guest, nothing has changed');
     });
 }

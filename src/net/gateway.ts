@@ -1,28 +1,145 @@
 /**
- * The gateway: ingress from outside through a VPN. This version cannot register with one; it says so wherever the gateway
- * is asked for, and does nothing where it is not.
+ * Joining the gateway: key store, registration, firewall, WireGuard. One refresh, forced or not, used by setup, by
+ * `gateway-refresh` and by the checker. Source: dstack boot order, gateway registration and WireGuard.
  */
-import { parseAppCompose } from '../config/app-compose.ts';
+import { dirname } from 'node:path';
+import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
+import { type AppKeys, parseAppKeys, wipeAppKeys } from '../config/app-keys.ts';
 import { HOST_SHARED } from '../config/paths.ts';
+import { parseSysConfig, type SysConfig } from '../config/sys-config.ts';
 import { DstackError } from '../errors.ts';
-import { readLimited } from '../sys/files.ts';
+import { installed, run } from '../sys/exec.ts';
+import { ifExists, makeDir, readLimited, utf8, writeAtomic } from '../sys/files.ts';
+import * as ui from '../ui.ts';
+import { allowServers, type FirewallTools } from './firewall.ts';
+import { GATEWAY_CACHE } from './gateway-cache.ts';
+import { type Certify, gatewayIdentity } from './gateway-identity.ts';
+import { type CallGateway, callGateway, register } from './gateway-register.ts';
+import { WG_CONFIG, wireGuardConfig, wireGuardDown, wireGuardUp } from './wireguard.ts';
 
 const COMPOSE_LIMIT = 50 * 1024 * 1024;
+const DOCUMENT_LIMIT = 1024 * 1024;
 
-/** The error for an app that wants a gateway. Its exit status 3 tells the service manager not to try again. */
-export const gatewayUnsupported = (): DstackError =>
-  new DstackError('GATEWAY_UNSUPPORTED', 'gateway registration is not supported by this version', {
-    path: HOST_SHARED.appCompose,
-    field: 'gateway_enabled',
-    value: true,
-  });
+/** What a refresh touches. There are no defaults: a test that forgets a part must not reach for the machine it runs on. */
+export interface GatewayMachine extends FirewallTools {
+  readonly certify: (settings: GatewaySettings) => Certify;
+  readonly call: (settings: GatewaySettings) => CallGateway;
+  readonly cacheFile: string;
+  readonly wireGuardFile: string;
+  /** Unix seconds */
+  readonly now: () => number;
+}
+
+export interface GatewaySettings {
+  readonly compose: AppCompose;
+  readonly keys: AppKeys;
+  readonly sysConfig: SysConfig;
+}
+
+/** This machine, for real. */
+export const thisGatewayMachine = (): GatewayMachine => ({
+  run,
+  installed,
+  certify:
+    ({ keys, sysConfig }) =>
+    async (key, notAfter) => {
+      const { certifyForGateway } = await import('./gateway-certificates.ts');
+      return certifyForGateway(keys, sysConfig)(key, notAfter);
+    },
+  call: ({ keys }) => callGateway(keys.caCert, keys.gatewayAppId),
+  cacheFile: GATEWAY_CACHE,
+  wireGuardFile: WG_CONFIG,
+  now: () => Math.floor(Date.now() / 1000),
+});
+
+export type RefreshOutcome = 'not wanted' | 'unchanged' | 'joined';
 
 /**
  * Whether the app in this work folder asks for a gateway.
  * @throws FILE_NOT_FOUND, FILE_NOT_REGULAR, JSON_INVALID, DOCUMENT_INVALID
  */
 export async function gatewayWanted(workDir: string): Promise<boolean> {
-  // not the link <workDir>/app-compose.json: links are not followed
-  const path = `${workDir}/.host-shared/${HOST_SHARED.appCompose}`;
-  return parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path).gatewayEnabled;
+  return (await readCompose(workDir)).gatewayEnabled;
+}
+
+/**
+ * One registration. Without `force` an unchanged configuration leaves the tunnel alone.
+ * @throws GATEWAY_MISCONFIGURED, GATEWAY_UNREACHABLE, FIREWALL_FAILED, COMMAND_*, CERT_*, QUOTE_*, KMS_*
+ */
+export async function refreshGateway(
+  options: { readonly workDir: string; readonly force: boolean },
+  machine: GatewayMachine,
+): Promise<RefreshOutcome> {
+  const compose = await readCompose(options.workDir);
+  if (!compose.gatewayEnabled) return 'not wanted';
+  const settings = await readSettings(options.workDir, compose);
+  try {
+    return await join(settings, options.force, machine);
+  } finally {
+    wipeAppKeys(settings.keys);
+  }
+}
+
+/** Reads what the checker needs to know once. @throws GATEWAY_MISCONFIGURED */
+export async function checkGatewaySettings(workDir: string): Promise<void> {
+  const settings = await readSettings(workDir, await readCompose(workDir));
+  wipeAppKeys(settings.keys);
+  requireAppId(settings);
+  requireUrls(settings);
+}
+
+async function join(settings: GatewaySettings, force: boolean, machine: GatewayMachine): Promise<RefreshOutcome> {
+  const { compose } = settings;
+  requireAppId(settings);
+  const identity = await gatewayIdentity(machine.certify(settings), { path: machine.cacheFile, now: machine.now() });
+  const urls = requireUrls(settings);
+  const answer = await register(urls, identity, compose.portPolicy, machine.call(settings));
+  const text = wireGuardConfig(identity.wgSk, answer);
+  if (!force && (await currentConfig(machine.wireGuardFile)) === text) return 'unchanged';
+  // the rules come first: names that do not resolve fail here and leave the old tunnel as it is, and the new one never
+  // runs without its drop rule
+  await allowServers(answer.servers, machine);
+  await makeDir(dirname(machine.wireGuardFile), 0o700);
+  await writeAtomic(machine.wireGuardFile, text, 0o600);
+  await wireGuardDown(machine.run, machine.wireGuardFile);
+  await wireGuardUp(machine.run, machine.wireGuardFile);
+  ui.info(`joined ${answer.url} as ${answer.clientIp}, ${answer.servers.length} gateway(s)`);
+  return 'joined';
+}
+
+function requireAppId({ keys }: GatewaySettings): void {
+  if (keys.gatewayAppId !== '') return;
+  throw new DstackError('GATEWAY_MISCONFIGURED', 'missing allowed dstack-gateway app id', {
+    path: HOST_SHARED.appKeys,
+    field: 'gateway_app_id',
+    hint: 'only a KMS names the gateway an app may trust: use key_provider kms',
+  });
+}
+
+function requireUrls({ sysConfig }: GatewaySettings): readonly string[] {
+  if (sysConfig.gatewayUrls.length > 0) return sysConfig.gatewayUrls;
+  throw new DstackError('GATEWAY_MISCONFIGURED', 'missing gateway urls', {
+    path: HOST_SHARED.sysConfig,
+    field: 'gateway_urls',
+  });
+}
+
+// not the link <workDir>/app-compose.json: links are not followed
+const shared = (workDir: string, name: string): string => `${workDir}/.host-shared/${name}`;
+
+async function readCompose(workDir: string): Promise<AppCompose> {
+  const path = shared(workDir, HOST_SHARED.appCompose);
+  return parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
+}
+
+async function readSettings(workDir: string, compose: AppCompose): Promise<GatewaySettings> {
+  const [keysPath, sysPath] = [shared(workDir, HOST_SHARED.appKeys), shared(workDir, HOST_SHARED.sysConfig)];
+  const keys = parseAppKeys(await readLimited(keysPath, DOCUMENT_LIMIT), keysPath);
+  return { compose, keys, sysConfig: parseSysConfig(await readLimited(sysPath, DOCUMENT_LIMIT), sysPath) };
+}
+
+/** The configuration of the last registration; undefined when there is none. */
+async function currentConfig(path: string): Promise<string | undefined> {
+  const raw = await ifExists(() => readLimited(path, DOCUMENT_LIMIT));
+  return raw === undefined ? undefined : utf8(raw, path);
 }

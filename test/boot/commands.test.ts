@@ -90,8 +90,12 @@ describe('notify-host', () => {
 
 describe.each(['gateway-checker', 'gateway-refresh'])('%s', (command) => {
   const app = { manifest_version: 2, name: 'a', runner: 'bash' };
-  const arrange = async (gateway_enabled: boolean) => {
+  const arrange = async (gateway_enabled: boolean, gateway_app_id = '') => {
     await mkdir(join(dir, '.host-shared'));
+    const keys = { disk_crypt_key: 'ab'.repeat(32), k256_key: 'ab'.repeat(32), k256_signature: '', ca_cert: '' };
+    const provider = { key_provider: { None: { key: '' } } };
+    await writeFile(join(dir, '.host-shared/.appkeys.json'), JSON.stringify({ ...keys, ...provider, gateway_app_id }));
+    await writeFile(join(dir, '.host-shared/.sys-config.json'), JSON.stringify({ vm_config: '{}' }));
     await writeFile(join(dir, '.host-shared/app-compose.json'), JSON.stringify({ ...app, gateway_enabled }));
   };
 
@@ -101,17 +105,30 @@ describe.each(['gateway-checker', 'gateway-refresh'])('%s', (command) => {
     expect(process.exitCode).toBe(0);
   });
 
-  it('ends with status 3 when it does: a retry cannot help', async () => {
+  it('ends with status 3 when nothing names the gateway: a retry cannot help', async () => {
     await arrange(true);
     await main([command, '--work-dir', dir]);
     expect(process.exitCode).toBe(3);
-    expect(err).toContain('error [GATEWAY_UNSUPPORTED]');
+    expect(err).toContain('error [GATEWAY_MISCONFIGURED]: missing allowed dstack-gateway app id');
   });
 
   it('fails when the documents are missing', async () => {
     await main([command, '--work-dir', dir]);
     expect(process.exitCode).toBe(1);
   });
+});
+
+it('gateway-checker ends with status 3 without gateway urls', async () => {
+  await mkdir(join(dir, '.host-shared'));
+  const keys = { disk_crypt_key: 'ab'.repeat(32), k256_key: 'ab'.repeat(32), k256_signature: '', ca_cert: '' };
+  const rest = { key_provider: { None: { key: '' } }, gateway_app_id: 'any' };
+  const compose = { manifest_version: 2, name: 'a', runner: 'bash', gateway_enabled: true };
+  await writeFile(join(dir, '.host-shared/.appkeys.json'), JSON.stringify({ ...keys, ...rest }));
+  await writeFile(join(dir, '.host-shared/app-compose.json'), JSON.stringify(compose));
+  await writeFile(join(dir, '.host-shared/.sys-config.json'), JSON.stringify({ vm_config: '{}' }));
+  await main(['gateway-checker', '--work-dir', dir]);
+  expect(process.exitCode).toBe(3);
+  expect(err).toContain('missing gateway urls');
 });
 
 describe('wrong usage ends with status 2', () => {

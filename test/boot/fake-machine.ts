@@ -183,6 +183,7 @@ export class FakeMachine {
       },
       setupSwap: async ({ size }) => step(`swap ${size}`),
       mountVerityVolumes: async (volumes) => step(`volumes ${volumes.length}`),
+      joinGateway: async () => step('join the gateway'),
       setupDockerRegistry: async (registry) => step(`registry ${registry ?? 'none'}`),
       extractComposeFile: async (_, dir) => step(`compose file in ${dir}`),
       removeOrphansOffline: async () => step('orphans'),

@@ -157,27 +157,27 @@ describe('setup', () => {
     expect(names()).toEqual([]);
   });
 
-  it('boots without a gateway and says so', async () => {
+  it('boots on when the gateway does not take it, and says so', async () => {
     await machine.share('app-compose.json', { ...COMPOSE, gateway_enabled: true });
-    await boot();
+    const joinGateway = async () => {
+      throw new DstackError('GATEWAY_UNREACHABLE', 'all of them are down', { cause: new Error('connection refused') });
+    };
+    await setup(machine.options, machine.surroundings({ joinGateway }));
     expect(machine.of('boot.error')).toEqual([
-      'dstack-gateway registration failed, the app has no ingress route: gateway registration is not supported by this version',
+      'dstack-gateway registration failed, the app has no ingress route: all of them are down: connection refused',
     ]);
-    expect(names().at(-1)).toBe('system-ready');
+    expect(machine.steps.at(-1)).toBe('registry none');
   });
 
-  it.each([
-    ['a good copy', true],
-    ['a failed copy', false],
-  ])('leaves no share mounted after %s', async (_, good) => {
-    if (!good) await machine.share('app-compose.json', new Uint8Array(52_428_801));
-    const { hostShared, ...options } = machine.options;
-    const run = setup({ ...options, shareMount: hostShared ?? '' }, machine.surroundings());
-    if (good) await run;
-    else expect((await failure(run)).code).toBe('FILE_TOO_LARGE');
-    expect(machine.commands[0]).toContain(`host-shared ${hostShared}`);
-    expect(machine.commands).toContain(`umount ${hostShared}`);
-    expect(machine.mounted.size).toBe(0);
+  it('joins the gateway only when the app wants one', async () => {
+    await boot();
+    expect(machine.steps).not.toContain('join the gateway');
+  });
+
+  it('joins the gateway before docker is configured', async () => {
+    await machine.share('app-compose.json', { ...COMPOSE, gateway_enabled: true });
+    await boot();
+    expect(machine.steps.slice(-2)).toEqual(['join the gateway', 'registry none']);
   });
 
   it('takes over from prepare: the device, and its phases for the host', async () => {

@@ -1,15 +1,17 @@
-/** Registration with the gateway. This version has none: the app runs, but without an ingress route, and the host is told. */
-
+/** Registration with the gateway. When it fails the app runs without an ingress route: the host is told, the checker goes on. */
 import { errorChain } from '../../errors.ts';
-import { gatewayUnsupported } from '../../net/gateway.ts';
+import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
 import { need, type SetupContext } from './context.ts';
 
 /** A failed registration does not fail the boot (dstack boot order, stage 1). */
 export async function joinGateway(context: SetupContext): Promise<void> {
-  if (!need(context, 'compose').gatewayEnabled) return;
-  const failure = gatewayUnsupported();
-  const text = `dstack-gateway registration failed, the app has no ingress route: ${errorChain(failure)}`;
-  ui.warn(ui.formatError(failure));
-  context.host.send('boot.error', text);
+  if (!need(context, 'compose').gatewayEnabled || isDryRun()) return;
+  try {
+    await context.rooms.joinGateway(context.options.workDir);
+  } catch (thrown) {
+    ui.warn(ui.formatError(thrown));
+    const text = `dstack-gateway registration failed, the app has no ingress route: ${errorChain(thrown)}`;
+    context.host.send('boot.error', text);
+  }
 }

@@ -1,0 +1,91 @@
+/**
+ * When the gateway checker registers again. A pure function of what is known, so that it can be tested second by second
+ * and run for a whole fleet in virtual time (`npm run bench -- fleet`). Source: dstack boot order, gateway checker.
+ *
+ * Times are seconds of any clock that only moves forward. Jitter is ours: `spread` is drawn anew for each wait and makes
+ * it longer by up to a part of itself. With spread 0 the waits are exactly those of the deployed checker.
+ */
+
+/** the checker looks this often */
+export const POLL_S = 10;
+/** without a configuration: first wait, and the longest one after failures */
+const RETRY_S = 30;
+const MAX_RETRY_S = 120;
+/** a working tunnel is registered again this often, and one without a handshake for this long by force */
+const REFRESH_S = 180;
+/** largest part of a wait that jitter adds */
+const MAX_SPREAD = 0.5;
+
+export interface CheckerState {
+  /** end of the last refresh */
+  readonly lastAttempt: number | undefined;
+  /** end of the last forced one */
+  readonly lastForce: number | undefined;
+  /** since when there is a configuration, but no handshake was ever seen */
+  readonly missingSince: number | undefined;
+  /** failed refreshes in a row */
+  readonly failures: number;
+  /** 0 (no jitter) up to 1 */
+  readonly spread: number;
+}
+
+export interface Observation {
+  /** the WireGuard configuration file exists */
+  readonly configured: boolean;
+  /** time of the latest handshake with any gateway, if there was one */
+  readonly handshake: number | undefined;
+}
+
+export type Action = 'wait' | 'refresh' | 'force';
+
+/** The state at the start; a configuration that is there counts as an attempt made just now. */
+export const initialState = (configured: boolean, now: number, spread = 0): CheckerState => ({
+  lastAttempt: configured ? now : undefined,
+  lastForce: undefined,
+  missingSince: undefined,
+  failures: 0,
+  spread,
+});
+
+/** What to do now. The returned state is to be kept, whatever is done. */
+export function decide(state: CheckerState, seen: Observation, now: number): { state: CheckerState; action: Action } {
+  if (!seen.configured) {
+    const next = state.missingSince === undefined ? state : { ...state, missingSince: undefined };
+    return { state: next, action: due(next.lastAttempt, retryDelay(next), now) ? 'force' : 'wait' };
+  }
+  const missingSince = seen.handshake === undefined ? (state.missingSince ?? now) : undefined;
+  const next = missingSince === state.missingSince ? state : { ...state, missingSince };
+  const silence = now - (seen.handshake ?? missingSince ?? now);
+  if (silence >= REFRESH_S) {
+    // a silent tunnel is repaired by force or left alone: an unforced refresh would only hide that nothing helps
+    return { state: next, action: due(next.lastForce, longer(REFRESH_S, next.spread), now) ? 'force' : 'wait' };
+  }
+  return { state: next, action: due(next.lastAttempt, longer(REFRESH_S, next.spread), now) ? 'refresh' : 'wait' };
+}
+
+/** Notes a refresh that ended at `now`; `spread` is drawn anew for the next wait. */
+export function record(
+  state: CheckerState,
+  forced: boolean,
+  succeeded: boolean,
+  now: number,
+  spread = 0,
+): CheckerState {
+  return {
+    lastAttempt: now,
+    lastForce: forced ? now : state.lastForce,
+    missingSince: state.missingSince,
+    failures: succeeded ? 0 : state.failures + 1,
+    spread,
+  };
+}
+
+/** Seconds between two tries without a configuration: 30, then 30, 60, 120, 120 ... after failures. */
+export function retryDelay({ failures, spread }: Pick<CheckerState, 'failures' | 'spread'>): number {
+  const backoff = failures === 0 ? 0 : Math.min(RETRY_S * 2 ** (failures - 1), MAX_RETRY_S);
+  return longer(Math.max(RETRY_S, backoff), spread);
+}
+
+const longer = (seconds: number, spread: number): number => seconds * (1 + MAX_SPREAD * spread);
+
+const due = (last: number | undefined, wait: number, now: number): boolean => last === undefined || now - last >= wait;

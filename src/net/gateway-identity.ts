@@ -1,0 +1,81 @@
+/**
+ * The identity of this guest towards gateways: one TLS key with two certificates (app info alone, and with a quote) and a
+ * WireGuard key pair. Kept in /run, so it lives as long as the boot. Source: dstack formats, gateway cache.
+ */
+import type { AppKeys } from '../config/app-keys.ts';
+import type { P256Key } from '../keys/derive.ts';
+import { wipe } from '../sys/files.ts';
+import type { Attestation } from '../tdx/attestation.ts';
+import { type GatewayCache, isCurrent, readGatewayCache, writeGatewayCache } from './gateway-cache.ts';
+import { wireGuardKeys } from './wireguard.ts';
+
+const COMMON_NAME = 'dstack-guest-agent';
+export const CERT_LIFETIME_S = 864_000;
+
+/** The two certificates for one key: PEM chains, leaf first. */
+export interface GatewayCertificates {
+  readonly plain: readonly string[];
+  readonly withQuote: readonly string[];
+}
+
+/** Makes both certificates; the app info (and in one of them the quote) come from evidence over the key. */
+export type Certify = (key: P256Key, notAfter: number) => Promise<GatewayCertificates>;
+
+export interface IdentityPlace {
+  readonly path: string;
+  /** Unix seconds */
+  readonly now: number;
+}
+
+/**
+ * The cached identity, or a new one, which is stored before anything else happens. The WireGuard keys outlive the
+ * certificates, so that the gateway gives the guest its old address.
+ */
+export async function gatewayIdentity(certify: Certify, { path, now }: IdentityPlace): Promise<GatewayCache> {
+  const cached = await readGatewayCache(path);
+  if (cached !== undefined && isCurrent(cached, now)) return cached;
+  const { freshTlsKey, privateKeyPem } = await import('../keys/tls-key.ts');
+  const key = freshTlsKey();
+  try {
+    const notAfter = now + CERT_LIFETIME_S;
+    const { plain, withQuote } = await certify(key, notAfter);
+    const wg = cached === undefined ? wireGuardKeys() : { sk: cached.wgSk, pk: cached.wgPk };
+    const identity: GatewayCache = {
+      clientCert: plain.join('\n'),
+      clientCertWithQuote: withQuote.join('\n'),
+      clientKey: privateKeyPem(key),
+      certNotAfter: notAfter,
+      wgSk: wg.sk,
+      wgPk: wg.pk,
+    };
+    await writeGatewayCache(identity, path);
+    return identity;
+  } finally {
+    wipe(key.scalar, key.pkcs8Der);
+  }
+}
+
+/** Certificates signed by the app's own CA (key providers without a KMS). One quote serves both. */
+export function certifyLocally(
+  keys: Pick<AppKeys, 'caCert' | 'keyProvider'>,
+  attest: (reportData: Uint8Array) => Promise<Attestation>,
+): Certify {
+  return async (key, notAfter) => {
+    const { signLeaf } = await import('../keys/ca-cert.ts');
+    const { certReportData } = await import('../keys/report-data.ts');
+    const { encodeAppInfo } = await import('../tdx/app-info.ts');
+    const { encodeVersioned, strip } = await import('../tdx/attestation.ts');
+    const { decodeAppInfo } = await import('../tdx/identity.ts');
+    const attestation = await attest(certReportData(key.spkiDer));
+    const request = {
+      commonName: COMMON_NAME,
+      clientAuth: true,
+      notAfter,
+      appInfo: encodeAppInfo(decodeAppInfo(attestation)),
+    };
+    return {
+      plain: await signLeaf(keys, key, request),
+      withQuote: await signLeaf(keys, key, { ...request, attestation: encodeVersioned(strip(attestation)) }),
+    };
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * RegisterCvm: tells a gateway the WireGuard key of this guest and gets the configuration of the tunnel. Gateways are
+ * tried in order; an older one that asks for a quote is asked again with the certificate that has one.
+ * Source: dstack services, gateway client; keys and certificates, TLS policies.
+ */
+import type { PortPolicy } from '../config/app-compose.ts';
+import { DstackError, errorChain } from '../errors.ts';
+import type { ClientCertificate } from '../keys/temp-cert.ts';
+import * as ui from '../ui.ts';
+import type { GatewayCache } from './gateway-cache.ts';
+import { parseRegistration, type WireGuardAnswer } from './gateway-response.ts';
+
+/** What an older gateway says to a certificate without a quote. */
+const QUOTE_WANTED = 'no attestation provided';
+
+/** One call over RA-TLS, see `callGateway`. */
+export type CallGateway = (url: string, body: unknown, client: ClientCertificate) => Promise<unknown>;
+
+/** The address of the service: one slash less, `/prpc` more. */
+export function gatewayRpcUrl(url: string): string {
+  const bare = url.replace(/\/$/, '');
+  return bare.endsWith('/prpc') ? bare : `${bare}/prpc`;
+}
+
+export interface Registration extends WireGuardAnswer {
+  /** the gateway that answered */
+  readonly url: string;
+}
+
+/**
+ * @throws GATEWAY_UNREACHABLE when none of them registers this guest; the cause is the error of the first one
+ */
+export async function register(
+  urls: readonly string[],
+  identity: GatewayCache,
+  portPolicy: PortPolicy,
+  call: CallGateway,
+): Promise<Registration> {
+  const body = {
+    client_public_key: identity.wgPk,
+    port_policy: { ports: portPolicy.ports, restrict_mode: portPolicy.restrictMode },
+  };
+  let first: unknown;
+  for (const url of urls) {
+    try {
+      const answer = await registerAt(gatewayRpcUrl(url), body, identity, call);
+      return { ...parseRegistration(answer, url), url };
+    } catch (thrown) {
+      first ??= thrown;
+      ui.warn(`gateway ${url} did not register this guest: ${errorChain(thrown)}`);
+    }
+  }
+  throw new DstackError('GATEWAY_UNREACHABLE', 'failed to register CVM, all dstack-gateway urls are down', {
+    field: 'gateway_urls',
+    value: urls.join(', '),
+    cause: first,
+  });
+}
+
+async function registerAt(url: string, body: unknown, identity: GatewayCache, call: CallGateway): Promise<unknown> {
+  const { clientCert, clientCertWithQuote, clientKey: key } = identity;
+  try {
+    return await call(url, body, { certificate: clientCert, key });
+  } catch (thrown) {
+    if (!errorChain(thrown).includes(QUOTE_WANTED)) throw thrown;
+    ui.info(`gateway ${url} is an older one and wants a quote`);
+    return await call(url, body, { certificate: clientCertWithQuote, key });
+  }
+}
+
+/**
+ * Whether a gateway with this app id (hex) may serve an app whose KMS names `allowed`. The deployed rule is a substring,
+ * because `allowed` may list several; a certificate without an app id is nobody.
+ */
+export const isAllowedGateway = (allowed: string, appId: string): boolean =>
+  appId !== '' && allowed.toLowerCase().includes(appId.toLowerCase());
+
+/**
+ * The real call. Trust is the app's own CA and nothing else, the host name counts, and the app id in the certificate must
+ * be an allowed one; with `any` the peer is not judged at all.
+ */
+export function callGateway(caCert: string, allowedAppId: string): CallGateway {
+  return async (url, body, client) => {
+    const { callRaTls } = await import('./ra-tls-client.ts');
+    return callRaTls(url, 'RegisterCvm', body, {
+      client,
+      peer:
+        allowedAppId === 'any'
+          ? 'any'
+          : { root: caCert, acceptsApp: (appId) => isAllowedGateway(allowedAppId, appId), evidence: 'ignore' },
+      unreachable: 'GATEWAY_UNREACHABLE',
+      failed: 'GATEWAY_FAILED',
+    });
+  };
+}

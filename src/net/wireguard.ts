@@ -1,0 +1,69 @@
+/** The WireGuard end of the guest: its key pair, the configuration file, and what the interface says about handshakes. */
+import { generateKeyPairSync } from 'node:crypto';
+import type { run } from '../sys/exec.ts';
+import { wipe } from '../sys/files.ts';
+import type { WireGuardAnswer } from './gateway-response.ts';
+
+export const WG_INTERFACE = 'dstack-wg0';
+export const WG_CONFIG = `/etc/wireguard/${WG_INTERFACE}.conf`;
+/** the guest listens here; the firewall chain guards it */
+export const WG_PORT = 9182;
+const KEEPALIVE_S = 25;
+const PROGRAM_TIMEOUT_MS = 30_000;
+
+/** A new key pair in the text form of the `wg` tool (base64 of 32 bytes); the secret is clamped as `wg genkey` does. */
+export function wireGuardKeys(): { readonly sk: string; readonly pk: string } {
+  const { privateKey, publicKey } = generateKeyPairSync('x25519');
+  const secret = privateKey.export({ format: 'der', type: 'pkcs8' });
+  const scalar = secret.subarray(-32);
+  scalar[0] = scalar[0]! & 0xf8;
+  scalar[31] = (scalar[31]! & 0x7f) | 0x40;
+  const sk = scalar.toString('base64');
+  wipe(secret);
+  return { sk, pk: publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64') };
+}
+
+/** The text of the configuration file. Peers are sorted by key, so that the same answer gives the same bytes. */
+export function wireGuardConfig(sk: string, { clientIp, servers }: WireGuardAnswer): string {
+  const sorted = [...servers].sort((a, b) => (a.pk < b.pk ? -1 : a.pk > b.pk ? 1 : 0));
+  const peers = sorted.flatMap(({ pk, ip, endpoint }) => [
+    '[Peer]',
+    `PublicKey = ${pk}`,
+    `AllowedIPs = ${ip.split('/')[0]}/32`,
+    `Endpoint = ${endpoint}`,
+    `PersistentKeepalive = ${KEEPALIVE_S}`,
+  ]);
+  const head = ['[Interface]', `PrivateKey = ${sk}`, `ListenPort = ${WG_PORT}`, `Address = ${clientIp}/32`, ''];
+  return [...head, ...peers, ''].join('\n');
+}
+
+/** Unix seconds of the latest handshake with any peer, from `wg show <interface> latest-handshakes`; undefined for none. */
+export function latestHandshake(text: string): number | undefined {
+  let latest = 0;
+  for (const line of text.split('\n')) {
+    const seconds = /^\S+\t([0-9]{1,12})$/.exec(line)?.[1];
+    if (seconds !== undefined) latest = Math.max(latest, Number(seconds));
+  }
+  return latest > 0 ? latest : undefined;
+}
+
+/** Asks the interface; an interface that is not there has no handshake. */
+export async function readHandshake(exec: typeof run): Promise<number | undefined> {
+  const { stdout } = await exec('wg', ['show', WG_INTERFACE, 'latest-handshakes'], {
+    ok: [0, 1],
+    readOnly: true,
+    timeout: PROGRAM_TIMEOUT_MS,
+  });
+  return latestHandshake(stdout);
+}
+
+/** Takes the interface down, whatever its state. */
+export async function wireGuardDown(exec: typeof run, config: string): Promise<void> {
+  // wg-quick fails when the interface is not up, which is what we want it to be
+  await exec('wgQuick', ['down', config], { ok: [0, 1], timeout: PROGRAM_TIMEOUT_MS });
+}
+
+/** Brings the interface up with the file. @throws COMMAND_FAILED */
+export async function wireGuardUp(exec: typeof run, config: string): Promise<void> {
+  await exec('wgQuick', ['up', config], { timeout: PROGRAM_TIMEOUT_MS });
+}
