@@ -52,6 +52,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./quote-report.ts'),
   },
   { name: 'derive-key', summary: 'derive an application key as GetKey does', load: () => import('./derive-key.ts') },
+  {
+    name: 'gen-ra-cert',
+    summary: 'make a client certificate with evidence inside',
+    load: () => import('./gen-ra-cert.ts'),
+  },
+  {
+    name: 'gen-ca-cert',
+    summary: 'make a certificate authority with evidence inside',
+    load: () => import('./gen-ca-cert.ts'),
+  },
+  { name: 'gen-app-keys', summary: 'make random keys of an app', load: () => import('./gen-app-keys.ts') },
   { name: 'eventlog', summary: 'print the complete event log', load: () => import('./eventlog.ts') },
   { name: 'show', summary: 'print the identity of this app', load: () => import('./show.ts') },
   { name: 'replay-imr', summary: 'replay the event log into its registers', load: () => import('./replay-imr.ts') },

@@ -14,7 +14,7 @@ const ROOT_NAME = 'App Root Cert';
 const LEAF_USAGE = 'app:custom';
 
 /**
- * The self-signed CA certificate of the app key, path length 1.
+ * The self-signed CA certificate of the app key.
  * `attestation` is the stripped versioned attestation whose report data is `certReportData` of the key.
  * @returns PEM
  */
@@ -22,9 +22,11 @@ export function localCaCert(options: {
   readonly appKey: P256Key;
   readonly attestation?: Uint8Array | undefined;
   readonly commonName?: string;
+  /** how many CAs may follow, default 1 */
+  readonly pathLength?: number;
 }): Promise<string> {
-  const { appKey, attestation, commonName = ROOT_NAME } = options;
-  return issueCertificate({ commonName, ca: { pathLength: 1 }, attestation }, appKey);
+  const { appKey, attestation, commonName = ROOT_NAME, pathLength = 1 } = options;
+  return issueCertificate({ commonName, ca: { pathLength }, attestation }, appKey);
 }
 
 /** What a caller of GetTlsKey or DeriveKey may ask for. */

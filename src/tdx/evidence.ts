@@ -5,7 +5,7 @@ import { hostShared } from '../config/paths.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import type { Attestation } from './attestation.ts';
+import { type Attestation, encodeVersioned, strip } from './attestation.ts';
 import { readCcel } from './ccel.ts';
 import { type EventLogOptions, readRuntimeEvents, withEventLock } from './event-log.ts';
 import { eventDigest, extend, type RuntimeEvent } from './events.ts';
@@ -51,6 +51,11 @@ export async function takeAttestation(reportData: Uint8Array, options: EvidenceO
     runtimeEvents,
     config,
   };
+}
+
+/** Evidence in the form that certificates carry. @throws as `takeAttestation` */
+export async function certificateEvidence(reportData: Uint8Array, options: EvidenceOptions = {}): Promise<Uint8Array> {
+  return encodeVersioned(strip(await takeAttestation(reportData, options)));
 }
 
 /**

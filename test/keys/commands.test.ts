@@ -2,10 +2,10 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/codec/hex.ts';
-import { main } from '../../src/commands/main.ts';
 import { formatAppKeys } from '../../src/config/app-keys.ts';
+import { run } from '../run-main.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 
 let dir: string;
@@ -27,34 +27,6 @@ beforeAll(() => {
   writeFileSync(keysFile, formatAppKeys(keys));
 });
 afterAll(() => rmSync(dir, { recursive: true }));
-
-/** Runs a command line; collects what it writes and its exit status. */
-async function run(...args: string[]): Promise<{ stdout: string; stderr: string; exit: number }> {
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  const sink = (chunks: Buffer[]) => (data: string | Uint8Array, done?: unknown) => {
-    chunks.push(Buffer.from(data as string));
-    if (typeof done === 'function') done();
-    return true;
-  };
-  const spies = [
-    vi.spyOn(process.stdout, 'write').mockImplementation(sink(out) as never),
-    vi.spyOn(process.stderr, 'write').mockImplementation(sink(err) as never),
-  ];
-  const before = process.exitCode;
-  process.exitCode = 0;
-  try {
-    await main(args);
-    return {
-      stdout: Buffer.concat(out).toString('latin1'),
-      stderr: Buffer.concat(err).toString(),
-      exit: Number(process.exitCode),
-    };
-  } finally {
-    process.exitCode = before;
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 describe('derive-key', () => {
   const args = () => ['derive-key', '--path', vector.path, '--purpose', vector.purpose, '--keys-file', keysFile];

@@ -1,0 +1,24 @@
+/** `gen-ca-cert`: a self-signed certificate authority whose key was made in this guest, as its evidence says. */
+import type { Command } from 'commander';
+
+interface Options {
+  cert: string;
+  key: string;
+  caLevel: string;
+}
+
+export default function define(command: Command): void {
+  command
+    .requiredOption('--cert <file>', 'where the certificate goes (replaced atomically)')
+    .requiredOption('--key <file>', 'where its new key goes (mode 0600, replaced atomically)')
+    .option('--ca-level <number>', 'how many CAs may follow below it', '1')
+    .action(async ({ cert, key, caLevel }: Options) => {
+      const [{ generateCa, parseCaLevel }, { writeKeyPair }, { certificateEvidence }] = await Promise.all([
+        import('../keys/generate.ts'),
+        import('../keys/key-pair-files.ts'),
+        import('../tdx/evidence.ts'),
+      ]);
+      const level = parseCaLevel(caLevel);
+      await writeKeyPair(await generateCa(level, (data) => certificateEvidence(data)), cert, key);
+    });
+}
