@@ -18,6 +18,12 @@ export interface Collateral {
   qe_identity_signature: string;
 }
 
+/** What the TCB info says about the platform, for tests of verifiers. */
+export interface TcbOptions {
+  readonly tcbStatus?: string;
+  readonly advisoryIds?: readonly string[];
+}
+
 /** What the quoting enclave of this PKI is; its report carries the same values. */
 export const QE_IDENTITY = { mrSigner: 0x44, isvProdId: 1, isvSvn: 1 } as const;
 
@@ -26,7 +32,7 @@ const TCB_DATE = '2024-01-01T00:00:00Z';
 const zeros = (bytes: number): string => '00'.repeat(bytes);
 const rfc3339 = (time: number): string => `${new Date(time).toISOString().slice(0, 19)}Z`;
 
-function tcbInfo(now: number): unknown {
+function tcbInfo(now: number, { tcbStatus = 'UpToDate', advisoryIds }: TcbOptions): unknown {
   const components = Array.from({ length: 16 }, () => ({ svn: 0 }));
   return {
     id: 'TDX',
@@ -42,7 +48,8 @@ function tcbInfo(now: number): unknown {
       {
         tcb: { sgxtcbcomponents: components, pcesvn: 0, tdxtcbcomponents: components },
         tcbDate: TCB_DATE,
-        tcbStatus: 'UpToDate',
+        tcbStatus,
+        ...(advisoryIds === undefined ? {} : { advisoryIDs: advisoryIds }),
       },
     ],
   };
@@ -75,8 +82,8 @@ function signed(document: unknown, key: MockKey): { text: string; signature: str
 }
 
 /** Fresh collateral, valid from one day before `now` (milliseconds) to 30 days after it. */
-export function mockCollateral(pki: MockPki, now: number = Date.now()): Collateral {
-  const tcb = signed(tcbInfo(now), pki.keys.tcb);
+export function mockCollateral(pki: MockPki, now: number = Date.now(), options: TcbOptions = {}): Collateral {
+  const tcb = signed(tcbInfo(now, options), pki.keys.tcb);
   const qe = signed(qeIdentity(now), pki.keys.qe);
   return {
     pck_crl_issuer_chain: pemChain(pki.pckCa, pki.root),

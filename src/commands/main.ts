@@ -6,7 +6,8 @@ import { VERSION_TEXT } from '../version.ts';
 import { COMMANDS, type CommandEntry } from './table.ts';
 
 const EPILOGUE = `
-Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 misconfigured.
+Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 misconfigured,
+or (verify) not checkable.
 Environment: DSTACK_LOG or RUST_LOG = error|warn|info|debug, NO_COLOR, DSTACK_HOST_SHARED_DIR.`;
 
 /** Runs the program with the arguments behind its name and sets `process.exitCode`. */

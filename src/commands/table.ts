@@ -66,6 +66,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'eventlog', summary: 'print the complete event log', load: () => import('./eventlog.ts') },
   { name: 'show', summary: 'print the identity of this app', load: () => import('./show.ts') },
   { name: 'replay-imr', summary: 'replay the event log into its registers', load: () => import('./replay-imr.ts') },
+  {
+    name: 'verify',
+    summary: 'verify the evidence of a guest: quote, answer, attestation or certificate',
+    load: () => import('./verify.ts'),
+  },
   { name: 'notify-host', summary: 'send an event to the host', load: () => import('./notify-host.ts') },
   { name: 'host-shared', summary: 'mount or unmount the host share', load: () => import('./host-shared.ts') },
   {

@@ -1,0 +1,88 @@
+/** `verify`: judges the evidence of a guest offline. Exit status 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked. */
+import type { Command } from 'commander';
+import { DstackError } from '../errors.ts';
+import * as ui from '../ui.ts';
+
+interface Options {
+  readonly collateral?: string;
+  readonly rootCa?: string;
+  readonly at?: string;
+  readonly expect: string[];
+  readonly allowTcb: string[];
+  readonly eventLog?: string;
+  readonly json?: boolean;
+}
+
+const collect = (value: string, before: string[]): string[] => [...before, value];
+
+export default function define(command: Command): void {
+  command
+    .argument('<file>', 'evidence: quote, GetQuote answer, attestation or RA-TLS certificate; - for stdin')
+    .option('--collateral <file|url>', 'DCAP collateral in JSON, or a PCCS or PCS; default: what was fetched before')
+    .option('--root-ca <pem>', 'trust this root certificate instead of Intel’s')
+    .option('--at <rfc3339>', 'judge as of this time instead of now')
+    .option('--expect <name=value>', 'demand a value; may be repeated', collect, [])
+    .option('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', collect, [])
+    .option('--event-log <file>', 'event log in JSON, for a quote alone')
+    .option('--json', 'print everything as JSON')
+    .addHelpText(
+      'after',
+      `
+--expect takes app-id, compose-hash, instance-id, device-id, os-image-hash, mr-system, mr-aggregated, mrtd, rtmr0 to
+rtmr3, mr-config-id, mr-owner, mr-owner-config, mr-seam, td-attributes, report-data (hex), key-provider=NAME[:HEX], and
+"event NAME=HEX" for a measured event.
+Exit status: 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked (no file, no usable collateral, another platform).`,
+    )
+    .action(run);
+}
+
+async function run(file: string, options: Options): Promise<void> {
+  const { allowedStatuses } = await import('../verify/tcb-policy.ts');
+  const { parseExpectations } = await import('../verify/expectations.ts');
+  const { collateralFrom } = await import('../verify/collateral-source.ts');
+  const { readInput, trustAnchor } = await import('../verify/inputs.ts');
+  const { verifyEvidence } = await import('../verify/verify.ts');
+  const { reportJson } = await import('../verify/report-json.ts');
+  const { reportText, verdictReason } = await import('../verify/report-text.ts');
+  const expect = parseExpectations(options.expect);
+  const allowed = allowedStatuses(options.allowTcb);
+  const at = timeOf(options.at);
+  const anchor = await trustAnchor(options.rootCa);
+  const { certificate: root } = anchor;
+  const report = await verifyEvidence(await readInput(file), {
+    root,
+    at,
+    allowed,
+    expect,
+    collateral: collateralFrom({ from: options.collateral, root }),
+    eventLog: options.eventLog === undefined ? undefined : await readInput(options.eventLog),
+  });
+  const context = { at, root: { name: anchor.name, sha256: anchor.sha256 } };
+  ui.result(reportJson(report, context), {
+    json: options.json,
+    text: () => reportText(report, context, process.stdout.columns),
+  });
+  if (report.verdict === 'valid') return;
+  const code = report.verdict === 'invalid' ? 'EVIDENCE_INVALID' : 'EVIDENCE_UNCHECKED';
+  process.exitCode = ui.fail(
+    new DstackError(
+      code,
+      `${file} ${report.verdict === 'invalid' ? 'is refused' : 'could not be checked'}: ${verdictReason(report)}`,
+      { path: file },
+    ),
+  );
+}
+
+/** Milliseconds of a time with its zone. @throws INPUT_INVALID */
+function timeOf(text: string | undefined): number {
+  if (text === undefined) return Date.now();
+  const time = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
+  if (!Number.isNaN(time)) return time;
+  throw new DstackError('INPUT_INVALID', `--at ${JSON.stringify(text)} is no time`, {
+    field: '--at',
+    value: text,
+    hint: 'RFC 3339 with a zone, for example 2026-01-31T12:00:00Z',
+  });
+}

@@ -1,0 +1,91 @@
+/** What the user expects of a guest: `--expect NAME=VALUE`. */
+import { fromHex, toHex } from '../codec/hex.ts';
+import { DstackError } from '../errors.ts';
+
+/** Names whose value is compared as hex. */
+export const EXPECTABLE = [
+  'app-id',
+  'compose-hash',
+  'instance-id',
+  'device-id',
+  'os-image-hash',
+  'mr-system',
+  'mr-aggregated',
+  'mrtd',
+  'rtmr0',
+  'rtmr1',
+  'rtmr2',
+  'rtmr3',
+  'mr-config-id',
+  'mr-owner',
+  'mr-owner-config',
+  'mr-seam',
+  'td-attributes',
+  'report-data',
+] as const;
+export type ExpectableName = (typeof EXPECTABLE)[number];
+
+export interface Expectations {
+  /** lower-case hex by name */
+  readonly values: ReadonlyMap<ExpectableName, string>;
+  /** `none`, `local-sgx`, `tpm`, `kms`, with the provider's id in hex behind a colon or without */
+  readonly keyProvider?: string;
+  /** lower-case hex payloads by event name: each occurrence must have it, and it must occur */
+  readonly events: ReadonlyMap<string, string>;
+}
+
+const REPORT_DATA_DIGITS = 128;
+
+const bad = (text: string, why: string, cause?: unknown): DstackError =>
+  new DstackError('INPUT_INVALID', `--expect ${JSON.stringify(text)} ${why}`, {
+    field: '--expect',
+    value: text,
+    cause,
+    hint: `NAME=HEX with one of ${EXPECTABLE.join(', ')}; key-provider=NAME[:HEX]; "event NAME=HEX"`,
+  });
+
+/**
+ * Parses the values of `--expect`. Several pins may stand in one value, separated by commas, except pins of events.
+ * @throws INPUT_INVALID
+ */
+export function parseExpectations(texts: readonly string[]): Expectations {
+  const values = new Map<ExpectableName, string>();
+  const events = new Map<string, string>();
+  let keyProvider: string | undefined;
+  const pins = texts.flatMap((text) => (/^\s*event[ :]/.test(text) ? [text] : text.split(',')));
+  for (const text of pins.map((pin) => pin.trim()).filter((pin) => pin !== '')) {
+    // an event name may contain the sign itself, a hex payload cannot
+    const at = text.startsWith('event') ? text.lastIndexOf('=') : text.indexOf('=');
+    if (at < 0) throw bad(text, 'has no =');
+    const name = text.slice(0, at).trim();
+    const value = text.slice(at + 1).trim();
+    const event = /^event[ :]\s*(.+)$/.exec(name)?.[1];
+    if (event !== undefined) set(events, event, hexOf(text, value), text);
+    else if (name.replaceAll('_', '-') === 'key-provider') {
+      if (keyProvider !== undefined) throw bad(text, 'occurs twice');
+      if (!/^(none|local-sgx|tpm|kms)(:[0-9a-f]*)?$/i.test(value)) throw bad(text, 'names no key provider');
+      keyProvider = value.toLowerCase();
+    } else set(values, expectable(text, name), hexOf(text, value, name), text);
+  }
+  return { values, events, ...(keyProvider === undefined ? {} : { keyProvider }) };
+}
+
+function set<K>(map: Map<K, string>, key: K, value: string, text: string): void {
+  if (map.has(key)) throw bad(text, 'occurs twice');
+  map.set(key, value);
+}
+
+function expectable(text: string, name: string): ExpectableName {
+  const known = EXPECTABLE.find((candidate) => candidate === name.toLowerCase().replaceAll('_', '-'));
+  if (known === undefined) throw bad(text, 'names nothing that can be expected');
+  return known;
+}
+
+function hexOf(text: string, value: string, name?: string): string {
+  try {
+    const digits = toHex(fromHex(value, { prefix: true }));
+    return name === 'report-data' || name === 'report_data' ? digits.padEnd(REPORT_DATA_DIGITS, '0') : digits;
+  } catch (thrown) {
+    throw bad(text, 'is not hex text', thrown);
+  }
+}

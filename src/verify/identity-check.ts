@@ -1,0 +1,87 @@
+/** Who the guest is, as the measured events and vm_config tell it, and whether the host bound it to that. */
+import { createHash } from 'node:crypto';
+import { fromHex, toHex } from '../codec/hex.ts';
+import { errorChain } from '../errors.ts';
+import { EVENT } from '../tdx/events.ts';
+import { type AppInfo, decodeAppInfo } from '../tdx/identity.ts';
+import { checkMrConfigId, type KeyProviderKind } from '../tdx/mr-config.ts';
+import type { TdQuoteBody } from '../tdx/quote-layout.ts';
+import { type Check, fail, note, pass } from './checks.ts';
+import type { Evidence } from './evidence.ts';
+import type { Platform } from './pck.ts';
+
+export interface Identity {
+  readonly info: AppInfo;
+  /** `none`, `local-sgx`, `tpm`, `kms`; undefined before the key provider is measured */
+  readonly keyProvider?: { readonly name: string; readonly id: string };
+}
+
+const KINDS: Readonly<Record<string, KeyProviderKind>> = { none: 'none', 'local-sgx': 'local', tpm: 'tpm', kms: 'kms' };
+
+/** Decodes the identity. The device id needs the platform of a genuine quote. Without an event log there is none. */
+export function decodeIdentity(
+  evidence: Evidence,
+  platform: Platform | undefined,
+): { checks: Check[]; identity?: Identity } {
+  const { quote, runtimeEvents } = evidence;
+  if (quote === undefined || runtimeEvents === undefined) return { checks: [] };
+  try {
+    const info = decodeAppInfo({
+      platform: { kind: 'tdx', quote, eventLog: evidence.eventLog ?? [] },
+      reportData: new Uint8Array(64),
+      runtimeEvents,
+      config: evidence.config,
+    });
+    const deviceId = createHash('sha256')
+      .update(platform?.ppid ?? '')
+      .digest();
+    const keyProvider = keyProviderOf(info.keyProviderInfo);
+    const identity = { info: { ...info, deviceId: new Uint8Array(deviceId) }, ...(keyProvider ? { keyProvider } : {}) };
+    return { checks: [], identity };
+  } catch (thrown) {
+    return { checks: [fail('identity', errorChain(thrown))] };
+  }
+}
+
+function keyProviderOf(bytes: Uint8Array): Identity['keyProvider'] {
+  if (bytes.length === 0) return undefined;
+  const value = JSON.parse(Buffer.from(bytes).toString('utf8')) as { name?: unknown; id?: unknown } | null;
+  const { name, id } = value ?? {};
+  return { name: String(name), id: String(id) };
+}
+
+/** MR_CONFIG_ID against the identity, as far as this evidence can tell. */
+export function checkMrConfig(body: TdQuoteBody, evidence: Evidence, { info, keyProvider }: Identity): Check {
+  const name = 'mr-config';
+  const [version = 0] = body.mrConfigId;
+  if (body.mrConfigId.every((byte) => byte === 0)) return note(name, 'the host bound nothing to this VM');
+  const document = documentOf(evidence.config);
+  if (version >= 2 && keyProvider === undefined) return note(name, 'the boot had not come to its key provider');
+  if (version === 3 && document === undefined)
+    return note(name, `bound to a document not given here: ${toHex(body.mrConfigId)}`);
+  try {
+    checkMrConfigId(body.mrConfigId, {
+      composeHash: info.composeHash,
+      appId: info.appId,
+      instanceId: info.instanceId,
+      gpuPolicyHash:
+        evidence.runtimeEvents?.find(({ event }) => event === EVENT.gpuPolicyHash)?.payload ?? new Uint8Array(),
+      initScriptHashes: info.initScriptHashes,
+      keyProvider: KINDS[keyProvider?.name ?? 'none'] ?? 'none',
+      keyProviderId: fromHex(keyProvider?.id ?? ''),
+      document,
+    });
+    return pass(name, `version ${version} binds this VM to this app`);
+  } catch (thrown) {
+    return fail(name, errorChain(thrown));
+  }
+}
+
+function documentOf(config: string): string | undefined {
+  try {
+    const document = (JSON.parse(config) as { mr_config?: unknown } | null)?.mr_config;
+    return typeof document === 'string' && document !== '' ? document : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,59 @@
+/** Files a verification starts from. A file that cannot be read proves nothing about the guest. */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { toHex } from '../codec/hex.ts';
+import { DstackError } from '../errors.ts';
+import { readLimited } from '../sys/files.ts';
+import { readStdin } from '../sys/stdin.ts';
+import { type Certificate, parseCertificate, parsePemChain } from './certificate.ts';
+import { INTEL_ROOT_PEM } from './intel-root.ts';
+import { EVIDENCE_LIMIT } from './recognise.ts';
+
+const ROOT_LIMIT = 64 * 1024;
+
+/**
+ * Reads evidence from a file or, with `-`, from stdin.
+ * @throws EVIDENCE_INVALID when it is too large to be evidence, EVIDENCE_UNCHECKED when it cannot be read
+ */
+export async function readInput(file: string): Promise<Uint8Array> {
+  if (file === '-') return readStdin(EVIDENCE_LIMIT);
+  try {
+    return await readLimited(await fs.realpath(file), EVIDENCE_LIMIT, file);
+  } catch (thrown) {
+    const large = thrown instanceof DstackError && thrown.code === 'FILE_TOO_LARGE';
+    throw large
+      ? new DstackError('EVIDENCE_INVALID', `${file} is too large to be evidence`, { path: file, cause: thrown })
+      : new DstackError('EVIDENCE_UNCHECKED', `${file} cannot be read`, { path: file, cause: thrown });
+  }
+}
+
+export interface TrustAnchor {
+  readonly certificate: Certificate;
+  readonly name: string;
+  /** hex, of the DER form */
+  readonly sha256: string;
+}
+
+/** Intel's root, or the one in a PEM or DER file. @throws EVIDENCE_UNCHECKED when that file holds no certificate */
+export async function trustAnchor(file: string | undefined): Promise<TrustAnchor> {
+  if (file === undefined) return anchorOf(parsePemChain(INTEL_ROOT_PEM)[0] as Certificate);
+  try {
+    const bytes = await readLimited(await fs.realpath(file), ROOT_LIMIT, file);
+    if (bytes[0] === 0x30) return anchorOf(parseCertificate(bytes));
+    const [certificate, ...more] = parsePemChain(Buffer.from(bytes).toString('latin1')) as [Certificate];
+    if (more.length > 0)
+      throw new DstackError('CERT_INVALID', `${file} holds ${more.length + 1} certificates, not one root`);
+    return anchorOf(certificate);
+  } catch (thrown) {
+    throw new DstackError('EVIDENCE_UNCHECKED', `root certificate ${file} cannot be used`, {
+      path: file,
+      cause: thrown,
+    });
+  }
+}
+
+const anchorOf = (certificate: Certificate): TrustAnchor => ({
+  certificate,
+  name: certificate.commonName,
+  sha256: toHex(createHash('sha256').update(certificate.der).digest()),
+});

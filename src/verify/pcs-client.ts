@@ -1,0 +1,130 @@
+/**
+ * Fetches collateral from Intel's PCS or a PCCS (Intel PCS API v4; the PCCS adds `rootcacrl` as hex text). Answers are
+ * bounded and not trusted: whatever comes is checked like any other collateral.
+ */
+import { fromHex, toHex } from '../codec/hex.ts';
+import { DstackError } from '../errors.ts';
+import type { Certificate } from './certificate.ts';
+import type { Collateral } from './collateral.ts';
+import type { Platform } from './pck.ts';
+
+const TIMEOUT_MS = 20_000;
+const BODY_LIMIT = 1024 * 1024;
+const CRL_DISTRIBUTION_POINTS = '2.5.29.31';
+
+interface Answer {
+  readonly body: Uint8Array;
+  readonly headers: Headers;
+}
+
+const unavailable = (url: string, why: string, cause?: unknown): DstackError =>
+  new DstackError('COLLATERAL_UNAVAILABLE', `${url}: ${why}`, { field: 'collateral', value: url, cause });
+
+async function get(url: string): Promise<Answer> {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' });
+    if (!response.ok) throw unavailable(url, `status ${response.status}`);
+    return { body: await bounded(response, url), headers: response.headers };
+  } catch (thrown) {
+    if (thrown instanceof DstackError) throw thrown;
+    throw unavailable(url, 'no answer', thrown);
+  }
+}
+
+async function bounded(response: Response, url: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > BODY_LIMIT) throw unavailable(url, `the answer is larger than ${BODY_LIMIT} bytes`);
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
+/** A header with a URL-encoded PEM chain, under the first of its names that is there. */
+function chainOf({ headers }: Answer, url: string, ...names: string[]): string {
+  const value = names.map((name) => headers.get(name)).find((text) => text !== null);
+  if (value === undefined || value === null) throw unavailable(url, `the answer has no header ${names[0]}`);
+  try {
+    return decodeURIComponent(value);
+  } catch (thrown) {
+    throw unavailable(url, `header ${names[0]} is not URL-encoded`, thrown);
+  }
+}
+
+/** DER, or the hex text of it. */
+function derHex({ body }: Answer, url: string): string {
+  if (body[0] === 0x30 && (body[1] ?? 0) >= 0x80) return toHex(body);
+  try {
+    return toHex(fromHex(Buffer.from(body).toString('latin1').trim()));
+  } catch (thrown) {
+    throw unavailable(url, 'the answer is neither DER nor hex text', thrown);
+  }
+}
+
+/** The signed member as the text that was signed, and its signature. */
+function signedPart({ body }: Answer, url: string, member: string): { text: string; signature: string } {
+  try {
+    const document = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>;
+    const { signature } = document;
+    if (typeof document[member] === 'object' && typeof signature === 'string') {
+      // both services send the signed text compact and in its order, which a JavaScript object keeps
+      return { text: JSON.stringify(document[member]), signature: toHex(fromHex(signature)) };
+    }
+  } catch (thrown) {
+    throw unavailable(url, 'the answer is not JSON', thrown);
+  }
+  throw unavailable(url, `the answer has no ${member} with its signature`);
+}
+
+/** The service's base: with or without the API path, with or without a slash at its end. */
+const baseOf = (url: string): string => url.replace(/\/+$/, '').replace(/\/(sgx|tdx)\/certification\/v4$/, '');
+
+/**
+ * Fetches what is needed to judge a quote of this platform.
+ * @param url base of the service
+ * @param root trust anchor, for the address of its revocation list where the service has none
+ * @throws COLLATERAL_UNAVAILABLE
+ */
+export async function fetchCollateral(url: string, platform: Platform, root: Certificate): Promise<Collateral> {
+  const base = baseOf(url);
+  const urls = {
+    crl: `${base}/sgx/certification/v4/pckcrl?ca=${platform.ca}&encoding=der`,
+    tcb: `${base}/tdx/certification/v4/tcb?fmspc=${platform.fmspc.toUpperCase()}`,
+    qe: `${base}/tdx/certification/v4/qe/identity`,
+  };
+  const [crl, tcb, qe, rootCrl] = await Promise.all([
+    get(urls.crl),
+    get(urls.tcb),
+    get(urls.qe),
+    fetchRootCrl(base, root),
+  ]);
+  const tcbInfo = signedPart(tcb, urls.tcb, 'tcbInfo');
+  const identity = signedPart(qe, urls.qe, 'enclaveIdentity');
+  return {
+    pck_crl_issuer_chain: chainOf(crl, urls.crl, 'SGX-PCK-CRL-Issuer-Chain'),
+    root_ca_crl: rootCrl,
+    pck_crl: derHex(crl, urls.crl),
+    tcb_info_issuer_chain: chainOf(tcb, urls.tcb, 'TCB-Info-Issuer-Chain', 'SGX-TCB-Info-Issuer-Chain'),
+    tcb_info: tcbInfo.text,
+    tcb_info_signature: tcbInfo.signature,
+    qe_identity_issuer_chain: chainOf(qe, urls.qe, 'SGX-Enclave-Identity-Issuer-Chain'),
+    qe_identity: identity.text,
+    qe_identity_signature: identity.signature,
+  };
+}
+
+/** A PCCS serves it; Intel's PCS does not, there the trust anchor itself names the place. */
+async function fetchRootCrl(base: string, root: Certificate): Promise<string> {
+  const own = `${base}/sgx/certification/v4/rootcacrl`;
+  const points = Buffer.from(root.extensions.get(CRL_DISTRIBUTION_POINTS) ?? []).toString('latin1');
+  const named = /https:\/\/[\x21-\x7e]+/.exec(points)?.[0];
+  try {
+    return derHex(await get(own), own);
+  } catch (thrown) {
+    if (named === undefined) throw thrown;
+    return derHex(await get(named), named);
+  }
+}

@@ -1,0 +1,48 @@
+/** The report of a verification as JSON. */
+import { toHex } from '../codec/hex.ts';
+import { appInfoJson } from '../tdx/identity.ts';
+import type { VerifyReport } from './verify.ts';
+
+/** Everything that was found; hex and RFC 3339 throughout. */
+export function reportJson(
+  report: VerifyReport,
+  context: { at: number; root: { name: string; sha256: string } },
+): unknown {
+  const { evidence, quote, quoteCheck, identity } = report;
+  const body = quote?.body;
+  return {
+    verdict: report.verdict,
+    input: { kind: evidence?.kind ?? null, form: evidence?.form ?? null, bytes: report.bytes },
+    at: new Date(context.at).toISOString(),
+    root_ca: context.root,
+    collateral: quoteCheck?.collateral && {
+      source: quoteCheck.collateral.source,
+      valid_until: new Date(quoteCheck.collateral.validUntil).toISOString(),
+    },
+    tcb: quoteCheck?.tcb && { status: quoteCheck.tcb.status, advisory_ids: quoteCheck.tcb.advisories },
+    checks: report.checks,
+    first_drift: report.drift ?? null,
+    registers: body && {
+      mrtd: toHex(body.mrtd),
+      rtmr0: toHex(body.rtmrs[0]),
+      rtmr1: toHex(body.rtmrs[1]),
+      rtmr2: toHex(body.rtmrs[2]),
+      rtmr3: toHex(body.rtmrs[3]),
+      mr_config_id: toHex(body.mrConfigId),
+      mr_owner: toHex(body.mrOwner),
+      mr_owner_config: toHex(body.mrOwnerConfig),
+      mr_seam: toHex(body.mrSeam),
+      td_attributes: toHex(body.tdAttributes),
+      report_data: toHex(body.reportData),
+    },
+    identity: identity && {
+      ...appInfoJson(identity.info),
+      // without a genuine quote there is no device
+      device_id: quoteCheck?.platform === undefined ? null : toHex(identity.info.deviceId),
+      key_provider: identity.keyProvider ?? null,
+    },
+    events: report.rows.map(({ index, event, version, payload, digest, register, state, why }) => {
+      return { index, event, version, payload: toHex(payload), digest, rtmr3: register, state, why };
+    }),
+  };
+}
