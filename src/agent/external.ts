@@ -7,36 +7,47 @@ import type { AgentState } from './state.ts';
 import { workerService } from './worker-service.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
-/** the page has its own style and nothing else: no script, no foreign content, not inside another page */
-const PAGE_POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Route = (request: HttpRequest) => Promise<HttpResponse>;
 
-export function externalHandler(state: AgentState, readiness: () => Readiness): HttpHandler {
-  const rpc = rpcHandler('Worker', workerService(state), { base: '/prpc', strip: 'Worker.' });
+const json = (status: number, value: unknown): HttpResponse =>
+  textResponse(status, 'application/json', `${JSON.stringify(value, null, 2)}\n`);
 
-  const page: Route = async () => {
-    const { dashboard } = await import('./dashboard.ts');
-    const response = textResponse(200, 'text/html; charset=utf-8', await dashboard(state, readiness()));
-    return {
-      ...response,
-      headers: {
-        ...response.headers,
-        ...NO_STORE,
-        'content-security-policy': PAGE_POLICY,
-        'referrer-policy': 'no-referrer',
-      },
-    };
+const withHeaders = (response: HttpResponse, headers: Record<string, string>): HttpResponse => ({
+  ...response,
+  headers: { ...response.headers, ...headers },
+});
+
+export function externalHandler(state: AgentState, readiness: () => Readiness): HttpHandler {
+  const rpc = rpcHandler('Worker', workerService(state), {
+    base: '/prpc',
+    strip: 'Worker.',
+    observe: state.stats.observe,
+  });
+
+  const page: Route = async (request) => {
+    const { page: render } = await import('./page/page.ts');
+    const { text, policy, refresh } = await render(state, readiness(), { host: request.headers['host'] });
+    return withHeaders(textResponse(200, 'text/html; charset=utf-8', text), {
+      ...NO_STORE,
+      'content-security-policy': policy,
+      'referrer-policy': 'no-referrer',
+      ...(refresh === undefined ? {} : { refresh: String(refresh) }),
+    });
+  };
+  const health: Route = async () => {
+    const { uptimeSeconds } = readiness();
+    return withHeaders(json(200, { status: 'ok', version: VERSION_TEXT, uptimeSeconds }), NO_STORE);
   };
   const ready: Route = async () => {
-    const report = readiness();
-    const response = textResponse(report.ready ? 200 : 503, 'application/json', `${JSON.stringify(report, null, 2)}\n`);
-    return { ...response, headers: { ...response.headers, ...NO_STORE } };
+    const { readinessReport } = await import('./readiness.ts');
+    const now = readiness();
+    return withHeaders(json(now.ready ? 200 : 503, await readinessReport(state, now)), NO_STORE);
   };
   const metrics: Route = async () => {
-    const { metricsText } = await import('./metrics.ts');
-    return textResponse(200, 'text/plain; charset=utf-8', await metricsText(state));
+    const { metricsText } = await import('./metrics/metrics.ts');
+    const { contentType, text } = await metricsText(state, readiness());
+    return withHeaders(textResponse(200, contentType, text), NO_STORE);
   };
   const logs: Route = async (request) => {
     const { containerLogs } = await import('./logs.ts');
@@ -45,6 +56,7 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
 
   function route({ path }: HttpRequest): Route | undefined {
     if (path === '/') return page;
+    if (path === '/healthz') return health;
     if (path === '/readyz') return ready;
     if (path === '/metrics' && state.compose.publicSysinfo) return metrics;
     if (/^\/logs\/[^/]+$/.test(path) && state.compose.publicLogs) return logs;
@@ -55,6 +67,6 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
     const found = route(request);
     const readable = request.method === 'GET' || request.method === 'HEAD';
     const answer = found ? (readable ? await found(request) : notFound(request)) : await rpc(request);
-    return { ...answer, headers: { ...answer.headers, 'x-app-version': VERSION_TEXT } };
+    return withHeaders(answer, { 'x-app-version': VERSION_TEXT });
   };
 }

@@ -20,21 +20,22 @@ export class DockerFrames {
     this.#raw = raw;
   }
 
-  /** Frames that are complete with this chunk. @throws Error when the stream is damaged */
-  push(chunk: Uint8Array): LogFrame[] {
-    if (this.#raw) return [{ channel: 'console', message: chunk }];
+  /**
+   * Frames that are complete with this chunk; what came before damage is still given out.
+   * @throws Error when the stream is damaged
+   */
+  *push(chunk: Uint8Array): Generator<LogFrame> {
+    if (this.#raw) return yield { channel: 'console', message: chunk };
     this.#rest = this.#rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#rest, chunk]);
-    const frames: LogFrame[] = [];
     let at = 0;
     while (this.#rest.length - at >= HEADER) {
       const channel = CHANNELS[this.#rest[at] ?? 0xff];
       const length = this.#rest.readUInt32BE(at + 4);
       if (channel === undefined || length > FRAME_LIMIT) throw new Error('docker’s log stream is damaged');
       if (this.#rest.length - at < HEADER + length) break;
-      frames.push({ channel, message: new Uint8Array(this.#rest.subarray(at + HEADER, at + HEADER + length)) });
+      yield { channel, message: new Uint8Array(this.#rest.subarray(at + HEADER, at + HEADER + length)) };
       at += HEADER + length;
     }
     this.#rest = Buffer.from(this.#rest.subarray(at));
-    return frames;
   }
 }

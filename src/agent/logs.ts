@@ -1,14 +1,17 @@
 /** /logs/<container>: the log of a container as a stream of text (dstack guest agent services, logs query parameters). */
 import type { IncomingMessage } from 'node:http';
-import { dockerRequest } from '../deploy/docker-api.ts';
+import { containerState } from '../deploy/container-figures.ts';
+import { bodyText, dockerRequest } from '../deploy/docker-api.ts';
 import { errorChain } from '../errors.ts';
 import { type HttpRequest, type HttpResponse, notFound } from './http.ts';
 import { DockerFrames, type LogFrame } from './log-frames.ts';
 
 /** A follower that hears nothing for this long is let go. */
 const SILENCE_MS = 600_000;
+/** Anybody may follow a public log, and each follower costs a connection to docker. */
+const STREAMS = 64;
 /** what docker allows as a name, or an id: never a path */
-const CONTAINER = /^[a-zA-Z0-9][\w.-]{0,254}$/;
+export const CONTAINER_NAME = /^[a-zA-Z0-9][\w.-]{0,254}$/;
 const TEXT = {
   'content-type': 'text/plain; charset=utf-8',
   'cache-control': 'no-store',
@@ -78,11 +81,47 @@ export async function containerLogs(request: HttpRequest): Promise<HttpResponse>
   } catch {
     return notFound(request);
   }
-  if (!CONTAINER.test(container)) return notFound(request);
-  return { status: 200, headers: TEXT, body: stream(container, query) };
+  if (!CONTAINER_NAME.test(container)) return notFound(request);
+  const end = new AbortController();
+  request.signal?.addEventListener('abort', () => end.abort(), { once: true });
+  return { status: 200, headers: TEXT, body: stream(container, query, end) };
 }
 
-async function* stream(container: string, query: LogQuery): AsyncGenerator<Uint8Array> {
+let streams = 0;
+
+/** @param end aborted by the reader who leaves, or by the silence of the container */
+async function* stream(container: string, query: LogQuery, end: AbortController): AsyncGenerator<Uint8Array> {
+  if (streams >= STREAMS) {
+    yield errorText('too many readers of logs at the same time');
+    return;
+  }
+  streams++;
+  let silence = setTimeout(() => end.abort(), SILENCE_MS);
+  let response: IncomingMessage | undefined;
+  const close = () => response?.destroy();
+  end.signal.addEventListener('abort', close, { once: true });
+  try {
+    response = await dockerRequest('GET', logPath(container, query), undefined, end.signal);
+    if (response.statusCode !== 200) {
+      yield errorText(dockerMessage(await bodyText(response)));
+      return;
+    }
+    const frames = new DockerFrames(await isRaw(container, response, end.signal));
+    for await (const chunk of response) {
+      clearTimeout(silence);
+      silence = setTimeout(() => end.abort(), SILENCE_MS);
+      for (const frame of frames.push(chunk as Uint8Array)) yield formatFrame(frame, query);
+    }
+  } catch (thrown) {
+    if (!end.signal.aborted) yield errorText(errorChain(thrown));
+  } finally {
+    streams--;
+    clearTimeout(silence);
+    close(); // the reader may have left in the middle
+  }
+}
+
+function logPath(container: string, query: LogQuery): string {
   const parameters = new URLSearchParams({
     stdout: '1',
     stderr: '1',
@@ -92,37 +131,25 @@ async function* stream(container: string, query: LogQuery): AsyncGenerator<Uint8
     until: String(query.until),
     tail: query.tail,
   });
-  let response: IncomingMessage;
+  return `/containers/${encodeURIComponent(container)}/logs?${parameters}`;
+}
+
+/**
+ * True for the log of a container with a terminal: one unframed stream. A docker older than 23 gives both kinds the same
+ * content type, so the container itself is asked unless the type says that there are frames.
+ */
+async function isRaw(container: string, response: IncomingMessage, signal: AbortSignal): Promise<boolean> {
+  if (String(response.headers['content-type'] ?? '').includes('multiplexed')) return false;
   try {
-    response = await dockerRequest('GET', `/containers/${encodeURIComponent(container)}/logs?${parameters}`);
-  } catch (thrown) {
-    yield errorText(errorChain(thrown));
-    return;
-  }
-  response.socket?.setTimeout(SILENCE_MS, () => response.destroy());
-  try {
-    if (response.statusCode !== 200) {
-      yield errorText(await dockerMessage(response));
-      return;
-    }
-    // a container with a terminal has one unframed stream
-    const raw = !String(response.headers['content-type'] ?? '').includes('multiplexed');
-    const frames = new DockerFrames(raw);
-    for await (const chunk of response)
-      for (const frame of frames.push(chunk as Uint8Array)) yield formatFrame(frame, query);
-  } catch (thrown) {
-    yield errorText(errorChain(thrown));
-  } finally {
-    response.destroy(); // the reader may have left in the middle
+    return (await containerState(container, signal)).terminal;
+  } catch {
+    return true;
   }
 }
 
-async function dockerMessage(response: IncomingMessage): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of response) chunks.push(chunk as Uint8Array);
-  const text = Buffer.concat(chunks).toString('utf8');
+function dockerMessage(text: string): string {
   try {
-    return String((JSON.parse(text) as { message?: unknown }).message);
+    return String((JSON.parse(text) as { message?: unknown }).message ?? text);
   } catch {
     return text;
   }

@@ -8,14 +8,19 @@ const AGE_MS = 5000;
 const FAILURE_AGE_MS = 1000;
 
 export class Recent<T> {
+  readonly #ageMs: number;
   readonly #known = new Map<string, { until: number; value: Promise<T> }>();
 
-  /** The answer of at most five seconds ago, or a new one; callers that come at the same time share it. */
+  constructor(ageMs: number = AGE_MS) {
+    this.#ageMs = ageMs;
+  }
+
+  /** An answer of at most that age (five seconds by default), or a new one; callers that come at the same time share it. */
   get(key: string, make: () => Promise<T>): Promise<T> {
     const known = this.#known.get(key);
     if (known !== undefined && Date.now() < known.until) return known.value;
     const value = make();
-    const entry = { until: Date.now() + AGE_MS, value };
+    const entry = { until: Date.now() + this.#ageMs, value };
     this.#known.set(key, entry);
     value.catch(() => {
       entry.until = Math.min(entry.until, Date.now() + FAILURE_AGE_MS);

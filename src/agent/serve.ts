@@ -80,11 +80,12 @@ export async function startAgent(
       ui.warn(`the host was not told ${event}: ${errorChain(thrown)}`);
     }
   };
-  add('internal', config.internal, rpcHandler('DstackGuest', guestService(state), { base: '/' }), sockets[0]);
-  const tappd = rpcHandler('Tappd', tappdService(state), { base: '/prpc', strip: 'Tappd.' });
+  const { observe } = state.stats;
+  add('internal', config.internal, rpcHandler('DstackGuest', guestService(state), { base: '/', observe }), sockets[0]);
+  const tappd = rpcHandler('Tappd', tappdService(state), { base: '/prpc', strip: 'Tappd.', observe });
   add('internal-v0', config.internalV0, tappd, sockets[1]);
   add('external', config.external, externalHandler(state, readiness));
-  add('guest-api', config.guestApi, rpcHandler('GuestApi', guestApi(state, { notify }), { base: '/api' }));
+  add('guest-api', config.guestApi, rpcHandler('GuestApi', guestApi(state, { notify }), { base: '/api', observe }));
   await Promise.all(listeners.map((listener) => listener.start()));
   void state.demo.issue();
   return {

@@ -7,7 +7,11 @@ import { KeyCache } from '../keys/get-key.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import type { Backend } from './backend.ts';
+import { CallStats } from './call-stats.ts';
+import { Containers } from './containers.ts';
+import { CpuShare } from './cpu-share.ts';
 import { DemoCertificate } from './demo-certificate.ts';
+import { measuredBackend } from './measured-backend.ts';
 
 export interface AgentState {
   readonly compose: AppCompose;
@@ -20,6 +24,9 @@ export interface AgentState {
   /** mount points that SysInfo reports */
   readonly dataDisks: readonly string[];
   readonly demo: DemoCertificate;
+  readonly stats: CallStats;
+  readonly containers: Containers;
+  readonly cpuShare: CpuShare;
 }
 
 const COMPOSE_LIMIT = 52_428_800;
@@ -36,7 +43,8 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
   if (rawSys === undefined) ui.warn(`${core.sysConfigFile} does not exist: quotes carry no vm_config`);
   const sys = rawSys === undefined ? undefined : parseSysConfig(rawSys, core.sysConfigFile);
   const vmConfig = sys?.vmConfig ?? '';
-  const backend = await openBackend(config, vmConfig);
+  const stats = new CallStats();
+  const backend = measuredBackend(await openBackend(config, vmConfig), stats.evidence);
   return {
     compose,
     keys,
@@ -46,6 +54,9 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
     hostApiUrl: sys?.hostApiUrl,
     dataDisks: core.dataDisks,
     demo: new DemoCertificate(keys, backend),
+    stats,
+    containers: new Containers(),
+    cpuShare: new CpuShare(),
   };
 }
 

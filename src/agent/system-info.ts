@@ -1,9 +1,45 @@
-/** The machine in figures: SysInfo and /metrics. A figure that cannot be read is left out by the reader, never made up. */
+/**
+ * The machine in figures, for SysInfo, /metrics and the page. A figure that cannot be read is undefined here; only the
+ * SysInfo message, whose fields are not optional, shows it as 0.
+ */
 import { readFile, statfs } from 'node:fs/promises';
 import { cpus, loadavg, release, uptime } from 'node:os';
 import type { Message } from '../codec/prpc-messages.ts';
 import { mounts } from '../sys/mounts.ts';
 import * as ui from '../ui.ts';
+
+export interface Disk {
+  /** what is mounted: a device, a dataset, or the type of a virtual file system */
+  readonly name: string;
+  readonly mountPoint: string;
+  /** bytes */
+  readonly size: number;
+  /** bytes that a program without privileges can still write */
+  readonly available: number;
+}
+
+export interface SystemFigures {
+  readonly osName: string;
+  readonly osVersion: string;
+  readonly kernel: string;
+  /** `<name> @<MHz> MHz`, or empty */
+  readonly cpuModel: string;
+  readonly cpus: number;
+  /** bytes */
+  readonly memory: {
+    readonly total?: number | undefined;
+    readonly available?: number | undefined;
+    readonly free?: number | undefined;
+    readonly swapTotal?: number | undefined;
+    readonly swapFree?: number | undefined;
+  };
+  /** of 1, 5 and 15 minutes */
+  readonly load: readonly [number, number, number];
+  /** seconds since the kernel started */
+  readonly uptime: number;
+  /** in the order of the mount points */
+  readonly disks: readonly Disk[];
+}
 
 /** `Key: 123 kB` lines of /proc/meminfo as bytes (proc(5)). */
 export function parseMeminfo(text: string): Map<string, number> {
@@ -16,66 +52,104 @@ export function parseMeminfo(text: string): Map<string, number> {
 }
 
 /** `KEY=value` lines of os-release(5), quotes removed. */
-async function osRelease(): Promise<Map<string, string>> {
-  const text = await readFile('/etc/os-release', 'utf8').catch(() => '');
-  return new Map(
-    text.split('\n').flatMap((line): [string, string][] => {
-      const at = line.indexOf('=');
-      return at <= 0
-        ? []
-        : [
-            [
-              line.slice(0, at).trim(),
-              line
-                .slice(at + 1)
-                .trim()
-                .replace(/^(["'])(.*)\1$/, '$2'),
-            ],
-          ];
-    }),
-  );
+export function parseOsRelease(text: string): Map<string, string> {
+  const out = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const [, key, value] = /^\s*(\w+)=(.*?)\s*$/.exec(line) ?? [];
+    if (key !== undefined && value !== undefined) out.set(key, value.replace(/^(["'])(.*)\1$/, '$2'));
+  }
+  return out;
 }
 
-/** SysInfo; memory in bytes, load averages times 100. @param dataDisks mount points to report */
-export async function systemInformation(dataDisks: readonly string[]): Promise<Message<'SystemInfo'>> {
-  const memory = parseMeminfo(await readFile('/proc/meminfo', 'utf8'));
-  const of = (key: string): number => memory.get(key) ?? 0;
-  const release_ = await osRelease();
+const text = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
+
+/** @param dataDisks mount points to report */
+export async function systemFigures(dataDisks: readonly string[]): Promise<SystemFigures> {
+  const [meminfo, osRelease, disks] = await Promise.all([
+    text('/proc/meminfo'),
+    text('/etc/os-release'),
+    readDisks(dataDisks),
+  ]);
+  const memory = parseMeminfo(meminfo);
+  const os = parseOsRelease(osRelease);
   const processors = cpus();
-  const [one = 0, five = 0, fifteen = 0] = loadavg().map((load) => Math.trunc(load * 100));
+  const [one = 0, five = 0, fifteen = 0] = loadavg();
   return {
-    os_name: release_.get('NAME') ?? '',
-    os_version: release_.get('VERSION_ID') ?? '',
-    kernel_version: release(),
-    cpu_model: processors[0] ? `${processors[0].model} @${processors[0].speed} MHz` : '',
-    num_cpus: processors.length,
-    total_memory: of('MemTotal'),
-    available_memory: of('MemAvailable'),
-    used_memory: of('MemTotal') - of('MemAvailable'),
-    free_memory: of('MemFree'),
-    total_swap: of('SwapTotal'),
-    used_swap: of('SwapTotal') - of('SwapFree'),
-    free_swap: of('SwapFree'),
-    uptime: Math.trunc(uptime()),
-    loadavg_one: one,
-    loadavg_five: five,
-    loadavg_fifteen: fifteen,
-    disks: await disks(dataDisks),
+    osName: os.get('NAME') ?? '',
+    osVersion: os.get('VERSION_ID') ?? '',
+    kernel: release(),
+    cpuModel: processors[0] ? `${processors[0].model} @${processors[0].speed} MHz` : '',
+    cpus: processors.length,
+    memory: {
+      total: memory.get('MemTotal'),
+      available: memory.get('MemAvailable'),
+      free: memory.get('MemFree'),
+      swapTotal: memory.get('SwapTotal'),
+      swapFree: memory.get('SwapFree'),
+    },
+    load: [one, five, fifteen],
+    uptime: uptime(),
+    disks,
   };
 }
 
-async function disks(mountPoints: readonly string[]): Promise<Message<'DiskInfo'>[]> {
-  const table = await mounts();
-  const out: Message<'DiskInfo'>[] = [];
+/** SysInfo: memory and disks in bytes, load averages times 100, everything in whole numbers. */
+export async function systemInformation(dataDisks: readonly string[]): Promise<Message<'SystemInfo'>> {
+  const { memory, load, ...figures } = await systemFigures(dataDisks);
+  const [one, five, fifteen] = load.map((value) => Math.trunc(value * 100));
+  const { total = 0, available = 0, free = 0, swapTotal = 0, swapFree = 0 } = memory;
+  return {
+    os_name: figures.osName,
+    os_version: figures.osVersion,
+    kernel_version: figures.kernel,
+    cpu_model: figures.cpuModel,
+    num_cpus: figures.cpus,
+    total_memory: total,
+    available_memory: available,
+    used_memory: total - available,
+    free_memory: free,
+    total_swap: swapTotal,
+    used_swap: swapTotal - swapFree,
+    free_swap: swapFree,
+    uptime: Math.trunc(figures.uptime),
+    loadavg_one: one ?? 0,
+    loadavg_five: five ?? 0,
+    loadavg_fifteen: fifteen ?? 0,
+    disks: figures.disks.map(({ name, mountPoint, size, available: free_size }) => ({
+      name,
+      mount_point: mountPoint,
+      total_size: size,
+      free_size,
+    })),
+  };
+}
+
+async function readDisks(mountPoints: readonly string[]): Promise<Disk[]> {
+  const table = await mounts().catch(() => []);
+  const out: Disk[] = [];
   for (const mountPoint of [...new Set(mountPoints)].sort()) {
     const entry = table.findLast((mount) => mount.mountPoint === mountPoint);
     if (entry === undefined) continue;
     try {
       const { bsize, blocks, bavail } = await statfs(mountPoint);
-      out.push({ name: entry.source, mount_point: mountPoint, total_size: bsize * blocks, free_size: bsize * bavail });
+      out.push({ name: entry.source, mountPoint, size: bsize * blocks, available: bsize * bavail });
     } catch (thrown) {
       ui.warn(`the size of ${mountPoint} cannot be read: ${String(thrown)}`);
     }
   }
   return out;
 }
+
+/** Fields of the `cpu` line of /proc/stat, in USER_HZ, which is 100 on every Linux that a program can see (proc(5)). */
+const CPU_MODES = ['user', 'nice', 'system', 'idle', 'iowait', 'irq', 'softirq', 'steal'] as const;
+const USER_HZ = 100;
+
+/** Seconds of all processors by mode; empty when the text has no `cpu` line. */
+export function parseCpuTimes(stat: string): Map<string, number> {
+  const ticks = /^cpu +([\d ]+)$/m.exec(stat)?.[1]?.split(' ') ?? [];
+  return new Map(
+    CPU_MODES.flatMap((mode, index) => (ticks[index] ? [[mode, Number(ticks[index]) / USER_HZ] as const] : [])),
+  );
+}
+
+export const cpuTimes = async (): Promise<Map<string, number>> => parseCpuTimes(await text('/proc/stat'));

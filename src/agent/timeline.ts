@@ -7,9 +7,12 @@ export interface TimelinePhase {
   /** Unix milliseconds */
   readonly start: number;
   readonly durationMs: number;
+  /** `done`, `skipped` or `failed` */
   readonly outcome: string;
-  /** names of the events measured in this phase */
-  readonly events: readonly string[];
+  /** what was measured in this phase; digest is SHA-384 as hex */
+  readonly events: readonly { readonly name: string; readonly digest: string }[];
+  /** the cause chain of a failure */
+  readonly error?: string;
 }
 
 const LIMIT = 1024 * 1024;
@@ -33,17 +36,27 @@ export async function readTimeline(path: string): Promise<TimelinePhase[]> {
 }
 
 function fromRecord(value: unknown): TimelinePhase | undefined {
-  const { sequence, phase, start, durationMs, outcome, events } = (value ?? {}) as Record<string, unknown>;
+  const { sequence, phase, start, durationMs, outcome, events, error } = (value ?? {}) as Record<string, unknown>;
   const began = Date.parse(String(start));
   if (
     typeof sequence !== 'string' ||
     typeof phase !== 'string' ||
     Number.isNaN(began) ||
-    typeof durationMs !== 'number'
+    typeof durationMs !== 'number' ||
+    !(durationMs >= 0)
   )
     return undefined;
-  const names = Array.isArray(events)
-    ? events.map((event) => String((event as { name?: unknown } | null)?.name ?? ''))
-    : [];
-  return { sequence, phase, start: began, durationMs, outcome: String(outcome), events: names };
+  const measured = (Array.isArray(events) ? events : []).map((event: unknown) => {
+    const { name, digest } = (event ?? {}) as Record<string, unknown>;
+    return { name: String(name ?? ''), digest: String(digest ?? '') };
+  });
+  return {
+    sequence,
+    phase,
+    start: began,
+    durationMs,
+    outcome: String(outcome),
+    events: measured,
+    ...(typeof error === 'string' ? { error } : {}),
+  };
 }

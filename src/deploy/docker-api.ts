@@ -1,5 +1,5 @@
 /**
- * The four calls of the Docker Engine API that the guest needs, over dockerd's unix socket. (The usual client library
+ * The few calls of the Docker Engine API that the guest needs, over dockerd's unix socket. (The usual client library
  * pulls in an ssh client with native code, which does not fit into one compiled binary.)
  */
 import * as http from 'node:http';
@@ -36,9 +36,13 @@ export function dockerRequest(
   method: string,
   path: string,
   socketPath = dockerSocket(),
+  signal?: AbortSignal,
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = http.request({ socketPath, method, path, headers: { host: 'docker' }, agent: false }, resolve);
+    const request = http.request(
+      { socketPath, method, path, headers: { host: 'docker' }, agent: false, ...(signal ? { signal } : {}) },
+      resolve,
+    );
     const unavailable = (cause: unknown) =>
       reject(
         new DstackError('DOCKER_UNAVAILABLE', `docker does not answer on ${socketPath}`, { path: socketPath, cause }),
@@ -50,7 +54,8 @@ export function dockerRequest(
   });
 }
 
-async function bodyText(response: http.IncomingMessage): Promise<string> {
+/** The whole body as text. @throws DOCKER_UNAVAILABLE beyond the limit */
+export async function bodyText(response: http.IncomingMessage): Promise<string> {
   const chunks: Uint8Array[] = [];
   let total = 0;
   for await (const chunk of response) {
@@ -72,6 +77,18 @@ async function complaint(what: string, response: http.IncomingMessage): Promise<
   return new DstackError('DOCKER_UNAVAILABLE', `docker refused to ${what}: ${message.trim()}`, {
     value: response.statusCode,
   });
+}
+
+/** Asks for a JSON document. @throws DOCKER_UNAVAILABLE */
+export async function dockerJson(what: string, path: string, signal?: AbortSignal): Promise<unknown> {
+  const response = await dockerRequest('GET', path, undefined, signal);
+  if (response.statusCode !== 200) throw await complaint(what, response);
+  const text = await bodyText(response);
+  try {
+    return JSON.parse(text);
+  } catch (thrown) {
+    throw new DstackError('DOCKER_UNAVAILABLE', `docker’s answer to ${what} is not JSON`, { cause: thrown });
+  }
 }
 
 /** True if dockerd answers. */

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseAddress, showAddress } from '../../src/agent/address.ts';
-import { escapeLabel } from '../../src/agent/metrics.ts';
-import { parseCounters, parseGateways, parseResolvers } from '../../src/agent/network-info.ts';
-import { parseMeminfo } from '../../src/agent/system-info.ts';
+import { parseCounters, parseGateways, parseGateways6, parseResolvers } from '../../src/agent/network-info.ts';
+import { parseCpuTimes, parseMeminfo, parseOsRelease } from '../../src/agent/system-info.ts';
 import { watchdogPeriod } from '../../src/agent/watchdog.ts';
 
 describe('what the kernel tells', () => {
@@ -26,6 +25,39 @@ describe('what the kernel tells', () => {
       'Iface\tDestination\tGateway\tFlags\neth0\t00000000\t0202000A\t0003\neth0\t0002000A\t00000000\t0001\ntun0\t00000000\t00000000\t0001\n';
     expect(parseGateways(text)).toEqual(['10.0.2.2']);
   });
+  it('leaves out routes that only look like default routes', () => {
+    // 0.0.0.0/1 of a VPN has destination 0 too
+    expect(parseGateways('tun0\t00000000\t0100080A\t0003\t0\t0\t0\t00000080\n')).toEqual([]);
+  });
+  it('reads default gateways of IPv6', () => {
+    const route = (destination: string, length: string, hop: string) =>
+      `${destination} ${length} ${'0'.repeat(32)} 00 ${hop} 00000400 00000002 00000000 00000003     eth0`;
+    const zero = '0'.repeat(32);
+    const text = [
+      route(zero, '00', 'fe80000000000000000000000000a001'),
+      route(zero, '00', zero),
+      route(`fd00${'0'.repeat(28)}`, '40', zero),
+      'nonsense',
+    ].join('\n');
+    expect(parseGateways6(text)).toEqual(['fe80::a001']);
+  });
+  it('reads os-release', () => {
+    expect([...parseOsRelease('NAME="Debian GNU/Linux"\n# NAME=x\nVERSION_ID=13\n=y\nODD=\'a=b\'\n')]).toEqual([
+      ['NAME', 'Debian GNU/Linux'],
+      ['VERSION_ID', '13'],
+      ['ODD', 'a=b'],
+    ]);
+  });
+  it('reads processor times in seconds', () => {
+    expect([...parseCpuTimes('cpu  100 0 50 800 25\ncpu0 1 2 3 4\n')]).toEqual([
+      ['user', 1],
+      ['nice', 0],
+      ['system', 0.5],
+      ['idle', 8],
+      ['iowait', 0.25],
+    ]);
+    expect(parseCpuTimes('intr 1\n').size).toBe(0);
+  });
   it('reads interface counters', () => {
     const text =
       'Inter-|   Receive  |  Transmit\n face |bytes packets errs\n  eth0: 100 2 3 0 0 0 0 0 200 5 6 0 0 0 0 0\n lo:1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n';
@@ -33,8 +65,6 @@ describe('what the kernel tells', () => {
     expect(parseCounters(text).size).toBe(2);
   });
 });
-
-it('escapes metric labels', () => expect(escapeLabel('a\\b"c\nd')).toBe('a\\\\b\\"c\\nd'));
 
 describe('watchdogPeriod', () => {
   const own = String(process.pid);

@@ -1,44 +1,96 @@
-/** A dockerd that knows four paths, on a unix socket; it refuses what the real one refuses. */
-import { createServer, type Server } from 'node:http';
+/**
+ * A dockerd that knows the paths our code asks for, on a unix socket. It obeys the Engine API's rules: other methods and
+ * unknown containers are refused, a running container is removed only by force, the kind of a log stream follows from the
+ * container's terminal, `follow` keeps a log open, and a container that does not run has empty statistics.
+ */
+import { createServer, type Server, type ServerResponse } from 'node:http';
 
 export interface FakeContainer {
   Id: string;
   Names?: string[];
+  Image?: string;
   Labels?: Record<string, string>;
   State?: string;
+  Status?: string;
+  /** parts of an inspect answer */
+  inspect?: { State?: Record<string, unknown>; RestartCount?: number; Config?: Record<string, unknown> };
+  /** a stats answer while it runs */
+  stats?: Record<string, unknown>;
+  log?: Uint8Array;
 }
 
 export interface FakeDocker {
   readonly containers: FakeContainer[];
   readonly requests: string[];
+  /** readers of logs that are still connected */
+  readonly readers: Set<ServerResponse>;
   close(): Promise<void>;
 }
+
+export interface FakeDockerOptions {
+  /** content type of every log; a docker older than 23 has the raw type for all */
+  readonly logType?: string;
+  /** paths that are never answered */
+  readonly hang?: RegExp;
+}
+
+const MULTIPLEXED = 'application/vnd.docker.multiplexed-stream';
+const RAW = 'application/vnd.docker.raw-stream';
 
 export async function fakeDocker(
   path: string,
   containers: FakeContainer[] = [],
-  log?: { type: string; bytes: Uint8Array },
+  options: FakeDockerOptions = {},
 ): Promise<FakeDocker> {
   const requests: string[] = [];
+  const readers = new Set<ServerResponse>();
   const server: Server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://docker');
     requests.push(`${request.method} ${request.url}`);
+    if (options.hang?.test(url.pathname)) return;
     const json = (status: number, value: unknown) => {
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(value));
     };
+    const { method } = request;
     if (url.pathname === '/_ping') return void response.end('OK');
-    if (url.pathname === '/containers/json') return json(200, containers);
-    const [, id, logs] = /^\/containers\/([^/]+)(\/logs)?$/.exec(url.pathname) ?? [];
-    const index = containers.findIndex((container) => container.Id === id || container.Names?.includes(`/${id}`));
-    if (id === undefined || index < 0) return json(404, { message: `No such container: ${id}` });
-    if (logs) {
-      response.writeHead(200, { 'content-type': log?.type ?? 'application/vnd.docker.multiplexed-stream' });
-      return void response.end(log?.bytes ?? '');
+    if (url.pathname === '/containers/json' && method === 'GET') {
+      const all = url.searchParams.get('all') === '1';
+      return json(
+        200,
+        containers
+          .filter(({ State }) => all || State === 'running')
+          .map(({ inspect: _, stats: __, log: ___, ...summary }) => summary),
+      );
     }
-    if (request.method === 'DELETE') {
-      if (containers[index]?.State === 'running' && url.searchParams.get('force') !== '1')
-        return json(409, { message: 'container is running' });
+    const [, encoded, action = ''] = /^\/containers\/([^/]+)(?:\/(\w+))?$/.exec(url.pathname) ?? [];
+    const id = encoded === undefined ? undefined : decodeURIComponent(encoded);
+    const index = containers.findIndex((container) => container.Id === id || container.Names?.includes(`/${id}`));
+    const container = containers[index];
+    if (id === undefined || container === undefined) return json(404, { message: `No such container: ${id}` });
+    const running = container.State === 'running';
+    if (action === 'logs' && method === 'GET') {
+      const terminal = container.inspect?.Config?.['Tty'] === true;
+      response.writeHead(200, { 'content-type': options.logType ?? (terminal ? RAW : MULTIPLEXED) });
+      response.write(container.log ?? '');
+      if (url.searchParams.get('follow') !== '1' || !running) return void response.end();
+      readers.add(response);
+      response.on('close', () => readers.delete(response));
+      return;
+    }
+    if (action === 'json' && method === 'GET') {
+      const { State = {}, ...rest } = container.inspect ?? {};
+      return json(200, { Id: container.Id, RestartCount: 0, State: { Status: container.State, ...State }, ...rest });
+    }
+    if (action === 'stats' && method === 'GET') {
+      if (url.searchParams.get('stream') !== 'false') return json(400, { message: 'this fake does not stream' });
+      return json(
+        200,
+        running ? (container.stats ?? {}) : { cpu_stats: { cpu_usage: { total_usage: 0 } }, memory_stats: {} },
+      );
+    }
+    if (action === '' && method === 'DELETE') {
+      if (running && url.searchParams.get('force') !== '1') return json(409, { message: 'container is running' });
       containers.splice(index, 1);
       response.writeHead(204);
       return void response.end();
@@ -49,6 +101,7 @@ export async function fakeDocker(
   return {
     containers,
     requests,
+    readers,
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -1,0 +1,113 @@
+/** The page at `/`: who this app is, what runs, how it booted and how to prove it. One document: no script, nothing foreign. */
+import { createHash } from 'node:crypto';
+import { PATHS } from '../../config/paths.ts';
+import { VERSION_TEXT } from '../../version.ts';
+import { type BootState, bootState, latestPhases } from '../boot-state.ts';
+import type { ContainerReport } from '../containers.ts';
+import { html } from '../html.ts';
+import { dmi, publicIdentity } from '../info.ts';
+import type { Readiness } from '../readiness.ts';
+import type { AgentState } from '../state.ts';
+import { readTimeline } from '../timeline.ts';
+import { bootSection } from './boot.ts';
+import { containerSection } from './containers.ts';
+import { eventSection, runtimeEvents } from './events.ts';
+import { identitySection } from './identity.ts';
+import { type Attempt, attempt, count } from './parts.ts';
+import { ICON, STYLE } from './style.ts';
+import { networkSection, systemSection } from './system.ts';
+import { pageEvidence, verifySection } from './verify.ts';
+
+export interface Page {
+  readonly text: string;
+  /** Content-Security-Policy */
+  readonly policy: string;
+  /** seconds until a browser should ask again, while something is still starting */
+  readonly refresh: number | undefined;
+}
+
+export interface PageOptions {
+  /** Host header of the request */
+  readonly host?: string | undefined;
+  readonly timelinePath?: string;
+}
+
+const STYLE_HASH = createHash('sha256').update(STYLE.text).digest('base64');
+/** Its own style by hash, its icon, and nothing else: no script, no foreign content, not inside another page. */
+const POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${STYLE_HASH}'`,
+  'img-src data:',
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+const REFRESH_SECONDS = 5;
+
+/** Renders the page. What cannot be read is named as such; the page itself never fails for it, and never waits long. */
+export async function page(state: AgentState, readiness: Readiness, options: PageOptions = {}): Promise<Page> {
+  const { compose } = state;
+  const [identity, timeline, containers, evidence, machine, cloud] = await Promise.all([
+    attempt(() => publicIdentity(state)),
+    readTimeline(options.timelinePath ?? PATHS.bootTimeline),
+    attempt(() => state.containers.list()),
+    compose.publicTcbinfo ? pageEvidence(state) : undefined,
+    compose.publicSysinfo ? Promise.all([systemSection(state), networkSection()]) : [],
+    Promise.all([dmi('sys_vendor'), dmi('product_name')]),
+  ]);
+  const phases = latestPhases(timeline);
+  const boot = bootState(phases);
+  const known = compose.publicTcbinfo && 'value' in identity ? identity.value : undefined;
+  const eventNumbers = known && new Map(runtimeEvents(known).map(({ digest }, index) => [digest, index + 1]));
+  const status = summary(readiness, boot, containers);
+  const document = html`<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${compose.name} · dstack</title>
+<link rel="icon" href="${ICON}">
+<style>${STYLE}</style>
+</head>
+<body>
+<header>
+<p class="soft">Confidential VM</p>
+<h1>${compose.name}</h1>
+<a class="state ${status.tone}" href="/readyz">${status.text}</a>
+</header>
+${state.backend.kind === 'canned' ? html`<p class="alarm" role="alert"><strong>Simulator.</strong> The quotes of this machine come from a file and prove nothing.</p>` : ''}
+<main>
+${containerSection(state, containers)}${machine.length > 0 ? html`<div class="pair">\n${machine}</div>\n` : ''}${identitySection(state, identity, cloud.filter((text) => text !== '').join(' '))}${bootSection({ phases, boot, eventNumbers, showErrors: compose.publicLogs })}${known ? eventSection(known) : ''}${verifySection(state, identity, evidence, options.host)}</main>
+<footer>dstack-util ${VERSION_TEXT} · <a href="/readyz">readiness</a>${compose.publicSysinfo ? html` · <a href="/metrics">metrics</a>` : ''}</footer>
+</body>
+</html>
+`;
+  return {
+    text: document.text,
+    policy: POLICY,
+    refresh: boot.state === 'running' || !readiness.ready ? REFRESH_SECONDS : undefined,
+  };
+}
+
+/** The one thing that a person looks for first. */
+function summary(
+  readiness: Readiness,
+  boot: BootState,
+  containers: Attempt<readonly ContainerReport[]>,
+): { readonly text: string; readonly tone: 'good' | 'warn' | 'bad' } {
+  if (!readiness.ready) return { text: 'not ready', tone: 'bad' };
+  if (boot.state === 'failed') return { text: 'start failed', tone: 'bad' };
+  if (boot.state === 'running') return { text: 'starting', tone: 'warn' };
+  const ill =
+    'value' in containers
+      ? containers.value.filter(
+          ({ state, details }) =>
+            state === 'dead' ||
+            state === 'restarting' ||
+            details?.health === 'unhealthy' ||
+            (state === 'exited' && details?.exitCode !== undefined && details.exitCode !== 0),
+        ).length
+      : 0;
+  return ill > 0 ? { text: `${count(ill, 'container')} in trouble`, tone: 'warn' } : { text: 'running', tone: 'good' };
+}
