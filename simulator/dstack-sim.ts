@@ -8,6 +8,7 @@ import { fromHex } from '../src/codec/hex.ts';
 import { DstackError } from '../src/errors.ts';
 import * as ui from '../src/ui.ts';
 import { VERSION_TEXT } from '../src/version.ts';
+import { defineGateway } from './gateway/command.ts';
 import { defineHostApi } from './host-api.ts';
 import { DEVELOPMENT_SEED } from './mock-keys.ts';
 
@@ -91,6 +92,7 @@ function declare(): Command {
     });
 
   defineHostApi(program.command('host-api'));
+  defineGateway(program.command('gateway'));
   return program;
 }
 

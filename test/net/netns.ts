@@ -20,6 +20,9 @@ export function netnsMissing(...programs: string[]): string | undefined {
   return undefined;
 }
 
+// /run of its own: wireguard-go leaves its sockets there under the name of the interface
+const PREPARE = 'mount -t tmpfs none /run && ip link set lo up && echo ready && exec sleep 900';
+
 export class NetworkNamespace {
   readonly #holder: ChildProcess;
   readonly commands: string[] = [];
@@ -29,7 +32,7 @@ export class NetworkNamespace {
   }
 
   static async open(): Promise<NetworkNamespace> {
-    const holder = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up && echo ready && exec sleep 600'], {
+    const holder = spawn('unshare', ['--net', '--mount', '--propagation', 'private', 'sh', '-c', PREPARE], {
       env,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -40,13 +43,18 @@ export class NetworkNamespace {
     return new NetworkNamespace(holder);
   }
 
+  get pid(): number {
+    return this.#holder.pid ?? 0;
+  }
+
   close(): void {
     this.#holder.kill();
   }
 
   /** words in front of a command that put it into the namespace */
   get enter(): string[] {
-    return ['nsenter', `--net=/proc/${this.#holder.pid}/ns/net`];
+    const ns = `/proc/${this.pid}/ns`;
+    return ['nsenter', `--net=${ns}/net`, `--mount=${ns}/mnt`, `--wdns=${process.cwd()}`];
   }
 
   /** The interface of `run`, inside the namespace. */
@@ -78,7 +86,11 @@ export class NetworkNamespace {
 
   /** Starts a JavaScript program inside the namespace. */
   start(script: string, ...args: string[]): ChildProcess {
-    const [head = '', ...words] = [...this.enter, process.execPath, '-e', script, ...args];
-    return spawn(head, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    return this.spawn([process.execPath, '-e', script, ...args]);
+  }
+
+  spawn(command: readonly string[]): ChildProcess {
+    const [head = '', ...words] = [...this.enter, ...command];
+    return spawn(head, words, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...env, DSTACK_LOG: 'warn' } });
   }
 }

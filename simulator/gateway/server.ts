@@ -1,0 +1,205 @@
+/**
+ * A gateway for development: RegisterCvm over RA-TLS, as guests call it. It takes a guest that shows a certificate below the
+ * right root with the app info in it, gives it an address and makes it a peer of a real WireGuard interface.
+ */
+import { EventEmitter } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer, type Server, type TLSSocket } from 'node:tls';
+import { toHex } from '../../src/codec/hex.ts';
+import { checkChain } from '../../src/keys/chain.ts';
+import { OID } from '../../src/keys/extensions.ts';
+import { WG_KEY } from '../../src/net/gateway-cache.ts';
+import { decodeAppInfoExtension } from '../../src/tdx/app-info.ts';
+import { PeerTable } from './peers.ts';
+import type { WireGuardEnd } from './wireguard-end.ts';
+
+const BODY_LIMIT = 64 * 1024;
+const IDLE_MS = 60_000;
+const MAX_CHAIN = 8;
+
+/** What the gateway does wrong on demand; may be changed while it runs. */
+export interface GatewayFaults {
+  /** closes every connection before it says anything */
+  down?: boolean;
+  /** closes the connection in the middle of the answer */
+  dieMidAnswer?: boolean;
+  /** answers with something that is no registration */
+  garbage?: boolean;
+  /** wants a quote in the certificate, as gateways did */
+  oldVersion?: boolean;
+  /** milliseconds before each answer */
+  delay?: number;
+}
+
+export interface GatewayServerOptions {
+  /** PEM: what the guests see */
+  readonly certificate: string;
+  readonly key: string;
+  /** the root below which guests must have their certificates, PEM */
+  readonly clientRoot: string;
+  /** first two numbers of the VPN network, such as 10.4 */
+  readonly network: string;
+  /** `host:port` that guests send WireGuard packets to */
+  readonly endpoint: string;
+  /** further gateways of the cluster, as they are told to guests */
+  readonly others?: readonly { readonly pk: string; readonly ip: string; readonly endpoint: string }[];
+  readonly wireGuard: Pick<WireGuardEnd, 'publicKey' | 'addPeer' | 'removePeer' | 'options'>;
+}
+
+export interface GatewayEvent {
+  readonly event: 'registered' | 'refused' | 'forgot';
+  readonly app?: string;
+  readonly ip?: string;
+  readonly error?: string;
+  readonly peers: number;
+}
+
+/** One gateway. Emits `event` for each registration and refusal. */
+export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
+  readonly faults: GatewayFaults;
+  readonly peers: PeerTable;
+  readonly #options: GatewayServerOptions;
+  readonly #tls: Server;
+  readonly #http = createServer((request, response) => void this.#serve(request, response));
+  readonly #chains = new WeakMap<object, Uint8Array[]>();
+  readonly #sockets = new Set<TLSSocket>();
+
+  private constructor(options: GatewayServerOptions, faults: GatewayFaults) {
+    super();
+    this.#options = options;
+    this.faults = faults;
+    this.peers = new PeerTable(options.network);
+    this.#tls = createTlsServer({
+      key: options.key,
+      cert: options.certificate,
+      minVersion: 'TLSv1.2',
+      requestCert: true,
+      rejectUnauthorized: false, // judged with the request, so that the guest hears why
+    });
+    this.#tls.on('connection', (socket) => {
+      if (this.faults.down) socket.destroy();
+    });
+    this.#tls.on('secureConnection', (socket) => this.#accept(socket));
+  }
+
+  static async start(
+    options: GatewayServerOptions,
+    where: { readonly host: string; readonly port: number },
+    faults: GatewayFaults = {},
+  ): Promise<GatewayServer> {
+    const gateway = new GatewayServer(options, faults);
+    await new Promise<void>((resolve, reject) => {
+      gateway.#tls.once('error', reject);
+      gateway.#tls.listen(where, resolve);
+    });
+    return gateway;
+  }
+
+  get port(): number {
+    return (this.#tls.address() as AddressInfo).port;
+  }
+
+  /** Forgets all guests: what a restart without state does. */
+  forget(): void {
+    for (const { publicKey } of this.peers.forget()) this.#options.wireGuard.removePeer(publicKey);
+    this.emit('event', { event: 'forgot', peers: 0 });
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#tls.close(() => resolve()));
+  }
+
+  #accept(socket: TLSSocket): void {
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    this.#chains.set(socket, presented(socket));
+    this.#http.emit('connection', socket);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    request.on('error', () => {});
+    let status = 200;
+    let text: string;
+    try {
+      if (this.faults.delay) await new Promise((resolve) => setTimeout(resolve, this.faults.delay));
+      text = JSON.stringify(await this.#answer(request, this.#chains.get(request.socket) ?? []));
+      if (this.faults.garbage) text = '{"wg":{"client_ip":"10.4.0.9\\nPostUp = false","servers":[]}}';
+    } catch (thrown) {
+      status = 400;
+      const error = thrown instanceof Error ? thrown.message : String(thrown);
+      this.emit('event', { event: 'refused', error, peers: this.peers.all.length });
+      text = JSON.stringify({ error }, null, 2);
+    }
+    response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+    if (!this.faults.dieMidAnswer) return void response.end(text);
+    response.write(text.slice(0, 10), () => request.socket.destroy());
+  }
+
+  async #answer(request: IncomingMessage, chain: readonly Uint8Array[]): Promise<unknown> {
+    const { pathname } = new URL(request.url ?? '/', 'https://gateway');
+    const method = /^\/prpc\/(?:Gateway\.|Tproxy\.)?(\w+)$/.exec(pathname)?.[1];
+    if (method !== 'RegisterCvm') throw new Error(`Service not found: ${method ?? pathname}`);
+    const body = JSON.parse(await readBody(request)) as { client_public_key?: unknown; port_policy?: unknown };
+    const publicKey = body.client_public_key;
+    if (typeof publicKey !== 'string' || !WG_KEY.test(publicKey)) throw new Error('[bad key] not a WireGuard key');
+    const { appId, instanceId } = await this.#identify(chain);
+    const { wireGuard, network, endpoint, others = [] } = this.#options;
+    const { peer, replaced } = this.peers.register(publicKey, toHex(appId), toHex(instanceId));
+    if (replaced !== undefined) wireGuard.removePeer(replaced.publicKey);
+    wireGuard.addPeer(publicKey, peer.ip);
+    this.emit('event', { event: 'registered', app: peer.appId, ip: peer.ip, peers: this.peers.all.length });
+    const self = { pk: wireGuard.publicKey, ip: wireGuard.options.address, endpoint };
+    return {
+      wg: { client_ip: peer.ip, servers: [self, ...others] },
+      agent: {
+        external_port: 8090,
+        internal_port: 8090,
+        domain: `${network}.gateway.invalid`,
+        app_address_ns_prefix: '_dstack-app-address',
+      },
+      gateways: [],
+    };
+  }
+
+  /** Who is asking: the certificate must chain to the root and carry the identity of an app. */
+  async #identify(chain: readonly Uint8Array[]): Promise<{ appId: Uint8Array; instanceId: Uint8Array }> {
+    if (chain.length === 0) throw new Error('no client certificate');
+    const leaf = await checkChain(chain, { root: this.#options.clientRoot, purpose: 'client' });
+    if (this.faults.oldVersion && leaf.extension(OID.attestation) === undefined) {
+      throw new Error('no attestation provided');
+    }
+    const info = leaf.extension(OID.appInfo);
+    if (info === undefined) throw new Error('the client certificate has no app info');
+    return decodeAppInfoExtension(info);
+  }
+}
+
+/** Leaf first. */
+function presented(socket: TLSSocket): Uint8Array[] {
+  const out: Uint8Array[] = [];
+  let current = socket.getPeerCertificate(true) as { raw?: Buffer; issuerCertificate?: object } | undefined;
+  const seen = new Set<string>();
+  while (current?.raw !== undefined && out.length < MAX_CHAIN) {
+    const id = current.raw.toString('base64');
+    if (seen.has(id)) break;
+    seen.add(id);
+    out.push(new Uint8Array(current.raw));
+    current = current.issuerCertificate as typeof current;
+  }
+  return out;
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    size += (chunk as Buffer).length;
+    if (size > BODY_LIMIT) throw new Error('failed to read data: payload too large');
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8') || '{}';
+}

@@ -1,0 +1,74 @@
+/**
+ * The gateway's end of the tunnels: a real WireGuard interface, of the kernel where it has the module, else wireguard-go on
+ * a tun device. Peers are added and taken away with the `wg` tool.
+ */
+import { spawnSync } from 'node:child_process';
+import { wireGuardKeys } from '../../src/net/wireguard.ts';
+import { SAFE_PATH } from '../../src/sys/programs.ts';
+
+export interface WireGuardEndOptions {
+  readonly interface: string;
+  /** UDP port */
+  readonly port: number;
+  /** address of the gateway inside the VPN with its prefix length, such as 10.4.0.1/16 */
+  readonly address: string;
+}
+
+const env = { PATH: SAFE_PATH, LC_ALL: 'C' };
+
+/** Output of a program. @throws Error with its last words */
+function program(name: string, args: readonly string[], input = ''): string {
+  const done = spawnSync(name, args, { encoding: 'utf8', env, input, timeout: 20_000 });
+  if (done.status === 0) return done.stdout;
+  const why = done.error?.message ?? done.stderr.trim().split('\n').at(-1);
+  throw new Error(`${name} ${args.join(' ')} failed: ${why}`);
+}
+
+export class WireGuardEnd {
+  readonly options: WireGuardEndOptions;
+  /** base64 */
+  readonly publicKey: string;
+  readonly userspace: boolean;
+
+  private constructor(options: WireGuardEndOptions, publicKey: string, userspace: boolean) {
+    this.options = options;
+    this.publicKey = publicKey;
+    this.userspace = userspace;
+  }
+
+  /** Makes the interface, replacing one of that name. `sk` keeps the identity of an earlier one. */
+  static open(options: WireGuardEndOptions, keys = wireGuardKeys()): WireGuardEnd {
+    const { interface: name, port, address } = options;
+    spawnSync('ip', ['link', 'delete', name], { env });
+    const kernel = spawnSync('ip', ['link', 'add', name, 'type', 'wireguard'], { env }).status === 0;
+    // stdio: wireguard-go goes on in the background and would hold our pipes open
+    if (!kernel && spawnSync('wireguard-go', [name], { env, stdio: 'ignore' }).status !== 0) {
+      throw new Error('this kernel has no WireGuard, and wireguard-go cannot be started (Debian package wireguard-go)');
+    }
+    program('wg', ['set', name, 'listen-port', String(port), 'private-key', '/dev/stdin'], `${keys.sk}\n`);
+    program('ip', ['-4', 'address', 'add', address, 'dev', name]);
+    program('ip', ['link', 'set', 'mtu', '1420', 'up', 'dev', name]);
+    return new WireGuardEnd(options, keys.pk, !kernel);
+  }
+
+  addPeer(publicKey: string, ip: string): void {
+    program('wg', ['set', this.options.interface, 'peer', publicKey, 'allowed-ips', `${ip}/32`]);
+  }
+
+  removePeer(publicKey: string): void {
+    program('wg', ['set', this.options.interface, 'peer', publicKey, 'remove']);
+  }
+
+  /** Unix seconds of the latest handshake by public key; 0 = never. */
+  handshakes(): Map<string, number> {
+    const text = program('wg', ['show', this.options.interface, 'latest-handshakes']);
+    const lines = text.trim().split('\n');
+    return new Map(
+      lines.filter((line) => line !== '').map((line) => [line.split('\t')[0]!, Number(line.split('\t')[1])]),
+    );
+  }
+
+  close(): void {
+    spawnSync('ip', ['link', 'delete', this.options.interface], { env });
+  }
+}
