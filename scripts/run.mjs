@@ -17,6 +17,7 @@ const SCRIPTS = {
   image: 'initramfs/build.ts',
   simulator: 'scripts/simulator.ts',
   bench: 'bench/main.ts',
+  fuzz: 'test/fuzz/main.ts',
   docs: 'scripts/docs.ts',
   dist: 'scripts/dist.ts',
 };

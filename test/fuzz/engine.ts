@@ -1,0 +1,210 @@
+/**
+ * The driver inside Node: tries changed inputs in batches, keeps those that reach something new, reports findings. Started
+ * by main.ts with a bundle of the target; `process.send` carries what happens.
+ */
+
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Coverage } from './coverage.ts';
+import { mutate, Random } from './mutate.ts';
+import { type FuzzTarget, MEMORY_LIMIT, outcome, TIME_LIMIT_MS } from './target.ts';
+
+export interface EngineOptions {
+  /** bundle of the target */
+  readonly script: string;
+  /** folders with inputs to start from; what is kept goes to the last */
+  readonly corpus: readonly string[];
+  /** the batch that is being tried: read by main.ts when this process dies */
+  readonly batchFile: string;
+  readonly seconds: number;
+  readonly seed: number;
+}
+
+export type Message =
+  | {
+      readonly kind: 'status';
+      readonly runs: number;
+      readonly kept: number;
+      readonly reached: number;
+      readonly done: boolean;
+    }
+  | { readonly kind: 'finding'; readonly why: string; readonly input: string };
+
+const BATCH = 48;
+const STATUS_MS = 2_000;
+/** Kinds of refusals that count as something new reached: a bound, as texts can hold values of the input. */
+const REFUSALS = 3_000;
+/** A process that found this much has made its point. */
+const FINDINGS = 20;
+
+const say = (message: Message): void => void process.send?.(message);
+export const nameOf = (input: Uint8Array): string => createHash('sha256').update(input).digest('hex').slice(0, 16);
+
+/** Batches are written as length (u32) and bytes, one input after the other. */
+function packed(inputs: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(
+    inputs.flatMap((input) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(input.length);
+      return [length, input];
+    }),
+  );
+}
+
+/** Tries one input. @returns what is wrong, undefined when all is well; and the kind of refusal */
+export async function tryInput(target: FuzzTarget, input: Uint8Array): Promise<{ wrong?: string; refusal?: string }> {
+  const measured = input.length > 1024;
+  const before = measured ? held() : 0;
+  const started = performance.now();
+  let refusal: string | undefined;
+  try {
+    const refused = await outcome(target, input);
+    if (refused !== undefined) refusal = kindOf(refused);
+  } catch (thrown) {
+    return { wrong: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown) };
+  }
+  const took = performance.now() - started;
+  const growth = measured ? held() - before : 0;
+  if (growth > MEMORY_LIMIT + input.length) return { wrong: `memory grew by ${Math.round(growth / 1e6)} MB` };
+  if (took > TIME_LIMIT_MS && (await fastest(target, input)) > TIME_LIMIT_MS) {
+    return { wrong: `one input of ${input.length} bytes takes ${Math.round(took)} ms` };
+  }
+  return refusal === undefined ? {} : { refusal };
+}
+
+function held(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+/** A slow input is tried again: the machine may have been busy. */
+async function fastest(target: FuzzTarget, input: Uint8Array): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 3; round++) {
+    const started = performance.now();
+    await outcome(target, input);
+    best = Math.min(best, performance.now() - started);
+  }
+  return best;
+}
+
+/** The refusal without the values of this input. Messages of others are left out: they quote it. */
+function kindOf({ code, message, cause }: Error & { code: string }): string {
+  const inner = cause instanceof Error && cause.name === 'DstackError' ? cause.message : '';
+  return [code, message, inner]
+    .map((text) => text.slice(0, 120).replace(/0x[0-9a-f]+|[0-9a-f]{4,}|[0-9]+|"[^"]*"|'[^']*'/g, '#'))
+    .join(' ');
+}
+
+/** Loads a bundled target with counters on. */
+async function open(script: string): Promise<{ target: FuzzTarget; coverage: Coverage }> {
+  const { href } = pathToFileURL(script);
+  const coverage = new Coverage(href, readFileSync(script, 'utf8').length);
+  const { default: target } = (await import(href)) as { default: FuzzTarget };
+  return { target, coverage };
+}
+
+/** Runs until the time is over. */
+export async function fuzz(options: EngineOptions): Promise<void> {
+  const { target, coverage } = await open(options.script);
+  const words = target.dictionary.map((word) => (typeof word === 'string' ? Buffer.from(word) : word));
+  const random = new Random(options.seed);
+  const refusals = new Set<string>();
+  const findings = new Set<string>();
+  const inputs: Uint8Array[] = [];
+  const store = options.corpus.at(-1) ?? '.';
+  mkdirSync(store, { recursive: true });
+  let runs = 0;
+
+  const attempt = async (input: Uint8Array): Promise<boolean> => {
+    runs++;
+    const { wrong, refusal } = await tryInput(target, input);
+    if (wrong !== undefined) {
+      const kind = wrong.replace(/[0-9]+/g, '#').slice(0, 300);
+      if (findings.has(kind)) return false;
+      findings.add(kind);
+      say({ kind: 'finding', why: wrong, input: Buffer.from(input).toString('base64') });
+      return false;
+    }
+    if (refusal === undefined || refusals.has(refusal) || refusals.size >= REFUSALS) return false;
+    refusals.add(refusal);
+    return true;
+  };
+
+  for (const input of stored(options.corpus, target.limit)) {
+    writeFileSync(options.batchFile, packed([input]));
+    const newRefusal = await attempt(input);
+    if (coverage.take() > 0 || newRefusal) inputs.push(input);
+  }
+  if (inputs.length === 0) inputs.push(new Uint8Array());
+  const started = Date.now();
+  let spoken = 0;
+  let known = inputs.length;
+  while (Date.now() - started < options.seconds * 1000 && findings.size < FINDINGS) {
+    const pool = { inputs, words, limit: target.limit };
+    const batch = Array.from({ length: BATCH }, () => mutate(pick(inputs, random), random, pool));
+    writeFileSync(options.batchFile, packed(batch));
+    const fresh: Uint8Array[] = [];
+    for (const input of batch) if (await attempt(input)) fresh.push(input);
+    if (coverage.take() > 0) {
+      // somebody in this batch was somewhere new: who?
+      await coverage.again(async () => {
+        for (const input of batch) {
+          await outcome(target, input).catch(() => {});
+          if (coverage.take() > 0) fresh.push(input);
+        }
+      });
+    }
+    for (const input of new Set(fresh)) {
+      inputs.push(input);
+      writeFileSync(join(store, nameOf(input)), input);
+    }
+    if (Date.now() - spoken > STATUS_MS) {
+      spoken = Date.now();
+      known = inputs.length;
+      say({ kind: 'status', runs, kept: known, reached: coverage.total, done: false });
+    }
+  }
+  say({ kind: 'status', runs, kept: inputs.length, reached: coverage.total, done: true });
+}
+
+/** Every second pick is one of the newest inputs: they stand at the border of what is known. */
+function pick(inputs: readonly Uint8Array[], random: Random): Uint8Array {
+  const recent = Math.max(1, Math.floor(inputs.length / 4));
+  return random.below(2) === 0 ? random.pick(inputs) : (inputs[inputs.length - 1 - random.below(recent)] as Uint8Array);
+}
+
+/**
+ * A small set of inputs that reaches what all of them reach, smaller inputs first.
+ * @param most number of inputs, @param size bytes of the largest
+ */
+export async function minimal(
+  { script, corpus }: Pick<EngineOptions, 'script' | 'corpus'>,
+  most: number,
+  size: number,
+): Promise<Uint8Array[]> {
+  const { target, coverage } = await open(script);
+  const out: Uint8Array[] = [];
+  for (const input of stored(corpus, size)) {
+    if (out.length >= most) break;
+    await outcome(target, input).catch(() => {});
+    if (coverage.take() > 0) out.push(input);
+  }
+  return out;
+}
+
+/** The inputs of the folders, smaller ones first: they are the better parents. */
+export function stored(folders: readonly string[], limit: number): Uint8Array[] {
+  return folders
+    .flatMap((folder) => {
+      try {
+        return readdirSync(folder).map((name) => new Uint8Array(readFileSync(join(folder, name))));
+      } catch {
+        return [];
+      }
+    })
+    .filter(({ length }) => length <= limit)
+    .sort((a, b) => a.length - b.length);
+}

@@ -1,0 +1,163 @@
+/**
+ * `npm run fuzz -- TARGET --seconds N [--seed N] [--keep]`: coverage-guided fuzzing of one reader of hostile bytes.
+ *
+ * The target is bundled and driven by Node (V8 counts what an input reaches), in a process with little memory that may
+ * die or hang. What was found goes to test/fuzz/found/TARGET and is replayed by the unit tests from then on. The working
+ * corpus lies in .cache/fuzz; `--keep` writes a small set that reaches as much to test/fuzz/corpus/TARGET.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Job } from './child.ts';
+import { type Message, nameOf } from './engine.ts';
+import { SEEDS } from './seeds.ts';
+
+const HERE = 'test/fuzz';
+const HEAP_MB = 1024;
+/** Without a word for this long the process hangs. */
+const SILENCE_MS = 60_000;
+const KEEP = { most: 60, size: 16_384 };
+
+async function main(): Promise<void> {
+  const [name = '', ...rest] = process.argv.slice(2);
+  const value = (flag: string, fallback: number): number => {
+    const at = rest.indexOf(flag);
+    return at < 0 ? fallback : Number(rest[at + 1]);
+  };
+  const seconds = value('--seconds', 60);
+  const seed = value('--seed', Date.now() % 1_000_000);
+  if (!Object.hasOwn(SEEDS, name) || !(seconds > 0) || !Number.isInteger(seed)) {
+    console.error(
+      `usage: npm run fuzz -- TARGET [--seconds N] [--seed N] [--keep]\ntargets: ${Object.keys(SEEDS).join(', ')}`,
+    );
+    process.exitCode = 2;
+    return;
+  }
+  const work = resolve('.cache/fuzz', name);
+  mkdirSync(work, { recursive: true });
+  const script = await bundle(resolve(HERE, 'targets', `${name}.ts`), work, 'target.mjs');
+  const child = await bundle(resolve(HERE, 'child.ts'), work, 'child.mjs');
+  await writeSeeds(name, join(work, 'seeds'));
+  const corpus = [
+    join(work, 'seeds'),
+    resolve(HERE, 'corpus', name),
+    resolve(HERE, 'found', name),
+    join(work, 'corpus'),
+  ];
+  const batchFile = join(work, 'batch');
+  console.error(`fuzzing ${name} for ${seconds} s, seed ${seed}`);
+  const findings = await hunt(
+    child,
+    { kind: 'fuzz', options: { script, corpus, batchFile, seconds, seed } },
+    name,
+    batchFile,
+  );
+  if (rest.includes('--keep')) await keep(child, script, corpus, name);
+  console.error(findings === 0 ? `${name}: nothing found` : `${name}: ${findings} findings in ${HERE}/found/${name}`);
+  process.exitCode = findings === 0 ? 0 : 1;
+}
+
+async function bundle(entry: string, folder: string, name: string): Promise<string> {
+  const built = await Bun.build({ entrypoints: [entry], target: 'node', format: 'esm', outdir: folder, naming: name });
+  if (!built.success) throw new Error(`cannot bundle ${entry}: ${built.logs.join('\n')}`);
+  return join(folder, name);
+}
+
+async function writeSeeds(name: string, folder: string): Promise<void> {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const input of (await SEEDS[name]?.()) ?? []) writeFileSync(join(folder, nameOf(input)), input);
+}
+
+function start(child: string, job: Job): ChildProcess {
+  return spawn('node', [`--max-old-space-size=${HEAP_MB}`, child, JSON.stringify(job)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+}
+
+function found(name: string, input: Uint8Array, why: string): void {
+  const folder = join(HERE, 'found', name);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, nameOf(input)), input);
+  console.error(`FOUND ${folder}/${nameOf(input)} (${input.length} bytes): ${why.split('\n').slice(0, 4).join(' ')}`);
+}
+
+/** Runs the job to its end. A process that dies or hangs is a finding too: the batch it was at is tried one by one. */
+async function hunt(child: string, job: Job, name: string, batchFile: string): Promise<number> {
+  let findings = 0;
+  let finished = false;
+  const running = start(child, job);
+  let silence = setTimeout(() => running.kill('SIGKILL'), SILENCE_MS);
+  running.on('message', (message: Message) => {
+    clearTimeout(silence);
+    silence = setTimeout(() => running.kill('SIGKILL'), SILENCE_MS);
+    if (message.kind === 'finding') {
+      findings++;
+      found(name, Buffer.from(message.input, 'base64'), message.why);
+    } else {
+      finished ||= message.done;
+      console.error(
+        `${name}: ${message.runs} runs, ${message.kept} inputs kept, ${message.reached} characters of code reached`,
+      );
+    }
+  });
+  await new Promise((done) => running.on('exit', done));
+  clearTimeout(silence);
+  if (finished) return findings;
+  console.error(`${name}: the process died or hung, looking for the input`);
+  for (const input of unpacked(readFileSync(batchFile))) {
+    const path = `${batchFile}.one`;
+    writeFileSync(path, input);
+    const why = await judge(child, {
+      kind: 'try',
+      script: (job as Extract<Job, { kind: 'fuzz' }>).options.script,
+      input: path,
+    });
+    if (why === undefined) continue;
+    findings++;
+    found(name, input, why);
+  }
+  return Math.max(1, findings);
+}
+
+async function judge(child: string, job: Job): Promise<string | undefined> {
+  const running = start(child, job);
+  const timer = setTimeout(() => running.kill('SIGKILL'), SILENCE_MS / 2);
+  let why: string | undefined = 'the process died or hung';
+  running.on('message', ({ wrong }: { wrong?: string }) => {
+    why = wrong;
+  });
+  await new Promise((done) => running.on('exit', done));
+  clearTimeout(timer);
+  return why;
+}
+
+function unpacked(bytes: Uint8Array): Uint8Array[] {
+  const out: Uint8Array[] = [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 0; at + 4 <= bytes.length; ) {
+    const length = view.getUint32(at, true);
+    out.push(new Uint8Array(bytes.subarray(at + 4, at + 4 + length)));
+    at += 4 + length;
+  }
+  return out;
+}
+
+async function keep(child: string, script: string, corpus: readonly string[], name: string): Promise<void> {
+  const running = start(child, { kind: 'minimal', script, corpus, ...KEEP });
+  let kept: string[] = [];
+  running.on('message', (message: string[]) => {
+    kept = message;
+  });
+  await new Promise((done) => running.on('exit', done));
+  const folder = join(HERE, 'corpus', name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const text of kept) {
+    const input = Buffer.from(text, 'base64');
+    writeFileSync(join(folder, nameOf(input)), input);
+  }
+  console.error(`${name}: ${kept.length} inputs kept in ${folder}`);
+}
+
+await main();

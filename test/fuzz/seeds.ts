@@ -1,0 +1,122 @@
+/** Good inputs to start from, made by our own simulator and builders. */
+import { mockCcel } from '../../simulator/mock-ccel.ts';
+import { fromHex } from '../../src/codec/hex.ts';
+import { issueCertificate } from '../../src/keys/certificate.ts';
+import { p256FromScalar } from '../../src/keys/derive.ts';
+import { encodeAppInfo } from '../../src/tdx/app-info.ts';
+import { type Attestation, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
+import { formatLine } from '../../src/tdx/event-lines.ts';
+import { decodeAppInfo } from '../../src/tdx/identity.ts';
+import { fullLogJson, quoteLogJson } from '../../src/tdx/log-json.ts';
+import { buildHeader, goodJson } from '../fde/header-builder.ts';
+import { sampleAttestation, sampleQuote } from '../tdx/sample.ts';
+
+const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+
+/** A version 5 quote of the given body type from a version 4 one. */
+function v5(type: 2 | 3): Uint8Array {
+  const quote = sampleQuote();
+  const head = Buffer.from(quote.subarray(0, 48));
+  head.writeUInt16LE(5, 0);
+  const body = Buffer.alloc(6);
+  body.writeUInt16LE(type, 0);
+  body.writeUInt32LE(type === 2 ? 584 : 648, 2);
+  const extra = Buffer.alloc(type === 2 ? 0 : 64);
+  return Uint8Array.from(Buffer.concat([head, body, quote.subarray(48, 632), extra, quote.subarray(632)]));
+}
+
+const small = (version: 1 | 2): Attestation => {
+  const base = sampleAttestation(version);
+  return strip(base);
+};
+
+function otherPlatforms(): Attestation[] {
+  const base = sampleAttestation(1);
+  const tpmQuote = {
+    message: Uint8Array.of(1, 2),
+    signature: Uint8Array.of(3),
+    pcrValues: [{ index: 14, algorithm: 'sha256', value: new Uint8Array(32) }],
+    akCert: Uint8Array.of(4),
+    platform: 'gcp' as const,
+    eventLog: [{ pcrIndex: 0, digest: new Uint8Array(32) }],
+  };
+  return [
+    { ...base, platform: { kind: 'gcp-tdx', quote: sampleQuote(), eventLog: [], tpmQuote } },
+    { ...base, platform: { kind: 'nitro-enclave', nsmQuote: Uint8Array.of(1, 2, 3) } },
+    { ...base, platform: { kind: 'aws-nitro-tpm', attestationDoc: Uint8Array.of(1, 2, 3) } },
+    {
+      ...base,
+      platform: { kind: 'sev-snp', report: new Uint8Array(100), certChain: [Uint8Array.of(1)], mrConfig: '{}' },
+    },
+  ];
+}
+
+async function certificates(): Promise<Uint8Array[]> {
+  const key = p256FromScalar(new Uint8Array(32).fill(9));
+  const attestation = sampleAttestation(1);
+  const pems = [
+    await issueCertificate({ commonName: 'plain' }, key),
+    await issueCertificate(
+      {
+        commonName: 'all',
+        organization: 'Dstack',
+        altNames: ['a.example', '10.0.0.1', '::1'],
+        serverAuth: true,
+        clientAuth: true,
+        ca: { pathLength: 1 },
+        appId: new Uint8Array(20).fill(1),
+        usage: 'kms:rpc',
+        appInfo: encodeAppInfo(decodeAppInfo(attestation)),
+        attestation: encodeVersioned(small(1)),
+      },
+      key,
+    ),
+  ];
+  const der = (pem: string) => Uint8Array.from(Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64'));
+  return [...pems.map(text), ...pems.map(der)];
+}
+
+const COMPOSE = {
+  manifest_version: '3',
+  name: 'fuzz',
+  runner: 'docker-compose',
+  docker_compose_file: 'services: {}',
+  key_provider: 'none',
+  init_script: ['true'],
+  swap_size: '64M',
+  storage_fs: 'ext4',
+  allowed_envs: ['A'],
+  event_log_version: 2,
+  port_policy: { ports: [{ port: 80, pp: true }], restrict_mode: true },
+  requirements: { platforms: ['dstack-tdx'], os_version: '>=0.5', gpu_policy: { attest_gpu: false } },
+  verity_volumes: [{ source: 'v.img', verity_root: 'ab'.repeat(32), target: '/mnt/v' }],
+};
+
+export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8Array[]>> = {
+  quote: () => [sampleQuote(), v5(2), v5(3)],
+  ccel: () => [mockCcel()],
+  'event-log': () => {
+    const attestation = sampleAttestation(2);
+    const log = attestation.platform.kind === 'tdx' ? attestation.platform.eventLog : [];
+    return [
+      text(attestation.runtimeEvents.map(formatLine).join('')),
+      text(sampleAttestation(1).runtimeEvents.map(formatLine).join('')),
+      text(JSON.stringify(fullLogJson(log, { preimages: true }))),
+      text(quoteLogJson(log)),
+    ];
+  },
+  attestation: () => [
+    fromHex('00'),
+    ...([1, 2] as const).flatMap((version) =>
+      [sampleAttestation(version), small(version)].map((a) => encodeVersioned(a)),
+    ),
+    encodeVersioned({ ...sampleAttestation(1), reportDataPayload: '{}' }),
+    ...otherPlatforms().flatMap((a) => (['V0', 'V1'] as const).map((form) => encodeVersioned(a, form))),
+  ],
+  certificate: certificates,
+  'luks-header': () => [Uint8Array.from([0, ...buildHeader()]), text(`\u0001${JSON.stringify(goodJson())}`)],
+  'app-compose': () => [
+    text(JSON.stringify(COMPOSE)),
+    text(JSON.stringify({ manifest_version: 2, name: 'n', runner: 'bash', bash_script: 'true', kms_enabled: true })),
+  ],
+};
