@@ -84,10 +84,10 @@ const sha256 = (...parts: readonly (Uint8Array | string)[]): Uint8Array => {
   return new Uint8Array(hash.digest());
 };
 
-/** What the setup of this guest would have measured, in its order. */
-function bootEvents(compose: AppCompose, options: CannedOptions): RuntimeEvent[] {
+/** What the setup of this guest would have measured, in its order; the instance id depends on the seed. */
+export function paperEvents(compose: AppCompose, seed: Uint8Array, version: EventVersion): RuntimeEvent[] {
   const appId = compose.composeHash.subarray(0, 20);
-  const instanceId = sha256(sha256('dstack-sim instance', options.seed).subarray(0, 20), appId).subarray(0, 20);
+  const instanceId = sha256(sha256('dstack-sim instance', seed).subarray(0, 20), appId).subarray(0, 20);
   const steps: [string, Uint8Array | string][] = [
     [EVENT.systemPreparing, ''],
     [EVENT.appId, appId],
@@ -103,7 +103,7 @@ function bootEvents(compose: AppCompose, options: CannedOptions): RuntimeEvent[]
   return steps.map(([event, payload]) => ({
     event,
     payload: Uint8Array.from(Buffer.from(payload)),
-    version: options.eventVersion,
+    version,
   }));
 }
 
@@ -153,7 +153,7 @@ export async function writeCannedGuest(options: CannedOptions): Promise<string[]
     memory_size: 2_147_483_648,
   });
   const sysConfig = { kms_urls: [], gateway_urls: [], pccs_url: '', docker_registry: '', vm_config: vmConfig };
-  const events = bootEvents(compose, options);
+  const events = paperEvents(compose, options.seed, options.eventVersion);
   const attestation = evidence(pki, events, new Uint8Array(64), vmConfig);
   const files: Record<string, Uint8Array | string> = {
     'appkeys.json': formatAppKeys(await appKeys(pki, events, vmConfig, options), true),

@@ -11,10 +11,18 @@ import { VERSION_TEXT } from '../src/version.ts';
 import { defineGateway } from './gateway/command.ts';
 import { defineHostApi } from './host-api.ts';
 import { DEVELOPMENT_SEED } from './mock-keys.ts';
+import { defineQuote } from './quote-command.ts';
 
 const seedOf = (text: string): Uint8Array => fromHex(text, { field: '--seed', prefix: true, length: 32 });
 
 const SEED = ['--seed <hex>', '32 bytes from which all keys are made', DEVELOPMENT_SEED] as const;
+
+/** `HOST:PORT`. @throws INPUT_INVALID */
+function listenAddress(text: string): { host: string; port: number } {
+  const [, host = '', port = ''] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
+  if (host !== '' && Number(port) <= 65_535) return { host, port: Number(port) };
+  throw new DstackError('INPUT_INVALID', `--listen ${text} is not HOST:PORT`, { field: '--listen', value: text });
+}
 
 /** Writes a result to a file, or to stdout without one. */
 async function deliver(text: string, file: string | undefined): Promise<void> {
@@ -50,15 +58,47 @@ function declare(): Command {
 
   program
     .command('collateral')
-    .description('print DCAP collateral for the quotes of this seed as JSON')
+    .description('print DCAP collateral for the quotes of this seed as JSON, or serve it like a PCCS')
     .option(...SEED)
+    .option('--serve', 'answer HTTP requests until the process is ended; prints the base URL')
+    .option('--listen <address>', 'HOST:PORT of the service, port 0 for any', '127.0.0.1:8088')
     .option('--out <file>', 'write to a file instead of stdout')
-    .action(async (options: { seed: string; out?: string }) => {
-      const { mockCollateral } = await import('./collateral.ts');
+    .action(async (options: { seed: string; serve?: boolean; listen: string; out?: string }) => {
       const { mockPki } = await import('./pki.ts');
-      const collateral = mockCollateral(mockPki(seedOf(options.seed)));
-      await deliver(`${JSON.stringify(collateral, null, 2)}\n`, options.out);
+      const pki = mockPki(seedOf(options.seed));
+      if (options.serve) {
+        const { serveCollateral } = await import('./collateral-service.ts');
+        const { host, port } = listenAddress(options.listen);
+        const service = await serveCollateral(pki, port, host);
+        await deliver(`${service.url}\n`, options.out);
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void service.close());
+        return;
+      }
+      const { mockCollateral } = await import('./collateral.ts');
+      await deliver(`${JSON.stringify(mockCollateral(pki), null, 2)}\n`, options.out);
     });
+
+  program
+    .command('pki')
+    .description('show or write the PKI of this seed: certificates, revocation lists, document for a guest simulator')
+    .option(...SEED)
+    .option('--out <dir>', 'folder for the files; without it only fingerprints are printed')
+    .option('--collateral-base-url <url>', 'where the guest finds its collateral', 'http://127.0.0.1:8088')
+    .option('--json', 'print fingerprints as JSON')
+    .action(async (options: { seed: string; out?: string; collateralBaseUrl: string; json?: boolean }) => {
+      const { mockPki } = await import('./pki.ts');
+      const { fingerprints, writePki } = await import('./pki-files.ts');
+      const seed = seedOf(options.seed);
+      const found = fingerprints(mockPki(seed));
+      if (options.out !== undefined) {
+        const names = await writePki(seed, options.out, options.collateralBaseUrl);
+        ui.info(`wrote ${names.join(', ')} to ${options.out}`);
+      }
+      const lines = Object.entries(found).map(([name, sha256]) => `${name.padEnd(15)} ${sha256}`);
+      ui.result({ sha256: found }, { json: options.json, text: () => lines.join('\n') });
+    });
+
+  defineQuote(program.command('quote'), SEED);
 
   program
     .command('root-ca')
