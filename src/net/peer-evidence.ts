@@ -8,6 +8,7 @@ import { certReportData } from '../keys/report-data.ts';
 import { type Attestation, decodeVersioned } from '../tdx/attestation.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
+import * as ui from '../ui.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
 export interface EvidenceRules {
@@ -41,7 +42,8 @@ export async function verifyPeerEvidence(
       value: platform.kind,
     });
   }
-  const { body } = parseQuote(platform.quote);
+  const quote = parseQuote(platform.quote);
+  const { body } = quote;
   const wanted = certReportData(spkiDer);
   if (!equal(body.reportData, wanted) || !equal(decoded.reportData, wanted)) {
     throw new DstackError('EVIDENCE_MISMATCH', 'the evidence of the peer was made for another key', {
@@ -53,31 +55,43 @@ export async function verifyPeerEvidence(
       field: 'rtmr3',
     });
   }
-  await verifyQuote(platform.quote, body, rules);
+  await verifyQuote(platform.quote, quote, rules);
   return decoded;
 }
 
-async function verifyQuote(quote: Uint8Array, body: TdQuote['body'], rules: EvidenceRules): Promise<void> {
-  const root = await publishedTdxRoot(rules.anchorDir ?? ANCHOR_DIR);
-  const [{ fetchCollateral }, { verifyDcap }, { INTEL_ROOT_PEM }, { X509Certificate }] = await Promise.all([
-    import('./collateral.ts'),
-    import('../verify/dcap.ts'),
-    import('../verify/intel-root.ts'),
-    import('node:crypto'),
-  ]);
-  const collateral = await fetchCollateral(quote, {
-    pccs: rules.pccs,
-    ...(rules.timeoutMs === undefined ? {} : { timeoutMs: rules.timeoutMs }),
+async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRules): Promise<void> {
+  const published = await publishedTdxRoot(rules.anchorDir ?? ANCHOR_DIR);
+  const [{ checkQuote, checkTd }, { parseCertificate, parsePemChain }, { allowedStatuses, TCB_STATUSES }, source] =
+    await Promise.all([
+      import('../verify/quote-check.ts'),
+      import('../verify/certificate.ts'),
+      import('../verify/tcb-policy.ts'),
+      import('./collateral.ts'),
+    ]);
+  const { INTEL_ROOT_PEM } = await import('../verify/intel-root.ts');
+  const root = published === undefined ? parsePemChain(INTEL_ROOT_PEM)[0]! : parseCertificate(published);
+  let notFound: unknown;
+  const result = await checkQuote(bytes, quote, {
+    root,
+    at: rules.now ?? Date.now(),
+    // an old platform is told about, as the deployed guests do it: only a revoked one is refused
+    allowed: allowedStatuses(TCB_STATUSES.filter((status) => status !== 'Revoked')),
+    collateral: async () => {
+      try {
+        const collateral = await source.fetchCollateral(bytes, { pccs: rules.pccs, timeoutMs: rules.timeoutMs });
+        return { collateral, source: source.collateralService(rules.pccs) };
+      } catch (thrown) {
+        notFound = thrown;
+        throw thrown;
+      }
+    },
   });
-  const anchor = root ?? new Uint8Array(new X509Certificate(INTEL_ROOT_PEM).raw);
-  try {
-    await verifyDcap(quote, collateral, anchor, rules.now ?? Date.now());
-  } catch (thrown) {
-    throw new DstackError('EVIDENCE_INVALID', 'the quote of the peer does not verify', { cause: thrown });
+  if (notFound !== undefined) throw notFound;
+  for (const { name, outcome, detail } of [...result.checks, ...checkTd(quote.body)]) {
+    if (outcome === 'pass' || outcome === 'note') continue;
+    const code = outcome === 'unknown' ? 'COLLATERAL_INVALID' : 'EVIDENCE_INVALID';
+    throw new DstackError(code, `evidence of the peer is refused (${name}): ${detail}`, { field: name });
   }
-  if (body.mrSignerSeam.some((byte) => byte !== 0)) {
-    throw new DstackError('EVIDENCE_INVALID', 'the TDX module of the peer is not signed by Intel', {
-      field: 'mr_signer_seam',
-    });
-  }
+  const { status = 'unknown', advisories = [] } = result.tcb ?? {};
+  if (status !== 'UpToDate') ui.warn(`the platform of the peer is ${status} ${advisories.join(', ')}`.trimEnd());
 }

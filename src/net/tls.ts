@@ -41,7 +41,7 @@ export async function connectTls(
   socket.on('error', () => {}); // errors after the handshake reach the HTTP request
   try {
     await handshake(socket, limitMs, signal);
-    if (rules.verifyPeer !== 'any') await rules.verifyPeer(presentedChain(socket));
+    if (rules.verifyPeer !== 'any') await orAborted(rules.verifyPeer(presentedChain(socket)), signal);
     return socket;
   } catch (thrown) {
     socket.destroy();
@@ -70,6 +70,16 @@ function handshake(socket: tls.TLSSocket, limitMs: number, signal: AbortSignal):
     });
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
+  });
+}
+
+/** Judging evidence may ask a third party: it ends with the call it belongs to. */
+function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }
 

@@ -20,10 +20,10 @@ interface Answer {
 const unavailable = (url: string, why: string, cause?: unknown): DstackError =>
   new DstackError('COLLATERAL_UNAVAILABLE', `${url}: ${why}`, { field: 'collateral', value: url, cause });
 
-async function get(url: string): Promise<Answer> {
+async function get(url: string, signal: AbortSignal): Promise<Answer> {
   let response: Response;
   try {
-    response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' });
+    response = await fetch(url, { signal, redirect: 'error' });
     if (!response.ok) throw unavailable(url, `status ${response.status}`);
     return { body: await bounded(response, url), headers: response.headers };
   } catch (thrown) {
@@ -82,24 +82,37 @@ function signedPart({ body }: Answer, url: string, member: string): { text: stri
 /** The service's base: with or without the API path, with or without a slash at its end. */
 const baseOf = (url: string): string => url.replace(/\/+$/, '').replace(/\/(sgx|tdx)\/certification\/v4$/, '');
 
+export interface FetchOptions {
+  /** kind of quote, default tdx */
+  readonly tee?: 'tdx' | 'sgx' | undefined;
+  /** for all requests together in milliseconds, default 20 000 */
+  readonly timeoutMs?: number | undefined;
+}
+
 /**
  * Fetches what is needed to judge a quote of this platform.
  * @param url base of the service
  * @param root trust anchor, for the address of its revocation list where the service has none
  * @throws COLLATERAL_UNAVAILABLE
  */
-export async function fetchCollateral(url: string, platform: Platform, root: Certificate): Promise<Collateral> {
+export async function fetchCollateral(
+  url: string,
+  platform: Pick<Platform, 'ca' | 'fmspc'>,
+  root: Certificate,
+  { tee = 'tdx', timeoutMs = TIMEOUT_MS }: FetchOptions = {},
+): Promise<Collateral> {
   const base = baseOf(url);
+  const signal = AbortSignal.timeout(timeoutMs);
   const urls = {
     crl: `${base}/sgx/certification/v4/pckcrl?ca=${platform.ca}&encoding=der`,
-    tcb: `${base}/tdx/certification/v4/tcb?fmspc=${platform.fmspc.toUpperCase()}`,
-    qe: `${base}/tdx/certification/v4/qe/identity`,
+    tcb: `${base}/${tee}/certification/v4/tcb?fmspc=${platform.fmspc.toUpperCase()}`,
+    qe: `${base}/${tee}/certification/v4/qe/identity`,
   };
   const [crl, tcb, qe, rootCrl] = await Promise.all([
-    get(urls.crl),
-    get(urls.tcb),
-    get(urls.qe),
-    fetchRootCrl(base, root),
+    get(urls.crl, signal),
+    get(urls.tcb, signal),
+    get(urls.qe, signal),
+    fetchRootCrl(base, root, signal),
   ]);
   const tcbInfo = signedPart(tcb, urls.tcb, 'tcbInfo');
   const identity = signedPart(qe, urls.qe, 'enclaveIdentity');
@@ -117,14 +130,14 @@ export async function fetchCollateral(url: string, platform: Platform, root: Cer
 }
 
 /** A PCCS serves it; Intel's PCS does not, there the trust anchor itself names the place. */
-async function fetchRootCrl(base: string, root: Certificate): Promise<string> {
+async function fetchRootCrl(base: string, root: Certificate, signal: AbortSignal): Promise<string> {
   const own = `${base}/sgx/certification/v4/rootcacrl`;
   const points = Buffer.from(root.extensions.get(CRL_DISTRIBUTION_POINTS) ?? []).toString('latin1');
   const named = /https:\/\/[\x21-\x7e]+/.exec(points)?.[0];
   try {
-    return derHex(await get(own), own);
+    return derHex(await get(own, signal), own);
   } catch (thrown) {
     if (named === undefined) throw thrown;
-    return derHex(await get(named), named);
+    return derHex(await get(named, signal), named);
   }
 }
