@@ -3,7 +3,13 @@ import { resolve } from 'node:path';
 import { DstackError } from '../errors.ts';
 
 export type Address =
-  | { readonly kind: 'unix'; readonly path: string; readonly reuse: boolean }
+  | {
+      readonly kind: 'unix';
+      readonly path: string;
+      readonly reuse: boolean;
+      /** permissions of the socket file; without it those of the umask */
+      readonly mode?: number;
+    }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'vsock'; readonly cid: number; readonly port: number };
 

@@ -86,6 +86,7 @@ async function listenUnix(server: net.Server, address: Extract<Address, { kind: 
   const temporary = `${address.path}.${process.pid}`;
   await fs.rm(temporary, { force: true });
   await listen(server, { path: temporary });
+  if (address.mode !== undefined) await fs.chmod(temporary, address.mode);
   await fs.rename(temporary, address.path);
 }
 

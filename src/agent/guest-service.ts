@@ -22,7 +22,8 @@ export async function quoteResponse(state: AgentState, reportData: Uint8Array) {
   return { quote, event_log: eventLog, report_data: reportData, vm_config: vmConfig, attestation };
 }
 
-export function guestService(state: AgentState): Handlers<'DstackGuest'> {
+/** @param signScope prefix of the names of the key of Sign; the app itself has none */
+export function guestService(state: AgentState, signScope = ''): Handlers<'DstackGuest'> {
   const { keys, keyCache, backend } = state;
   return {
     async GetTlsKey(request) {
@@ -80,7 +81,7 @@ export function guestService(state: AgentState): Handlers<'DstackGuest'> {
 
     async Sign({ algorithm, data }) {
       const { signData } = await import('../keys/sign.ts');
-      const { signature, publicKey, signatureChain } = await signData(keys, algorithm, data);
+      const { signature, publicKey, signatureChain } = await signData(keys, algorithm, data, signScope);
       return { signature, signature_chain: [...signatureChain], public_key: publicKey };
     },
 

@@ -8,7 +8,8 @@ import * as ui from '../ui.ts';
 import type { InheritedSocket } from './activation.ts';
 import { type Address, showAddress } from './address.ts';
 import { type Bound, bind } from './bind.ts';
-import type { HttpServer } from './http-server.ts';
+import type { HttpCounts, HttpServer } from './http-server.ts';
+import { probe } from './probe.ts';
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 30_000;
@@ -16,10 +17,12 @@ const LONGEST_PAUSE_MS = 30_000;
 export interface ListenerStatus {
   readonly name: string;
   readonly address: string;
-  readonly state: 'listening' | 'failed' | 'stopped';
+  /** `unresponsive`: it listens, but did not answer our own request */
+  readonly state: 'listening' | 'unresponsive' | 'failed' | 'stopped';
   /** handed over by the service manager */
   readonly inherited: boolean;
   readonly restarts: number;
+  readonly connections: HttpCounts;
   /** why it does not listen */
   readonly error?: string;
 }
@@ -29,12 +32,19 @@ export interface ListenerOptions {
   readonly address: Address;
   readonly inherited?: InheritedSocket | undefined;
   readonly http: HttpServer;
+  /** the app cannot do without it; default false */
+  readonly required?: boolean;
+  /** path of our own request to it, answered with any status below 500 */
+  readonly probePath?: string;
+  /** milliseconds for the answer to our own request; tests use a short one */
+  readonly probeMs?: number;
   /** first pause before another try in milliseconds; tests use a short one */
   readonly pauseMs?: number;
 }
 
 export class Listener {
   readonly name: string;
+  readonly required: boolean;
   readonly #options: ListenerOptions;
   #bound: Bound | undefined;
   #failure: string | undefined;
@@ -42,9 +52,11 @@ export class Listener {
   #pause: number;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #unresponsive = false;
 
   constructor(options: ListenerOptions) {
     this.name = options.name;
+    this.required = options.required ?? false;
     this.#options = options;
     this.#pause = options.pauseMs ?? FIRST_PAUSE_MS;
   }
@@ -56,6 +68,7 @@ export class Listener {
       const accept = (socket: Socket) => http.accept(socket);
       this.#bound = await bind(address, inherited, accept, (failure) => this.#lost(failure));
       this.#failure = undefined;
+      this.#unresponsive = false;
       this.#pause = this.#options.pauseMs ?? FIRST_PAUSE_MS;
       ui.info(`${name}: listening on ${showAddress(this.#bound.address)}${inherited ? ' (inherited)' : ''}`);
       return true;
@@ -79,6 +92,32 @@ export class Listener {
     this.#bound = undefined;
     void bound?.close();
     this.#again();
+  }
+
+  /**
+   * Asks it over a connection of our own. One that does not answer is opened anew; an inherited one cannot be, since its
+   * descriptor ends with it: for that the service manager starts the process again.
+   * @returns why it does not serve, or undefined
+   */
+  async check(): Promise<string | undefined> {
+    const bound = this.#bound;
+    if (bound === undefined) return this.#failure ?? 'it does not listen';
+    try {
+      await probe(bound.address, this.#options.probePath ?? '/', this.#options.probeMs);
+      this.#unresponsive = false;
+      this.#failure = undefined;
+      return undefined;
+    } catch (thrown) {
+      const reason = errorChain(thrown);
+      if (this.#bound !== bound || this.#stopped) return reason;
+      if (this.#options.inherited === undefined) this.#lost(thrown as Error);
+      else {
+        if (!this.#unresponsive) ui.error(`${this.name}: does not answer: ${reason}`);
+        this.#unresponsive = true;
+        this.#failure = reason;
+      }
+      return reason;
+    }
   }
 
   #again(): void {
@@ -108,9 +147,10 @@ export class Listener {
     return {
       name: this.name,
       address: showAddress(this.#bound?.address ?? this.#options.address),
-      state: this.#bound ? 'listening' : this.#stopped ? 'stopped' : 'failed',
+      state: this.#bound ? (this.#unresponsive ? 'unresponsive' : 'listening') : this.#stopped ? 'stopped' : 'failed',
       inherited: this.#options.inherited !== undefined,
       restarts: this.#restarts,
+      connections: this.#options.http.counts,
       ...(this.#failure === undefined ? {} : { error: this.#failure }),
     };
   }

@@ -47,6 +47,8 @@ export interface AgentConfig {
     readonly sysConfigFile: string;
     /** mount points SysInfo reports */
     readonly dataDisks: readonly string[];
+    /** folder of the sockets that app-compose.json declares */
+    readonly scopedSockets: string;
     /** only when enabled */
     readonly simulator?: SimulatorConfig;
   };
@@ -74,6 +76,7 @@ function defaults(): JsonObject {
         compose_file: hostShared('appCompose'),
         sys_config_file: hostShared('sysConfig'),
         data_disks: ['/'],
+        scoped_sockets: '/run/dstack/scoped',
       },
     },
     'internal-v0': { address: 'unix:/var/run/dstack/tappd.sock', reuse: true },
@@ -154,6 +157,7 @@ function readAgentConfig(document: JsonObject, path: string | undefined): AgentC
       composeFile: core.string('compose_file'),
       sysConfigFile: core.string('sys_config_file'),
       dataDisks: core.strings('data_disks'),
+      scopedSockets: core.string('scoped_sockets'),
       ...(simulator === undefined ? {} : { simulator }),
     },
     internalV0: readListener(table('internal-v0')),

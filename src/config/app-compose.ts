@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { utf8 } from '../sys/files.ts';
+import { type AgentSocket, parseAgentSockets } from './agent-sockets.ts';
 import { Fields } from './fields.ts';
 import { gpuPolicyHash } from './gpu-policy.ts';
 import { parseHumanSize } from './human-size.ts';
@@ -61,6 +62,8 @@ export interface AppCompose {
   /** SHA-256 of the canonical JSON of /requirements/gpu_policy as written, or of {} */
   readonly gpuPolicyHash: Uint8Array;
   readonly verityVolumes: readonly VerityVolume[];
+  /** sockets of the guest agent with less than everything */
+  readonly agentSockets: readonly AgentSocket[];
   /** the parsed JSON as it is */
   readonly document: unknown;
 }
@@ -104,6 +107,7 @@ export function parseAppCompose(raw: Uint8Array, path: string = HOST_SHARED.appC
     ...optional('requirements', requirements === undefined ? undefined : parseRequirements(requirements)),
     gpuPolicyHash: gpuPolicyHash(document),
     verityVolumes: parseVerityVolumes(fields.objects('verity_volumes')),
+    agentSockets: parseAgentSockets(fields),
     document,
   };
 }

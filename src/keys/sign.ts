@@ -24,23 +24,24 @@ function signAlgorithm(algorithm: string): SignAlgorithm {
   throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });
 }
 
-const signingKey = (keys: SigningKeys, algorithm: 'ed25519' | 'secp256k1'): Promise<DerivedKey> =>
-  getKey(keys, 'vms', 'signing', algorithm);
+const signingKey = (keys: SigningKeys, algorithm: 'ed25519' | 'secp256k1', scope = ''): Promise<DerivedKey> =>
+  getKey(keys, `${scope}vms`, `${scope}signing`, algorithm);
 
 const sha256 = (data: Uint8Array): Uint8Array => createHash('sha256').update(data).digest();
 
 /**
  * Signs: ed25519 and secp256k1 take data of any length, secp256k1_prehashed a 32-byte digest.
+ * @param scope stands before path and purpose of the key, for callers that must not sign as the whole app
  * @throws ALGORITHM_UNSUPPORTED, INPUT_INVALID (digest of another length)
  */
-export async function signData(keys: SigningKeys, algorithm: string, data: Uint8Array): Promise<Signature> {
+export async function signData(keys: SigningKeys, algorithm: string, data: Uint8Array, scope = ''): Promise<Signature> {
   const kind = signAlgorithm(algorithm);
   if (kind === 'secp256k1_prehashed' && data.length !== DIGEST_LENGTH) {
     // the wording is part of the interface: clients match on it
     const message = `Pre-hashed signing requires a 32-byte digest, but received ${data.length} bytes`;
     throw new DstackError('INPUT_INVALID', message, { field: 'data', value: data.length });
   }
-  const derived = await signingKey(keys, kind === 'ed25519' ? 'ed25519' : 'secp256k1');
+  const derived = await signingKey(keys, kind === 'ed25519' ? 'ed25519' : 'secp256k1', scope);
   const { signCompact } = await import('./secp256k1.ts');
   const signature =
     kind === 'ed25519'

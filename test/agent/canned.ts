@@ -117,6 +117,7 @@ export async function makeGuest(options: GuestOptions = {}): Promise<Guest> {
           compose_file: at('app-compose.json'),
           sys_config_file: at('sys-config.json'),
           data_disks: ['/'],
+          scoped_sockets: at('scoped'),
           simulator: {
             enabled: true,
             ...(options.splitFiles

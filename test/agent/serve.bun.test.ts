@@ -126,7 +126,9 @@ describe.runIf(bun)('dstack-util serve as a process', () => {
     await once(squatter, 'listening');
     const notify = await boundSocket(join(dir, 'notify'), 'datagram');
     const { child } = start({ guest, env: { NOTIFY_SOCKET: join(dir, 'notify') } });
-    await expect.poll(() => notify.receive(), { timeout: 15_000 }).toBe('READY=1\nSTATUS=serving 3 of 4 listeners');
+    await expect
+      .poll(() => notify.receive(), { timeout: 15_000 })
+      .toBe('READY=1\nSTATUS=serving 3 of 4 listeners, not: external');
     squatter.close();
     await expect
       .poll(

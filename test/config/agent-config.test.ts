@@ -28,6 +28,7 @@ describe('the agent configuration', () => {
         composeFile: '/dstack/.host-shared/app-compose.json',
         sysConfigFile: '/dstack/.host-shared/.sys-config.json',
         dataDisks: ['/'],
+        scopedSockets: '/run/dstack/scoped',
       },
       internalV0: listener({ address: 'unix:/var/run/dstack/tappd.sock', reuse: true }),
       internal: listener({ address: 'unix:/var/run/dstack/dstack.sock', reuse: true }),

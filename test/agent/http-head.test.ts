@@ -1,0 +1,193 @@
+/** Requests as bytes: what is read, and what is refused before any service sees it. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { answerHead, chunk } from '../../src/agent/http-answer.ts';
+import { BodyReader } from '../../src/agent/http-body.ts';
+import { HttpSyntaxError, parseHead } from '../../src/agent/http-head.ts';
+import { DstackError } from '../../src/errors.ts';
+
+const head = (line: string, ...fields: string[]) => parseHead([line, ...fields].join('\r\n'));
+
+describe('the head of a request', () => {
+  it('has method, path, query and fields', () => {
+    expect(head('POST /a/b?c=d?e HTTP/1.1', 'Host: x', 'X-A:1', 'x-a: \t2 \t', 'Content-Length: 12')).toMatchObject({
+      method: 'POST',
+      path: '/a/b',
+      query: 'c=d?e',
+      headers: { host: 'x', 'x-a': '1, 2', 'content-length': '12' },
+      framing: { kind: 'length', length: 12 },
+      close: false,
+      old: false,
+    });
+  });
+  it('takes the absolute form of a target', () => {
+    expect(head('GET http://dstack/GetKey?path=a HTTP/1.1')).toMatchObject({ path: '/GetKey', query: 'path=a' });
+    expect(head('GET http://dstack?x HTTP/1.1')).toMatchObject({ path: '/', query: 'x' });
+    expect(head('GET http://dstack HTTP/1.1')).toMatchObject({ path: '/', query: '' });
+  });
+  it('knows when the connection ends', () => {
+    expect(head('GET / HTTP/1.1', 'Connection: Keep-Alive').close).toBe(false);
+    expect(head('GET / HTTP/1.1', 'Connection: Close').close).toBe(true);
+    expect(head('GET / HTTP/1.0').close).toBe(true);
+    expect(head('GET / HTTP/1.0', 'Connection: keep-alive').close).toBe(false);
+  });
+  it.each([
+    ['no HTTP', 400, ['hello']],
+    ['nothing', 400, ['']],
+    ['HTTP/2', 400, ['GET / HTTP/2.0']],
+    ['a lower-case method', 400, ['get / HTTP/1.1']],
+    ['two spaces', 400, ['GET  / HTTP/1.1']],
+    ['a target with a byte beyond ASCII', 400, ['GET /\u00e4 HTTP/1.1']],
+    ['a folded line', 400, ['GET / HTTP/1.1', 'A: b', ' c']],
+    ['a space before the colon', 400, ['GET / HTTP/1.1', 'Content-Length : 5']],
+    ['a field without a name', 400, ['GET / HTTP/1.1', ': a']],
+    ['a bare line feed', 400, ['GET / HTTP/1.1\nA: b']],
+    ['a bare line feed in a field', 400, ['GET / HTTP/1.1', 'A: b\nContent-Length: 5']],
+    ['a carriage return in a field', 400, ['GET / HTTP/1.1', 'A: b\rc']],
+    ['a NUL', 400, ['GET / HTTP/1.1', 'A: b\0']],
+    ['two lengths', 400, ['POST / HTTP/1.1', 'Content-Length: 5', 'Content-Length: 5']],
+    ['a list of lengths', 400, ['POST / HTTP/1.1', 'Content-Length: 5, 5']],
+    ['a negative length', 400, ['POST / HTTP/1.1', 'Content-Length: -1']],
+    ['a length with a sign', 400, ['POST / HTTP/1.1', 'Content-Length: +5']],
+    ['a length in hex', 400, ['POST / HTTP/1.1', 'Content-Length: 0x5']],
+    ['a huge length', 400, ['POST / HTTP/1.1', 'Content-Length: 99999999999999999999']],
+    ['both ways to end a body', 400, ['POST / HTTP/1.1', 'Content-Length: 5', 'Transfer-Encoding: chunked']],
+    ['chunks in HTTP/1.0', 400, ['POST / HTTP/1.0', 'Transfer-Encoding: chunked']],
+    ['another encoding', 501, ['POST / HTTP/1.1', 'Transfer-Encoding: gzip, chunked']],
+    ['two encodings', 400, ['POST / HTTP/1.1', 'Transfer-Encoding: chunked', 'Transfer-Encoding: identity']],
+    ['another expectation', 417, ['POST / HTTP/1.1', 'Expect: 200-ok']],
+    ['very many fields', 431, ['GET / HTTP/1.1', ...Array.from({ length: 101 }, (_, i) => `A${i}: b`)]],
+  ])('refuses %s', (_, status, [line = '', ...fields]) => {
+    let seen: unknown;
+    try {
+      head(line, ...fields);
+    } catch (thrown) {
+      seen = thrown;
+    }
+    expect(seen).toBeInstanceOf(HttpSyntaxError);
+    expect(seen).toMatchObject({ status });
+  });
+  it('does not mistake names of objects for fields', () => {
+    const { headers } = head('GET / HTTP/1.1', '__proto__: a', 'constructor: b');
+    expect(Object.entries(headers)).toEqual([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ]);
+    expect(headers['tostring']).toBeUndefined();
+    expect(({} as Record<string, unknown>)['a']).toBeUndefined();
+  });
+  it('throws nothing else', () => {
+    const line = fc.oneof(fc.string({ unit: 'binary-ascii' }), fc.constantFrom('A: b', 'Content-Length: 1', ''));
+    fc.assert(
+      fc.property(fc.constantFrom('GET / HTTP/1.1', 'x'), fc.array(line), (first, fields) => {
+        try {
+          head(first, ...fields);
+        } catch (thrown) {
+          expect(thrown).toBeInstanceOf(HttpSyntaxError);
+        }
+      }),
+    );
+  });
+});
+
+describe('the body of a request', () => {
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+  /** Feeds pieces; returns the body and what was left over. */
+  const feed = (reader: BodyReader, pieces: readonly Uint8Array[]) => {
+    let left = 0;
+    for (const piece of pieces) left += piece.length - reader.push(piece);
+    return { body: Buffer.from(reader.bytes()).toString('latin1'), left, done: reader.done };
+  };
+  const split = (whole: Uint8Array, sizes: readonly number[]) => {
+    const pieces: Uint8Array[] = [];
+    let at = 0;
+    for (const size of [...sizes, whole.length]) {
+      pieces.push(whole.subarray(at, at + size));
+      at += size;
+    }
+    return pieces.filter((piece) => piece.length > 0);
+  };
+
+  it('is the same however it is cut, and what follows it is left alone', () => {
+    const body = fc.uint8Array({ maxLength: 300 });
+    const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 20 });
+    const extension = fc.constantFrom('', ';a=b', ' ; x="y"');
+    fc.assert(
+      fc.property(
+        body,
+        cuts,
+        fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 8 }),
+        extension,
+        (data, at, sizes, ext) => {
+          const text = Buffer.from(data).toString('latin1');
+          const known = feed(
+            new BodyReader({ kind: 'length', length: data.length }, 1000),
+            split(Buffer.concat([data, bytes('next')]), at),
+          );
+          expect(known).toEqual({ body: text, left: 4, done: true });
+          const chunked = Buffer.concat([
+            ...split(data, sizes).map((part) =>
+              Buffer.concat([bytes(`${part.length.toString(16)}${ext}\r\n`), part, bytes('\r\n')]),
+            ),
+            bytes('0\r\nX: y\r\n\r\nnext'),
+          ]);
+          expect(feed(new BodyReader({ kind: 'chunked' }, 1000), split(chunked, at))).toEqual({
+            body: text,
+            left: 4,
+            done: true,
+          });
+        },
+      ),
+    );
+  });
+  it.each([
+    'x\r\n',
+    '-1\r\n',
+    ' 5\r\n',
+    '0x5\r\n',
+    '5\n',
+    '\r\n',
+    '123456789\r\n',
+    '1\r\nab\r\n',
+    '1\r\na\n',
+    `1;${'e'.repeat(1100)}`,
+    '5;\u0001\r\n',
+  ])('refuses the chunk %j', (text) => {
+    expect(() => feed(new BodyReader({ kind: 'chunked' }, 1000), [bytes(text)])).toThrow(HttpSyntaxError);
+  });
+  it('has a limit, also for what is only announced', () => {
+    const tooLarge = expect.objectContaining({ code: 'RPC_PAYLOAD_TOO_LARGE' });
+    expect(() => new BodyReader({ kind: 'length', length: 11 }, 10)).toThrow(tooLarge);
+    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10), [bytes('b\r\n')])).toThrow(tooLarge);
+    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10), [bytes('6\r\naaaaaa\r\n5\r\n')])).toThrow(tooLarge);
+    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10), [bytes(`0\r\n${'A: b\r\n'.repeat(80)}`)])).toThrow(
+      HttpSyntaxError,
+    );
+  });
+  it('throws nothing else', () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: 'binary-ascii' }).map(bytes)), (pieces) => {
+        try {
+          feed(new BodyReader({ kind: 'chunked' }, 100), pieces);
+        } catch (thrown) {
+          expect(thrown instanceof HttpSyntaxError || thrown instanceof DstackError).toBe(true);
+        }
+      }),
+    );
+  });
+});
+
+describe('an answer', () => {
+  it('never lets a value become a field', () => {
+    const answer = { status: 200, headers: { 'x-a': 'b\r\nx-c: d', 'x e': 'f', 'x-g': 'h' }, body: '' };
+    const text = answerHead({ answer, common: 'server: s\r\n', last: false, body: 0 });
+    expect(text).toMatch(
+      /^HTTP\/1\.1 200 OK\r\nserver: s\r\nx-g: h\r\ndate: [^\r]+ GMT\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n$/,
+    );
+  });
+  it('writes chunks that it can read', () => {
+    const reader = new BodyReader({ kind: 'chunked' }, 100);
+    reader.push(chunk(Buffer.from('hello')));
+    expect(Buffer.from(reader.bytes()).toString()).toBe('hello');
+  });
+});
