@@ -22,7 +22,7 @@ export interface ListenerStatus {
   /** handed over by the service manager */
   readonly inherited: boolean;
   readonly restarts: number;
-  readonly connections: HttpCounts;
+  readonly connections?: HttpCounts;
   /** why it does not listen */
   readonly error?: string;
 }
