@@ -3,28 +3,22 @@
  * agent answers from them on any machine (dstack simulators, guest agent simulator). Keys and registers depend on the
  * seed and the compose file alone.
  */
-import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../src/codec/hex.ts';
-import { type AppCompose, parseAppCompose } from '../src/config/app-compose.ts';
+import { parseAppCompose } from '../src/config/app-compose.ts';
 import { type AppKeys, formatAppKeys } from '../src/config/app-keys.ts';
 import { keysFromSeed } from '../src/keys/app-keys.ts';
 import { localCaCert } from '../src/keys/ca-cert.ts';
 import { deriveKey, utf8Part } from '../src/keys/derive.ts';
 import { certReportData } from '../src/keys/report-data.ts';
 import { compressedPublicKey, keccak256, signRecoverable } from '../src/keys/secp256k1.ts';
-import { type Attestation, encodeVersioned, strip, tdxEventLog, tdxQuote } from '../src/tdx/attestation.ts';
-import { parseCcel } from '../src/tdx/ccel.ts';
+import { encodeVersioned, strip, tdxEventLog, tdxQuote } from '../src/tdx/attestation.ts';
 import { EVENT, type EventVersion, type RuntimeEvent } from '../src/tdx/events.ts';
 import { fullLogJson } from '../src/tdx/log-json.ts';
-import { replay, replayRuntime } from '../src/tdx/replay.ts';
-import { toTdxEvent, withPreimage } from '../src/tdx/tdx-event.ts';
+import { beforeKeys, evidence, paperEvents, sha256 } from './canned-evidence.ts';
 import { concat } from './der.ts';
-import { mockCcel } from './mock-ccel.ts';
-import { mockQuote } from './mock-quote.ts';
 import { type MockPki, mockPki } from './pki.ts';
-import { MOCK_MRTD } from './quoting-enclave.ts';
 
 const SAMPLE_COMPOSE = {
   manifest_version: 2,
@@ -78,51 +72,6 @@ export interface CannedOptions {
   readonly eventVersion: EventVersion;
 }
 
-const sha256 = (...parts: readonly (Uint8Array | string)[]): Uint8Array => {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
-
-/** What the setup of this guest would have measured, in its order; the instance id depends on the seed. */
-export function paperEvents(compose: AppCompose, seed: Uint8Array, version: EventVersion): RuntimeEvent[] {
-  const appId = compose.composeHash.subarray(0, 20);
-  const instanceId = sha256(sha256('dstack-sim instance', seed).subarray(0, 20), appId).subarray(0, 20);
-  const steps: [string, Uint8Array | string][] = [
-    [EVENT.systemPreparing, ''],
-    [EVENT.appId, appId],
-    [EVENT.composeHash, compose.composeHash],
-    ...compose.initScripts.map((script): [string, Uint8Array] => [EVENT.initScriptHash, sha256(script)]),
-    [EVENT.gpuPolicyHash, compose.gpuPolicyHash],
-    [EVENT.instanceId, compose.noInstanceId ? '' : instanceId],
-    [EVENT.bootMrDone, ''],
-    [EVENT.keyProvider, '{"name":"none","id":""}'],
-    [EVENT.storageFs, compose.storageFs ?? 'zfs'],
-    [EVENT.systemReady, ''],
-  ];
-  return steps.map(([event, payload]) => ({
-    event,
-    payload: Uint8Array.from(Buffer.from(payload)),
-    version,
-  }));
-}
-
-/** Evidence of the guest after these events. */
-function evidence(pki: MockPki, events: RuntimeEvent[], reportData: Uint8Array, config: string): Attestation {
-  const firmware = parseCcel(mockCcel());
-  const rtmrs = [replay(firmware, 0), replay(firmware, 1), replay(firmware, 2), replayRuntime(events)];
-  return {
-    platform: {
-      kind: 'tdx',
-      quote: mockQuote(pki, { mrtd: MOCK_MRTD, rtmrs, reportData }),
-      eventLog: [...firmware, ...events.map(toTdxEvent).map(withPreimage)],
-    },
-    reportData,
-    runtimeEvents: events,
-    config,
-  };
-}
-
 /** Keys of provider none, but with the two members that only a KMS gives, so that clients can check the whole chain. */
 async function appKeys(pki: MockPki, events: RuntimeEvent[], config: string, options: CannedOptions): Promise<AppKeys> {
   const { appKey, ...keys } = keysFromSeed(sha256('dstack-sim app keys', options.seed), { kind: 'none' });
@@ -130,7 +79,7 @@ async function appKeys(pki: MockPki, events: RuntimeEvent[], config: string, opt
   const issued = concat(Buffer.from('dstack-kms-issued:'), appId, compressedPublicKey(keys.k256Key));
   const kmsRoot = deriveKey(options.seed, [utf8Part('dstack-sim kms root')], 32);
   // the certificate is made before the key provider is measured
-  const early = events.slice(0, events.findIndex(({ event }) => event === EVENT.bootMrDone) + 1);
+  const early = beforeKeys(events);
   const attestation = evidence(pki, early, certReportData(appKey.spkiDer), config);
   return {
     ...keys,

@@ -10,6 +10,7 @@ import * as ui from '../src/ui.ts';
 import { VERSION_TEXT } from '../src/version.ts';
 import { defineGateway } from './gateway/command.ts';
 import { defineHostApi } from './host-api.ts';
+import { defineKms } from './kms/command.ts';
 import { DEVELOPMENT_SEED } from './mock-keys.ts';
 import { defineQuote } from './quote-command.ts';
 
@@ -133,6 +134,7 @@ function declare(): Command {
 
   defineHostApi(program.command('host-api'));
   defineGateway(program.command('gateway'));
+  defineKms(program.command('kms'));
   return program;
 }
 

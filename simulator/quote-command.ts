@@ -10,7 +10,7 @@ import { quoteLogJson } from '../src/tdx/log-json.ts';
 import { replay, replayRuntime } from '../src/tdx/replay.ts';
 import { toTdxEvent } from '../src/tdx/tdx-event.ts';
 import * as ui from '../src/ui.ts';
-import { paperEvents } from './canned-guest.ts';
+import { paperEvents } from './canned-evidence.ts';
 import { mockCcel } from './mock-ccel.ts';
 import { mockQuote } from './mock-quote.ts';
 import { mockPki } from './pki.ts';

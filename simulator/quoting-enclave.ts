@@ -16,6 +16,7 @@ import { concat } from './der.ts';
 import { mockCcel } from './mock-ccel.ts';
 import { contentOfReport, mockQuote } from './mock-quote.ts';
 import { type MockPki, mockPki } from './pki.ts';
+import { publishTrustAnchors } from './trust-anchors.ts';
 
 export const QE_DEVICE = '/dev/dstack_tdx_qe';
 /** _IOW('D', 1, 240 bytes): MRTD and RTMR0 to RTMR3 */
@@ -45,6 +46,7 @@ export async function runEnclave(options: EnclaveOptions): Promise<never> {
   const device = await openDevice();
   await initialise(device, registers);
   await provideCcel(ccel, options.tablesDir);
+  await publishTrustAnchors(pki);
   await sdNotify('READY=1', 'STATUS=answering quote requests');
   ui.info(`quoting enclave answers at ${QE_DEVICE}`);
   for (;;) await answerOne(device, pki);

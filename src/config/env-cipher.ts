@@ -3,16 +3,8 @@
  * additional data. Layout: ephemeral public key (32) | nonce (12) | ciphertext | tag (16). Source: dstack formats,
  * encrypted environment.
  */
-import {
-  createCipheriv,
-  createDecipheriv,
-  createPrivateKey,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { x25519PublicKey, x25519Shared } from '../codec/x25519.ts';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 import { HOST_SHARED } from './paths.ts';
@@ -33,7 +25,8 @@ export function openEnvBlob(envCryptKey: Uint8Array, blob: Uint8Array): Uint8Arr
   if (blob.length < PUBLIC_KEY + NONCE + TAG) {
     throw malformed(`the encrypted environment has only ${blob.length} bytes`);
   }
-  const shared = sharedSecret(envCryptKey, blob.subarray(0, PUBLIC_KEY));
+  const shared = x25519Shared(envCryptKey, blob.subarray(0, PUBLIC_KEY));
+  if (shared === undefined) throw malformed('invalid X25519 shared secret');
   const end = blob.length - TAG;
   let head: Buffer | undefined;
   try {
@@ -52,28 +45,6 @@ export function openEnvBlob(envCryptKey: Uint8Array, blob: Uint8Array): Uint8Arr
   }
 }
 
-// RFC 8410: the whole encoding of an X25519 key is this prefix and 32 bytes
-const PRIVATE_HEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
-const PUBLIC_HEAD = Buffer.from('302a300506032b656e032100', 'hex');
-
-/** RFC 7748, 6.1; the private key is clamped inside the operation only. A point of small order gives zeros: refused. */
-function sharedSecret(secret: Uint8Array, ephemeral: Uint8Array): Uint8Array {
-  const der = Buffer.concat([PRIVATE_HEAD, secret]);
-  let shared: Uint8Array;
-  try {
-    shared = diffieHellman({
-      privateKey: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
-      publicKey: x25519PublicKey(ephemeral),
-    });
-  } catch {
-    throw malformed('invalid X25519 shared secret');
-  } finally {
-    wipe(der);
-  }
-  if (shared.every((byte) => byte === 0)) throw malformed('invalid X25519 shared secret');
-  return shared;
-}
-
 /**
  * Encrypts for the holder of an X25519 public key (32 bytes), with a fresh ephemeral key and nonce each time.
  * @throws INPUT_INVALID for a public key of another length or of small order
@@ -85,35 +56,17 @@ export function sealEnvBlob(plaintext: Uint8Array, publicKey: Uint8Array): Uint8
     });
   };
   if (publicKey.length !== PUBLIC_KEY) refuse(`it has ${publicKey.length} bytes instead of ${PUBLIC_KEY}`);
-  const ephemeral = generateKeyPairSync('x25519');
-  let shared: Uint8Array = new Uint8Array();
-  try {
-    shared = diffieHellman({ privateKey: ephemeral.privateKey, publicKey: x25519PublicKey(publicKey) });
-  } catch {
-    refuse('it is no point of the curve that can be used');
-  }
-  if (shared.every((byte) => byte === 0)) refuse('it is a point of small order');
+  const ephemeral = Uint8Array.from(randomBytes(PUBLIC_KEY));
+  const shared = x25519Shared(ephemeral, publicKey) ?? refuse('it is a point of small order');
   try {
     const nonce = randomBytes(NONCE);
     const cipher = createCipheriv('aes-256-gcm', shared, nonce);
     const body = [cipher.update(plaintext), cipher.final()];
-    const point = ephemeral.publicKey.export({ format: 'der', type: 'spki' }).subarray(-PUBLIC_KEY);
-    return Uint8Array.from(Buffer.concat([point, nonce, ...body, cipher.getAuthTag()]));
+    return Uint8Array.from(Buffer.concat([x25519PublicKey(ephemeral), nonce, ...body, cipher.getAuthTag()]));
   } finally {
-    wipe(shared);
+    wipe(ephemeral, shared);
   }
 }
 
 /** The public key (32 bytes) that belongs to an env_crypt_key. */
-export function envPublicKey(envCryptKey: Uint8Array): Uint8Array {
-  const der = Buffer.concat([PRIVATE_HEAD, envCryptKey]);
-  try {
-    const secret = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-    return Uint8Array.from(createPublicKey(secret).export({ format: 'der', type: 'spki' }).subarray(-PUBLIC_KEY));
-  } finally {
-    wipe(der);
-  }
-}
-
-const x25519PublicKey = (point: Uint8Array): KeyObject =>
-  createPublicKey({ key: Buffer.concat([PUBLIC_HEAD, point]), format: 'der', type: 'spki' });
+export const envPublicKey = (envCryptKey: Uint8Array): Uint8Array => x25519PublicKey(envCryptKey);
