@@ -10,6 +10,8 @@ export interface StartOptions {
   readonly keep: boolean;
   readonly appCompose?: string;
   readonly storage: 'ext4' | 'zfs';
+  /** key provider of the demo app */
+  readonly provider: 'none' | 'kms';
   /** MiB */
   readonly memory: number;
   readonly ports: readonly Forward[];
@@ -41,6 +43,11 @@ export function startCommand(run: (options: StartOptions) => Promise<void>): Com
     .option('--keep', 'stay until SIGINT or SIGTERM even without a terminal', false)
     .option('--app-compose <file>', 'boot this app-compose.json instead of the demo; opens the network for registries')
     .addOption(new Option('--storage <fs>', 'file system of the data disk').choices(['ext4', 'zfs']).default('ext4'))
+    .addOption(
+      new Option('--provider <kind>', 'who gives the demo app its keys; with kms a development KMS runs beside the VM')
+        .choices(['none', 'kms'])
+        .default('none'),
+    )
     .option('--memory <size>', 'memory of the VM in MiB, or with G', memory, 2048)
     .option('--ports <list>', 'GUEST:HOST pairs, such as 8090:18090,8080:18080', ports, [])
     .option('--mirror <url>', "base address of a Debian archive (default: what this host's apt uses)")
@@ -48,7 +55,7 @@ export function startCommand(run: (options: StartOptions) => Promise<void>): Com
     .option('--verbose', 'show every phase, also the short ones', false)
     .addHelpText(
       'after',
-      '\nThe VM keeps its files in .cache/vm. Ctrl-C powers it off, a second Ctrl-C ends it at once.',
+      '\nThe VM keeps its files in .cache/vm; with --provider kms its data disk opens again the next time. Ctrl-C powers it off, a second Ctrl-C ends it at once.',
     )
     .action((options: StartOptions) => run(options));
 }

@@ -1,6 +1,7 @@
 /** `npm start`: builds what is missing, boots the VM with the demo app, shows how that goes and what came out. */
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { parseAppCompose } from '../src/config/app-compose.ts';
 import { duration } from '../src/ui.ts';
 import { DEMO_PORT, demoAppComposeText } from './demo/app-compose.ts';
 import { cacheRoot, projectRoot } from './lib/cache.ts';
@@ -9,6 +10,7 @@ import { type StartOptions, startCommand } from './start-options.ts';
 import { BootView } from './vm/boot-view.ts';
 import { agentCall, askDemo, readMeasurements } from './vm/checks.ts';
 import { ensureDevImage } from './vm/dev-image.ts';
+import { startVmKms, type VmKms } from './vm/kms.ts';
 import { Machine } from './vm/machine.ts';
 import { ProgressView } from './vm/progress-view.ts';
 import { defaultAppId } from './vm/share.ts';
@@ -30,23 +32,24 @@ async function start(options: StartOptions): Promise<void> {
   });
   interrupt.check();
 
-  const appCompose = options.appCompose === undefined ? undefined : await readFile(options.appCompose);
-  const document = appCompose ?? demoAppComposeText({ storage_fs: options.storage });
-  const name = appCompose === undefined ? 'demo' : `app-${defaultAppId(document).slice(0, 12)}`;
+  const { document, name, demo } = await chooseApp(options);
   view.heading(`boot (${name}, ${options.memory} MiB, data disk ${options.storage})`);
   const boot = new BootView(view, { all: options.verbose });
   boot.start();
+  const dir = join(cacheRoot, 'vm', name);
+  const kms = await kmsFor(document, join(dir, 'kms'));
   const vm = await Machine.boot({
     image,
-    dir: join(cacheRoot, 'vm', name),
+    dir,
     share: { 'app-compose.json': document },
     dataDisk: 'keep',
     memoryMiB: options.memory,
     // an own document may leave the file system to the platform
     kernelArgs: [`dstack.storage_fs=${options.storage}`],
-    guestPorts: appCompose === undefined ? [AGENT_PORT, DEMO_PORT] : [AGENT_PORT],
+    guestPorts: demo ? [AGENT_PORT, DEMO_PORT] : [AGENT_PORT],
     forwards: options.ports,
-    network: appCompose === undefined ? 'host' : 'open',
+    network: demo ? 'host' : 'open',
+    ...(kms === undefined ? {} : { services: kms.services, sysConfig: kms.sysConfig, rememberInstance: true }),
     onLine: (line) => boot.line(line),
     onEvent: (event) => boot.event(event),
   });
@@ -54,7 +57,7 @@ async function start(options: StartOptions): Promise<void> {
   try {
     await vm.waitFor({ event: 'boot.progress', payload: 'done' }, BOOT_LIMIT_MS);
     view.stop();
-    const summary = await inspect(vm, appCompose === undefined);
+    const summary = await inspect(vm, demo);
     report(summary, options);
     if (!isGood(summary)) process.exitCode = 1;
     if (stay) {
@@ -72,7 +75,24 @@ async function start(options: StartOptions): Promise<void> {
     }
   } finally {
     await powerOff(vm);
+    await kms?.close();
   }
+}
+
+/** The demo app, or the one of the user; each has a folder of its own, so that each finds its own data disk again. */
+async function chooseApp({ appCompose, storage, provider }: StartOptions) {
+  if (appCompose !== undefined) {
+    const document = await readFile(appCompose, 'utf8');
+    return { document, name: `app-${defaultAppId(document).slice(0, 12)}`, demo: false };
+  }
+  const document = demoAppComposeText({ storage_fs: storage, key_provider: provider });
+  return { document, name: provider === 'none' ? 'demo' : `demo-${provider}-${storage}`, demo: true };
+}
+
+/** A development KMS for an app that wants one. It gives keys to this app and to no other. */
+async function kmsFor(document: string, state: string): Promise<VmKms | undefined> {
+  if (parseAppCompose(Buffer.from(document)).keyProvider !== 'kms') return undefined;
+  return startVmKms({ state, policy: { apps: new Set([defaultAppId(document)]), composeHashes: new Set() } });
 }
 
 /** Asks the agent and the app, each as soon as it answers. */

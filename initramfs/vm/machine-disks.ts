@@ -1,4 +1,5 @@
 /** The files behind a VM's disks and its share. */
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_DISK_SIZE, ensureDisk } from './disk.ts';
 import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
@@ -16,10 +17,24 @@ export async function prepareShare(options: MachineOptions): Promise<string> {
     memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
     shareMode: options.shareMode ?? 'disk',
   } as const;
-  await writeShareFolder(shareFolder(options.dir), { '.sys-config.json': sysConfig(facts), ...options.share });
+  const files = {
+    '.sys-config.json': sysConfig(facts, options.sysConfig),
+    '.instance_info': options.rememberInstance ? await rememberedInstance(options) : undefined,
+    ...options.share,
+  };
+  await writeShareFolder(shareFolder(options.dir), files);
   const image = join(options.dir, 'share.img');
   if (options.shareMode !== '9p') await writeShareImage(image, shareFolder(options.dir));
   return image;
+}
+
+/** Where the last `instance.info` of the guest is kept. */
+export const instanceFile = (dir: string): string => join(dir, 'instance-info.json');
+
+/** A VM with a new data disk is a new instance. */
+async function rememberedInstance({ dir, dataDisk }: MachineOptions): Promise<string | undefined> {
+  if (dataDisk !== 'keep') await rm(instanceFile(dir), { force: true });
+  return readFile(instanceFile(dir), 'utf8').catch(() => undefined);
 }
 
 /** Makes the disks of a VM ready, in the order of their names in the guest. */

@@ -1,6 +1,6 @@
 /** What a VM is made of, as its starter says it. */
 import type { HostEvent } from '../../simulator/host-api.ts';
-import type { Disk, Forward } from './qemu.ts';
+import type { Disk, Forward, GuestService } from './qemu.ts';
 import type { ShareFiles } from './share.ts';
 
 /** What a VM boots: the files of one built image. */
@@ -23,6 +23,10 @@ export interface MachineOptions {
   /** files of the host share; `.sys-config.json` is made when it is missing here */
   readonly share: ShareFiles;
   readonly shareMode?: 'disk' | '9p';
+  /** fields of `.sys-config.json` that differ from what the runner writes */
+  readonly sysConfig?: Readonly<Record<string, unknown>>;
+  /** do as a VMM does: hand the guest as `.instance_info` what it reported as `instance.info` in its last boot */
+  readonly rememberInstance?: boolean;
   /** `none` = no data disk; `keep` = the disk of the last run; `blank` = a new one (default) */
   readonly dataDisk?: 'none' | 'keep' | 'blank';
   /** bytes, default 4 GiB (sparse) */
@@ -37,6 +41,8 @@ export interface MachineOptions {
   readonly guestPorts?: readonly number[];
   readonly forwards?: readonly Forward[];
   readonly network?: 'host' | 'open';
+  /** services of this host that the guest may reach */
+  readonly services?: readonly GuestService[];
   readonly onEvent?: (event: HostEvent) => void;
   readonly onLine?: (line: string) => void;
 }

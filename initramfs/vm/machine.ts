@@ -1,6 +1,6 @@
 /** One running VM, in the words of a test: boot it, wait for what it reports, run commands in it, ask its services. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HostApi, type HostEvent } from '../../simulator/host-api.ts';
@@ -11,7 +11,7 @@ import { claim } from './claim.ts';
 import { ConsoleLog } from './console.ts';
 import { startPastEarlyAbort } from './early-abort.ts';
 import { ask, askUntilReady, type HttpAnswer } from './http.ts';
-import { prepareDisks, prepareShare, shareFolder } from './machine-disks.ts';
+import { instanceFile, prepareDisks, prepareShare, shareFolder } from './machine-disks.ts';
 import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
 import { chooseForwards } from './ports.ts';
 import { type Ended, QemuProcess } from './process.ts';
@@ -85,6 +85,9 @@ export class Machine implements AsyncDisposable {
     const sockets = { qmp: `${socketDir}/qmp`, shell: `${socketDir}/shell`, hostApi: `${socketDir}/host-api` };
     const hostApi = new HostApi({ name: 'dstack-util runner' });
     if (options.onEvent) hostApi.on('event', options.onEvent);
+    hostApi.on('event', ({ event, payload }) => {
+      if (options.rememberInstance && event === 'instance.info') writeFileSync(instanceFile(options.dir), payload);
+    });
     const console = new ConsoleLog(join(options.dir, 'console.log'));
     if (options.onLine) console.watch(options.onLine);
     try {
@@ -101,6 +104,7 @@ export class Machine implements AsyncDisposable {
         ...(options.shareMode === '9p' ? { share9p: shareFolder(options.dir) } : {}),
         forwards: await chooseForwards(options.guestPorts ?? [8090, 8080], options.forwards),
         network: options.network ?? 'host',
+        services: options.services ?? [],
         sockets,
       };
       const startedAt = Date.now();

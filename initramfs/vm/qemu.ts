@@ -14,6 +14,16 @@ export interface Forward {
   readonly host: number;
 }
 
+/** A service on 127.0.0.1 of the host that the guest reaches under an address of its own, also when the network is restricted. */
+export interface GuestService {
+  /** IPv4 address inside 10.0.2.0/24 */
+  readonly address: string;
+  /** TCP port at that address */
+  readonly port: number;
+  /** TCP port on 127.0.0.1 of the host */
+  readonly host: number;
+}
+
 export interface Disk {
   /** raw image file */
   readonly file: string;
@@ -32,7 +42,8 @@ export interface QemuConfig {
   /** a folder shown as the read-only 9p share `host-shared` */
   readonly share9p?: string;
   readonly forwards: readonly Forward[];
-  /** `host`: the guest reaches the host API and nothing else; `open`: the guest also reaches the internet */
+  readonly services?: readonly GuestService[];
+  /** `host`: the guest reaches the host API, `services` and nothing else; `open`: the guest also reaches the internet */
   readonly network: 'host' | 'open';
   /** unix sockets: QEMU listens on the first two, the runner on the third */
   readonly sockets: { readonly qmp: string; readonly shell: string; readonly hostApi: string };
@@ -87,12 +98,15 @@ function share9p(dir: string): string[] {
   return ['-virtfs', `local,path=${value(dir)},mount_tag=host-shared,security_model=none,readonly=on`];
 }
 
-function network({ forwards, network, sockets }: QemuConfig): string[] {
+function network({ forwards, services = [], network, sockets }: QemuConfig): string[] {
   const user = [
     'user,id=net0,ipv6=off',
     `restrict=${network === 'host' ? 'on' : 'off'}`,
     ...forwards.map(({ guest, host }) => `hostfwd=tcp:127.0.0.1:${host}-:${guest}`),
     `guestfwd=tcp:${HOST_API_ADDRESS}:80-cmd:${value(`socat STDIO UNIX-CONNECT:${sockets.hostApi}`)}`,
+    ...services.map(
+      ({ address, port, host }) => `guestfwd=tcp:${address}:${port}-cmd:socat STDIO TCP:127.0.0.1:${host}`,
+    ),
   ];
   return ['-netdev', user.join(','), '-device', 'virtio-net-pci,netdev=net0,romfile='];
 }

@@ -63,6 +63,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./gen-ca-cert.ts'),
   },
   { name: 'gen-app-keys', summary: 'make random keys of an app', load: () => import('./gen-app-keys.ts') },
+  { name: 'get-keys', summary: 'get the keys of this app from a KMS', load: () => import('./get-keys.ts') },
   { name: 'eventlog', summary: 'print the complete event log', load: () => import('./eventlog.ts') },
   { name: 'show', summary: 'print the identity of this app', load: () => import('./show.ts') },
   { name: 'replay-imr', summary: 'replay the event log into its registers', load: () => import('./replay-imr.ts') },

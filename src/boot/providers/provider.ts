@@ -1,35 +1,41 @@
 /** Where the keys of an app come from: one file a source, all behind this interface. */
 import type { AppCompose, KeyProviderKind } from '../../config/app-compose.ts';
 import type { AppKeys } from '../../config/app-keys.ts';
-import { HOST_SHARED } from '../../config/paths.ts';
-import { DstackError } from '../../errors.ts';
+import type { SysConfig } from '../../config/sys-config.ts';
 import type { Attestation } from '../../tdx/attestation.ts';
+
+/** Evidence of this guest over 64 bytes of report data. */
+export type Attest = (reportData: Uint8Array) => Promise<Attestation>;
 
 /** What a provider may use of the machine. */
 export interface KeyRequest {
-  /** evidence over 64 bytes of report data; absent in a dry run, which disturbs no quoting enclave */
-  readonly attest?: (reportData: Uint8Array) => Promise<Attestation>;
+  readonly attest: Attest;
+  /** measures a runtime event into RTMR3 */
+  readonly measure: (event: string, payload: Uint8Array) => Promise<void>;
+  readonly sysConfig: SysConfig;
 }
 
 export interface KeyProvider {
   readonly kind: KeyProviderKind;
-  /** Gets all keys of this app. The caller wipes them. */
+  /** Refuses a machine or a configuration on which `obtain` cannot work. Called before anything is measured. */
+  check?(sysConfig: SysConfig): Promise<void>;
+  /**
+   * Gets all keys of this app; the caller wipes them. When it fails there are no keys: no provider ever falls back to
+   * another one, because the app was promised the strength of the one it names.
+   */
   obtain(request: KeyRequest): Promise<AppKeys>;
 }
 
-/**
- * The provider that app-compose.json asks for.
- * @throws KEY_PROVIDER_UNSUPPORTED for the ones this version does not have
- */
-export async function keyProviderFor(compose: AppCompose): Promise<KeyProvider> {
-  switch (compose.keyProvider) {
+/** The provider that app-compose.json asks for. */
+export async function keyProviderFor({ keyProvider }: Pick<AppCompose, 'keyProvider'>): Promise<KeyProvider> {
+  switch (keyProvider) {
     case 'none':
       return (await import('./none.ts')).none;
-    default:
-      throw new DstackError(
-        'KEY_PROVIDER_UNSUPPORTED',
-        `key provider ${compose.keyProvider} is not supported by this version`,
-        { path: HOST_SHARED.appCompose, field: 'key_provider', value: compose.keyProvider },
-      );
+    case 'local':
+      return (await import('./local.ts')).local;
+    case 'kms':
+      return (await import('./kms.ts')).kms;
+    case 'tpm':
+      return (await import('./tpm.ts')).tpm;
   }
 }

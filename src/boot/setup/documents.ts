@@ -71,7 +71,8 @@ export async function checkPolicy(context: SetupContext): Promise<void> {
     ...(tdxAttestationVariant === undefined ? {} : { tdxVariant: tdxAttestationVariant }),
     ...(userConfig === undefined ? {} : { userConfig }),
   });
-  await keyProviderFor(compose);
+  const provider = await keyProviderFor(compose);
+  await provider.check?.(need(context, 'sysConfig'));
   storageOptions(await context.rooms.cmdline(), compose.storageFs);
 }
 

@@ -10,8 +10,9 @@ import { EVENT } from '../../tdx/events.ts';
 import { checkMrConfigId } from '../../tdx/mr-config.ts';
 import { parseQuote } from '../../tdx/quote-layout.ts';
 import { keyProviderFor } from '../providers/provider.ts';
+import { rehearsedKeys } from '../providers/rehearsal.ts';
 import { copyDir, need, type SetupContext } from './context.ts';
-import { initScriptHashes, measureText } from './measure.ts';
+import { initScriptHashes, measure, measureText } from './measure.ts';
 
 export const DISK_KEY_BYTES = 32;
 /** names of the providers in the key-provider event */
@@ -22,17 +23,22 @@ export async function loadKeyCode(): Promise<void> {
   await Promise.all([import('../providers/none.ts'), loadX509()]);
 }
 
-/** @throws KEY_PROVIDER_UNSUPPORTED, KEY_INVALID for an empty disk key */
+/** @throws whatever the provider throws, KEY_INVALID for a disk key of another length */
 export async function obtainKeys(context: SetupContext): Promise<void> {
-  const provider = await keyProviderFor(need(context, 'compose'));
-  const keys = await provider.obtain(isDryRun() ? {} : { attest: (data) => context.rooms.takeAttestation(data) });
+  const compose = need(context, 'compose');
+  const sysConfig = need(context, 'sysConfig');
+  const keys = isDryRun()
+    ? await rehearsedKeys(compose, sysConfig)
+    : await (await keyProviderFor(compose)).obtain({
+        sysConfig,
+        attest: (data) => context.rooms.takeAttestation(data),
+        measure: (name, payload) => measure(context, name, payload),
+      });
   if (keys.diskCryptKey.length !== DISK_KEY_BYTES) {
     throw new DstackError(
       'KEY_INVALID',
       `disk key has ${keys.diskCryptKey.length} bytes instead of ${DISK_KEY_BYTES}`,
-      {
-        field: 'disk_crypt_key',
-      },
+      { field: 'disk_crypt_key' },
     );
   }
   context.found.keys = keys;

@@ -1,0 +1,28 @@
+/** Key provider kms: keys from a key management service that has judged the evidence of this guest. */
+import { HOST_SHARED } from '../../config/paths.ts';
+import { DstackError } from '../../errors.ts';
+import { KMS_USAGE, requestAppKeys } from '../../net/kms.ts';
+import { EVENT } from '../../tdx/events.ts';
+import type { KeyProvider } from './provider.ts';
+
+export const kms: KeyProvider = {
+  kind: 'kms',
+  async check({ kmsUrls }) {
+    if (kmsUrls.length > 0) return;
+    throw new DstackError('KMS_URLS_MISSING', 'no KMS URLs are set', {
+      path: HOST_SHARED.sysConfig,
+      field: 'kms_urls',
+    });
+  },
+  async obtain({ attest, measure, sysConfig }) {
+    return requestAppKeys({
+      urls: sysConfig.kmsUrls,
+      vmConfig: sysConfig.vmConfig,
+      attest,
+      usage: KMS_USAGE,
+      evidenceRules: { pccs: sysConfig.pccsUrl },
+      // what the KMS made of this image is evidence too: measured before its keys are used
+      onIssued: ({ osImageHash }) => measure(EVENT.osImageHash, osImageHash),
+    });
+  },
+};

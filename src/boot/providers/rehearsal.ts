@@ -1,0 +1,25 @@
+/** Keys for a dry run: of the right shape, from nowhere. They open nothing, and nobody is asked for them. */
+import type { AppCompose } from '../../config/app-compose.ts';
+import type { AppKeys, KeyProvider } from '../../config/app-keys.ts';
+import type { SysConfig } from '../../config/sys-config.ts';
+import { ephemeralKeys } from '../../keys/app-keys.ts';
+import { effect } from '../../sys/effects.ts';
+import { withLocalCa } from './local-ca.ts';
+
+/** @returns keys that carry the provider id which app-compose.json pins, if it does */
+export async function rehearsedKeys(compose: AppCompose, { kmsUrls, hostApiUrl }: SysConfig): Promise<AppKeys> {
+  const keys = await withLocalCa(ephemeralKeys());
+  const id = compose.keyProviderId;
+  const from: Record<AppCompose['keyProvider'], { readonly asks?: string; readonly keyProvider: KeyProvider }> = {
+    none: { keyProvider: keys.keyProvider },
+    local: { asks: hostApiUrl ?? 'the host', keyProvider: { kind: 'local', key: '', mr: id } },
+    tpm: { asks: 'the TPM', keyProvider: { kind: 'tpm', key: '', pubkey: new Uint8Array() } },
+    kms: {
+      asks: kmsUrls.join(', then '),
+      keyProvider: { kind: 'kms', url: kmsUrls[0] ?? '', pubkey: id, tmpCaKey: '', tmpCaCert: '' },
+    },
+  };
+  const { asks, keyProvider } = from[compose.keyProvider];
+  if (asks !== undefined) await effect(`ask ${asks} for the keys of the app`, undefined, async () => undefined);
+  return { ...keys, keyProvider };
+}

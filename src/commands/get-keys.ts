@@ -1,0 +1,52 @@
+/** `dstack-util get-keys`: asks a KMS for the keys of this app, as setup does, and shows them. */
+import type { Command } from 'commander';
+
+interface Options {
+  readonly kmsUrl: string;
+  readonly appId?: string;
+  readonly output?: string;
+  readonly rootCa?: string;
+}
+
+const ROOT_LIMIT = 64 * 1024;
+
+export default function define(command: Command): void {
+  command
+    .requiredOption('-k, --kms-url <url>', 'address of the KMS; /prpc is appended unless it is there')
+    .option('--app-id <hex>', 'app id for platforms whose evidence names none (not TDX)')
+    .option('-o, --output <file>', 'write to this file (mode 0600, replaced atomically) instead of standard output')
+    .option('--root-ca <file>', 'PEM certificate that the KMS must lead to (default: the one that it names itself)')
+    .addHelpText(
+      'after',
+      '\nThe result is secret: use -o. The purpose in the certificate of the KMS is not looked at, and no event is measured.',
+    )
+    .action(run);
+}
+
+async function run({ kmsUrl, appId, output, rootCa }: Options): Promise<void> {
+  const [{ fromHex }, { formatAppKeys, wipeAppKeys }, { requestAppKeys }, { takeAttestation }, files, ui] =
+    await Promise.all([
+      import('../codec/hex.ts'),
+      import('../config/app-keys.ts'),
+      import('../net/kms.ts'),
+      import('../tdx/evidence.ts'),
+      import('../sys/files.ts'),
+      import('../ui.ts'),
+    ]);
+  if (appId !== undefined) fromHex(appId, { field: '--app-id', prefix: true, length: 20 });
+  const pinnedRoot = rootCa === undefined ? undefined : files.utf8(await files.readLimited(rootCa, ROOT_LIMIT), rootCa);
+  ui.info(`asking ${kmsUrl} for the keys of this app`);
+  const keys = await requestAppKeys({
+    urls: [kmsUrl],
+    vmConfig: '',
+    attest: (reportData) => takeAttestation(reportData),
+    pinnedRoot,
+  });
+  try {
+    const text = `${formatAppKeys(keys, true)}\n`;
+    if (output === undefined) await ui.output(text);
+    else await files.writeAtomic(output, text, 0o600);
+  } finally {
+    wipeAppKeys(keys);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * The sealing key of the host: a secret that an SGX enclave on the same machine gives to this guest, and to nobody else,
+ * for evidence of what the guest is (dstack services, local key provider).
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { fromHex, toHex } from '../codec/hex.ts';
+import { x25519PublicKey } from '../codec/x25519.ts';
+import { DstackError } from '../errors.ts';
+import { openSealedBox } from '../keys/sealed-box.ts';
+import { wipe } from '../sys/files.ts';
+import { verifySgxQuote } from '../tdx/verify-quote.ts';
+import { fetchCollateral } from './collateral.ts';
+import { callJson } from './prpc-client.ts';
+
+/** Limit for the host's answer, and for the collateral. */
+const TIMEOUT_MS = 30_000;
+const KEY_LENGTH = 32;
+
+export interface SealingKeyRequest {
+  /** `host_api_url` of .sys-config.json */
+  readonly hostApiUrl: string | undefined;
+  /** takes a TDX quote over 64 bytes of report data */
+  readonly quote: (reportData: Uint8Array) => Promise<Uint8Array>;
+  /** service with Intel's collateral; empty = the public default */
+  readonly pccsUrl?: string | undefined;
+  /** for tests only: a root to trust instead of Intel's. No configuration leads here: the host must not choose it */
+  readonly rootCa?: Uint8Array;
+}
+
+export interface SealingKey {
+  /** 32 bytes, secret: the caller wipes it */
+  readonly seed: Uint8Array;
+  /** MRENCLAVE of the provider, 32 bytes */
+  readonly mr: Uint8Array;
+}
+
+/**
+ * Asks the host for the sealing key of this guest.
+ *
+ * Our X25519 key is in the report data of the quote, so the provider knows to whom it seals; the hash of what it sealed
+ * is in the report data of its own quote, so we know who sealed it.
+ * @throws HOST_API_UNREACHABLE, HOST_API_FAILED, QUOTE_UNTRUSTED, COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID, KEY_INVALID
+ */
+export async function requestSealingKey(request: SealingKeyRequest): Promise<SealingKey> {
+  const { hostApiUrl, quote, pccsUrl, rootCa } = request;
+  if (!hostApiUrl) {
+    throw new DstackError('HOST_API_UNREACHABLE', 'no host_api_url is set, and key provider local asks the host', {
+      field: 'host_api_url',
+    });
+  }
+  const secret = Uint8Array.from(randomBytes(KEY_LENGTH));
+  try {
+    const reportData = new Uint8Array(64);
+    reportData.set(x25519PublicKey(secret));
+    const body = { quote: toHex(await quote(reportData)) };
+    const { encryptedKey, providerQuote } = readAnswer(
+      await callJson(hostApiUrl, 'GetSealingKey', body, { timeoutMs: TIMEOUT_MS }),
+    );
+    const collateral = await fetchCollateral(providerQuote, { pccs: pccsUrl, timeoutMs: TIMEOUT_MS });
+    const provider = await verifySgxQuote(providerQuote, { collateral, rootCa });
+    const bound = createHash('sha256').update(encryptedKey).digest();
+    if (!bound.equals(provider.reportData.subarray(0, bound.length))) {
+      throw new DstackError('KEY_INVALID', 'invalid key hash: the provider did not vouch for this sealing key');
+    }
+    const seed = openSealedBox(encryptedKey, secret);
+    if (seed.length !== KEY_LENGTH) {
+      wipe(seed);
+      throw new DstackError('KEY_INVALID', `the sealing key has ${seed.length} bytes instead of ${KEY_LENGTH}`);
+    }
+    return { seed, mr: provider.mrEnclave };
+  } finally {
+    wipe(secret);
+  }
+}
+
+function readAnswer(answer: unknown): { encryptedKey: Uint8Array; providerQuote: Uint8Array } {
+  const bytes = (field: string): Uint8Array => {
+    const value = (answer as Record<string, unknown> | null)?.[field];
+    if (typeof value !== 'string') {
+      throw new DstackError('HOST_API_FAILED', `GetSealingKey answered without ${field}`, { field });
+    }
+    return fromHex(value, { field, prefix: true, secret: true });
+  };
+  return { encryptedKey: bytes('encrypted_key'), providerQuote: bytes('provider_quote') };
+}
