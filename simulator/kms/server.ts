@@ -32,7 +32,7 @@ export interface KmsRequest {
   readonly status: number;
 }
 
-/** One KMS. Emits `request` for each answered request. */
+/** One KMS. Emits `request` for each request that it answers. */
 export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
   readonly options: KmsOptions;
   readonly #tls: Server;
@@ -100,7 +100,7 @@ export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
       return;
     }
     this.#answered += 1;
-    if (faults.delay) await new Promise((resolve) => setTimeout(resolve, faults.delay));
+    if (faults.delay) await new Promise((resolve) => setTimeout(resolve, faults.delay).unref());
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
     const exchange: HttpRequest = {
       method: request.method ?? 'GET',
@@ -112,8 +112,8 @@ export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
     const handler = rpcHandler('KMS', kmsMethods(this.options, this.#peers.get(request.socket)), MOUNT);
     try {
       const answer = await handler(exchange);
-      await send(response, false, answer, {}, IDLE_MS);
       this.emit('request', { method: path.split('/').at(-1) ?? '', status: answer.status });
+      await send(response, false, answer, {}, IDLE_MS);
     } catch (thrown) {
       ui.error(`request ${path} failed: ${errorChain(thrown)}`);
       response.destroy();

@@ -17,6 +17,9 @@ export interface CallOptions {
   /** codes for "no answer" and "answered with a failure", default HOST_API_UNREACHABLE and HOST_API_FAILED */
   readonly unreachable?: ErrorCode;
   readonly failed?: ErrorCode;
+  /** codes for "no answer in time", default that of `unreachable`, and "answered, but with no JSON", default that of `failed` */
+  readonly late?: ErrorCode;
+  readonly garbled?: ErrorCode;
   /** gives the call up early */
   readonly signal?: AbortSignal;
   /** how the peer of an https address is judged; without it https is refused */
@@ -52,7 +55,10 @@ export async function callJson(
   const giveUp = () => abort.abort(unreachable('was given up'));
   if (options.signal?.aborted) giveUp();
   options.signal?.addEventListener('abort', giveUp, { once: true });
-  const late = unreachable(`did not answer within ${duration(timeoutMs)}`);
+  const garbled = (why: string, cause?: unknown) =>
+    new DstackError(options.garbled ?? options.failed ?? 'HOST_API_FAILED', `${what} ${why}`, { value: url, cause });
+  const lateCode = options.late ?? options.unreachable ?? 'HOST_API_UNREACHABLE';
+  const late = new DstackError(lateCode, `${what} did not answer within ${duration(timeoutMs)}`, { value: url });
   const timer = setTimeout(() => abort.abort(late), timeoutMs);
   try {
     const answer = await exchange(endpoint, method, JSON.stringify(body), {
@@ -61,13 +67,14 @@ export async function callJson(
       maxBytes: options.maxBytes ?? MAX_BYTES,
       tls: options.tls,
     });
-    if ('tooLarge' in answer) throw failed(`sent more than ${answer.tooLarge} bytes`);
+    if ('tooLarge' in answer) throw garbled(`sent more than ${answer.tooLarge} bytes`);
+    if (answer.status === 404) throw garbled('failed with status 404: there is no such service');
     if (answer.status !== 200) throw failed(`failed with status ${answer.status}`, errorText(answer.body));
     if (answer.body.trim() === '') return null;
     try {
       return JSON.parse(answer.body);
-    } catch (thrown) {
-      throw failed('sent an answer that is not JSON', thrown);
+    } catch {
+      throw garbled('sent an answer that is not JSON'); // no cause: it would quote the answer, which may be a key
     }
   } catch (thrown) {
     if (thrown instanceof DstackError) throw thrown;

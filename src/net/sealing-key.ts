@@ -8,7 +8,7 @@ import { x25519PublicKey } from '../codec/x25519.ts';
 import { DstackError } from '../errors.ts';
 import { openSealedBox } from '../keys/sealed-box.ts';
 import { wipe } from '../sys/files.ts';
-import { verifySgxQuote } from '../tdx/verify-quote.ts';
+import { verifySgxQuote } from '../verify/sgx-quote.ts';
 import { fetchCollateral } from './collateral.ts';
 import { callJson } from './prpc-client.ts';
 
@@ -39,7 +39,7 @@ export interface SealingKey {
  *
  * Our X25519 key is in the report data of the quote, so the provider knows to whom it seals; the hash of what it sealed
  * is in the report data of its own quote, so we know who sealed it.
- * @throws HOST_API_UNREACHABLE, HOST_API_FAILED, QUOTE_UNTRUSTED, COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID, KEY_INVALID
+ * @throws HOST_API_UNREACHABLE, HOST_API_FAILED, EVIDENCE_INVALID, COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID, KEY_INVALID
  */
 export async function requestSealingKey(request: SealingKeyRequest): Promise<SealingKey> {
   const { hostApiUrl, quote, pccsUrl, rootCa } = request;

@@ -1,0 +1,59 @@
+/** Quotes of SGX enclaves, version 3 (Intel SGX DCAP ECDSA quote library): who the sealing key provider of a host is. */
+import { X509Certificate } from 'node:crypto';
+import { cut } from '../codec/bytes.ts';
+import { DstackError } from '../errors.ts';
+import * as ui from '../ui.ts';
+import type { Collateral } from './collateral.ts';
+import { verifyDcap } from './dcap.ts';
+import { INTEL_ROOT_PEM } from './intel-root.ts';
+
+/** What the quote says of the enclave; believed only after verification. */
+export interface SgxReport {
+  /** 32 bytes: the code of the enclave */
+  readonly mrEnclave: Uint8Array;
+  /** 64 bytes */
+  readonly reportData: Uint8Array;
+}
+
+const VERSION = 3;
+/** header, then the report body of 384 bytes */
+const MR_ENCLAVE = 48 + 64;
+const REPORT_DATA = 48 + 320;
+const BODY_END = 48 + 384;
+
+export interface SgxRules {
+  readonly collateral: Collateral;
+  /** DER; default Intel's */
+  readonly rootCa?: Uint8Array | undefined;
+  /** milliseconds since 1970, default now */
+  readonly now?: number | undefined;
+}
+
+/**
+ * Verifies an SGX quote. Debuggable enclaves and revoked platforms are refused; a platform that is merely not up to date
+ * is told, as the reference accepts it.
+ * @throws QUOTE_INVALID (no SGX quote), EVIDENCE_INVALID (does not verify)
+ */
+export async function verifySgxQuote(quote: Uint8Array, rules: SgxRules): Promise<SgxReport> {
+  const view = new DataView(quote.buffer, quote.byteOffset, quote.byteLength);
+  if (quote.length < BODY_END || view.getUint16(0, true) !== VERSION || view.getUint32(4, true) !== 0) {
+    throw new DstackError('QUOTE_INVALID', 'the quote of the sealing key provider is no SGX quote of version 3', {
+      field: 'provider_quote',
+      value: quote.length,
+    });
+  }
+  const root = rules.rootCa ?? new Uint8Array(new X509Certificate(INTEL_ROOT_PEM).raw);
+  try {
+    const { status } = await verifyDcap(quote, rules.collateral, root, rules.now ?? Date.now());
+    if (status !== 'UpToDate') ui.warn(`the platform of the sealing key provider is ${status}`);
+  } catch (thrown) {
+    throw new DstackError('EVIDENCE_INVALID', 'the quote of the sealing key provider does not verify', {
+      field: 'provider_quote',
+      cause: thrown,
+    });
+  }
+  return {
+    mrEnclave: cut(quote, MR_ENCLAVE, MR_ENCLAVE + 32),
+    reportData: cut(quote, REPORT_DATA, REPORT_DATA + 64),
+  };
+}
