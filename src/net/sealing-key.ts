@@ -34,6 +34,11 @@ export interface SealingKey {
   readonly mr: Uint8Array;
 }
 
+export const noHost = (): DstackError =>
+  new DstackError('HOST_API_UNREACHABLE', 'no host_api_url is set, and key provider local asks the host', {
+    field: 'host_api_url',
+  });
+
 /**
  * Asks the host for the sealing key of this guest.
  *
@@ -43,11 +48,7 @@ export interface SealingKey {
  */
 export async function requestSealingKey(request: SealingKeyRequest): Promise<SealingKey> {
   const { hostApiUrl, quote, pccsUrl, rootCa } = request;
-  if (!hostApiUrl) {
-    throw new DstackError('HOST_API_UNREACHABLE', 'no host_api_url is set, and key provider local asks the host', {
-      field: 'host_api_url',
-    });
-  }
+  if (!hostApiUrl) throw noHost();
   const secret = Uint8Array.from(randomBytes(KEY_LENGTH));
   try {
     const reportData = new Uint8Array(64);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, readlink, stat } from 'node:fs/promises';
+import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setup } from '../../src/boot/run.ts';
 import { DstackError } from '../../src/errors.ts';
@@ -225,13 +225,25 @@ describe('setup refuses', () => {
       { code: 'REQUIREMENT_UNMET', field: 'requirements.os_version' },
     ],
     ['a machine without a TEE', () => machine.takeTeeAway(), { code: 'TEE_NOT_FOUND' }],
-    ...['kms', 'local', 'tpm'].map(
-      (provider): Case => [
-        `key provider ${provider}`,
-        () => machine.share('app-compose.json', { ...COMPOSE, key_provider: provider }),
-        { code: 'KEY_PROVIDER_UNSUPPORTED', field: 'key_provider', value: provider },
-      ],
-    ),
+    [
+      'key provider kms without an address',
+      () => machine.share('app-compose.json', { ...COMPOSE, key_provider: 'kms' }),
+      { code: 'KMS_URLS_MISSING', field: 'kms_urls' },
+    ],
+    [
+      'key provider tpm without a TPM',
+      () => machine.share('app-compose.json', { ...COMPOSE, key_provider: 'tpm' }),
+      { code: 'TPM_NOT_FOUND', field: 'key_provider', value: 'tpm' },
+    ],
+    [
+      'key provider tpm, which this version does not have',
+      async () => {
+        await machine.share('app-compose.json', { ...COMPOSE, key_provider: 'tpm' });
+        await mkdir(machine.path('dev'), { recursive: true });
+        await writeFile(machine.path('dev/tpmrm0'), '');
+      },
+      { code: 'KEY_PROVIDER_UNSUPPORTED', field: 'key_provider', value: 'tpm' },
+    ],
     [
       'a file system it does not know',
       () => machine.share('app-compose.json', { ...COMPOSE, storage_fs: 'btrfs' }),

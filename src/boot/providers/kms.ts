@@ -7,7 +7,7 @@ import type { KeyProvider } from './provider.ts';
 
 export const kms: KeyProvider = {
   kind: 'kms',
-  async check({ kmsUrls }) {
+  async check({ sysConfig: { kmsUrls } }) {
     if (kmsUrls.length > 0) return;
     throw new DstackError('KMS_URLS_MISSING', 'no KMS URLs are set', {
       path: HOST_SHARED.sysConfig,

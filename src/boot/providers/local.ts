@@ -1,6 +1,6 @@
 /** Key provider local: all keys follow from a secret that the host's sealing enclave keeps for this app on this machine. */
 import { keysFromSeed } from '../../keys/app-keys.ts';
-import { requestSealingKey } from '../../net/sealing-key.ts';
+import { noHost, requestSealingKey } from '../../net/sealing-key.ts';
 import { wipe } from '../../sys/files.ts';
 import { tdxQuote } from '../../tdx/attestation.ts';
 import { withLocalCa } from './local-ca.ts';
@@ -8,10 +8,13 @@ import type { KeyProvider } from './provider.ts';
 
 export const local: KeyProvider = {
   kind: 'local',
+  async check({ sysConfig: { hostApiUrl } }) {
+    if (hostApiUrl === undefined) throw noHost();
+  },
   async obtain({ attest, sysConfig }) {
     const { seed, mr } = await requestSealingKey({
       hostApiUrl: sysConfig.hostApiUrl,
-      pccsUrl: sysConfig.collateralUrls.pccs,
+      pccsUrl: sysConfig.pccsUrl,
       quote: async (reportData) => tdxQuote(await attest(reportData)),
     });
     try {

@@ -15,10 +15,17 @@ export interface KeyRequest {
   readonly sysConfig: SysConfig;
 }
 
+/** What can be known before anything is measured. */
+export interface MachineFacts {
+  readonly sysConfig: SysConfig;
+  /** put in front of absolute paths, empty but for tests */
+  readonly root: string;
+}
+
 export interface KeyProvider {
   readonly kind: KeyProviderKind;
   /** Refuses a machine or a configuration on which `obtain` cannot work. Called before anything is measured. */
-  check?(sysConfig: SysConfig): Promise<void>;
+  check?(machine: MachineFacts): Promise<void>;
   /**
    * Gets all keys of this app; the caller wipes them. When it fails there are no keys: no provider ever falls back to
    * another one, because the app was promised the strength of the one it names.

@@ -11,7 +11,7 @@ const DEVICES = ['/dev/tpmrm0', '/dev/tpm0'];
 const FIELD = { path: HOST_SHARED.appCompose, field: 'key_provider', value: 'tpm' } as const;
 
 /** @throws TPM_NOT_FOUND, KEY_PROVIDER_UNSUPPORTED */
-export async function refuseTpm(root = ''): Promise<never> {
+async function refuseTpm(root = ''): Promise<never> {
   for (const device of DEVICES) {
     if (await exists(`${root}${device}`)) {
       throw new DstackError(
@@ -30,6 +30,6 @@ export async function refuseTpm(root = ''): Promise<never> {
 
 export const tpm: KeyProvider = {
   kind: 'tpm',
-  check: () => refuseTpm(),
+  check: ({ root }) => refuseTpm(root),
   obtain: () => refuseTpm(),
 };

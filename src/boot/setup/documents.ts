@@ -72,7 +72,7 @@ export async function checkPolicy(context: SetupContext): Promise<void> {
     ...(userConfig === undefined ? {} : { userConfig }),
   });
   const provider = await keyProviderFor(compose);
-  await provider.check?.(need(context, 'sysConfig'));
+  await provider.check?.({ sysConfig: need(context, 'sysConfig'), root: context.os.root });
   storageOptions(await context.rooms.cmdline(), compose.storageFs);
 }
 
