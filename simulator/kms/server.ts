@@ -7,9 +7,8 @@ import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server, type TLSSocket } from 'node:tls';
 import type { HttpRequest } from '../../src/agent/http.ts';
-import { readBody, send } from '../../src/agent/http-body.ts';
 import { rpcHandler } from '../../src/agent/rpc.ts';
-import { errorChain } from '../../src/errors.ts';
+import { DstackError, errorChain } from '../../src/errors.ts';
 import * as ui from '../../src/ui.ts';
 import type { Faults } from './faults.ts';
 import { type KmsService, kmsMethods } from './methods.ts';
@@ -107,16 +106,29 @@ export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
       path,
       query,
       headers: request.headers as Record<string, string | undefined>,
-      body: () => readBody(request, BODY_LIMIT, () => true),
+      body: () => readBody(request),
     };
     const handler = rpcHandler('KMS', kmsMethods(this.options, this.#peers.get(request.socket)), MOUNT);
     try {
       const answer = await handler(exchange);
+      const body = answer.body as Uint8Array | string; // this service has no streams
       this.emit('request', { method: path.split('/').at(-1) ?? '', status: answer.status });
-      await send(response, false, answer, {}, IDLE_MS);
+      response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(body) });
+      response.end(body);
     } catch (thrown) {
       ui.error(`request ${path} failed: ${errorChain(thrown)}`);
       response.destroy();
     }
   }
+}
+
+async function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    size += (chunk as Uint8Array).length;
+    if (size > BODY_LIMIT) throw new DstackError('RPC_PAYLOAD_TOO_LARGE', 'failed to read data: payload too large');
+    chunks.push(chunk as Uint8Array);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
 }
