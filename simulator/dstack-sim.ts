@@ -58,6 +58,19 @@ function declare(): Command {
     });
 
   program
+    .command('qgs')
+    .description('play the quote generation service of the host on a vsock port')
+    .option(...SEED)
+    .option('--port <port>', 'vsock port', (text) => Number(text), 4050)
+    .action(async (options: { seed: string; port: number }) => {
+      if (!Number.isInteger(options.port) || options.port < 1 || options.port > 0xfffffffe) {
+        throw new DstackError('USAGE', '--port is no vsock port', { field: '--port', value: options.port });
+      }
+      const { runQuoteService } = await import('./quote-service.ts');
+      await runQuoteService({ seed: seedOf(options.seed), port: options.port });
+    });
+
+  program
     .command('collateral')
     .description('print DCAP collateral for the quotes of this seed as JSON, or serve it like a PCCS')
     .option(...SEED)

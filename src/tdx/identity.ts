@@ -1,9 +1,9 @@
 /** The identity of the app as a verifier derives it from an attestation (dstack measurement, decode_app_info). */
-import { createHash } from 'node:crypto';
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import type { Attestation } from './attestation.ts';
 import { EVENT, type RuntimeEvent } from './events.ts';
+import { pcr, replayPcr14, sha256, snpIdentity } from './identity-platforms.ts';
 import { parseQuote, type TdQuoteBody } from './quote-layout.ts';
 import { replayRuntime } from './replay.ts';
 
@@ -30,12 +30,6 @@ export interface IdentityOptions {
   readonly unwrap?: boolean;
 }
 
-function sha256(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-}
-
 /** Events before the first `system-ready`: what applications measure later does not change the identity. */
 function bootEvents(events: readonly RuntimeEvent[]): readonly RuntimeEvent[] {
   const end = events.findIndex(({ event }) => event === EVENT.systemReady);
@@ -43,34 +37,64 @@ function bootEvents(events: readonly RuntimeEvent[]): readonly RuntimeEvent[] {
 }
 
 /**
- * Derives the identity from an attestation of a TDX guest, without verifying the quote.
- * @throws ATTESTATION_INVALID, QUOTE_INVALID
+ * Derives the identity from an attestation of a TDX guest (dstack or Google Cloud) or a SEV-SNP guest, without verifying
+ * anything.
+ * @throws ATTESTATION_INVALID (AWS platforms are not read), QUOTE_INVALID
  */
 export function decodeAppInfo(attestation: Attestation, options: IdentityOptions = {}): AppInfo {
   const { platform } = attestation;
-  if (platform.kind !== 'tdx') {
-    throw new DstackError('ATTESTATION_INVALID', `identity of platform ${platform.kind} is not supported`, {
-      field: 'platform',
-      value: platform.kind,
-    });
+  const imageHash = () => osImageHash(options.vmConfig || attestation.config, options.unwrap ?? true);
+  switch (platform.kind) {
+    case 'sev-snp':
+      return { ...snpIdentity(platform.report, platform.mrConfig), osImageHash: imageHash() };
+    case 'tdx':
+    case 'gcp-tdx':
+      break;
+    default:
+      throw new DstackError('ATTESTATION_INVALID', `identity of platform ${platform.kind} is not supported`, {
+        field: 'platform',
+        value: platform.kind,
+      });
   }
   const events = bootEvents(attestation.runtimeEvents);
   const find = (name: string): Uint8Array => events.find(({ event }) => event === name)?.payload ?? new Uint8Array();
-  const { body } = parseQuote(platform.quote);
   const keyProviderInfo = options.boottime ? new Uint8Array() : find(EVENT.keyProvider);
   const mrKeyProvider = keyProviderInfo.length === 0 ? new Uint8Array(32) : sha256(keyProviderInfo);
-  const boot = [body.mrtd, body.rtmrs[0], body.rtmrs[1], body.rtmrs[2]];
-  const rtmr3 = replayRuntime(attestation.runtimeEvents, options.boottime ? { upTo: EVENT.bootMrDone } : {});
+  const upTo = options.boottime ? EVENT.bootMrDone : undefined;
+  const hash = imageHash();
   return {
     appId: find(EVENT.appId),
     composeHash: find(EVENT.composeHash),
     instanceId: find(EVENT.instanceId),
     deviceId: sha256(),
-    mrSystem: sha256(...boot, mrKeyProvider),
-    mrAggregated: sha256(...boot, rtmr3, ...configRegisters(body)),
-    osImageHash: osImageHash(options.vmConfig || attestation.config, options.unwrap ?? true),
+    ...(platform.kind === 'tdx'
+      ? tdxRegisters(platform.quote, attestation.runtimeEvents, mrKeyProvider, upTo)
+      : {
+          mrSystem: sha256(hash, mrKeyProvider),
+          mrAggregated: sha256(
+            pcr(platform.tpmQuote, 0),
+            pcr(platform.tpmQuote, 2),
+            replayPcr14(attestation.runtimeEvents, upTo),
+          ),
+        }),
+    osImageHash: hash,
     keyProviderInfo,
     initScriptHashes: events.filter(({ event }) => event === EVENT.initScriptHash).map(({ payload }) => payload),
+  };
+}
+
+function tdxRegisters(
+  quote: Uint8Array,
+  events: readonly RuntimeEvent[],
+  mrKeyProvider: Uint8Array,
+  upTo: string | undefined,
+): Pick<AppInfo, 'mrSystem' | 'mrAggregated'> {
+  const { body } = parseQuote(quote);
+  const boot = [body.mrtd, body.rtmrs[0], body.rtmrs[1], body.rtmrs[2]];
+  const rtmr3 = replayRuntime(events, upTo === undefined ? {} : { upTo });
+  return {
+    mrSystem: sha256(...boot, mrKeyProvider),
+    mrAggregated: sha256(...boot, rtmr3, ...configRegisters(body)),
   };
 }
 

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { keccak_256 } from '@noble/hashes/sha3';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 
 export type KeyProviderKind = 'none' | 'local' | 'kms' | 'tpm';
@@ -135,7 +136,8 @@ export function checkDocument(text: string, local: LocalConfig): void {
 function parseDocument(text: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    // strict: of two equal keys another reader might see the other one
+    value = parseStrictJson(text, 'mr_config');
   } catch (thrown) {
     throw new DstackError('MR_CONFIG_MISMATCH', 'mr_config document is not JSON', {
       field: 'mr_config',

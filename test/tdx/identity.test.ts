@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/codec/hex.ts';
 import type { Attestation } from '../../src/tdx/attestation.ts';
@@ -124,8 +125,100 @@ describe('identity', () => {
     },
   );
 
-  it('serves TDX guests only', () => {
+  it('knows nothing of AWS platforms', () => {
     const platform = { kind: 'nitro-enclave' as const, nsmQuote: new Uint8Array() };
     expect(() => decodeAppInfo({ ...sampleAttestation(), platform })).toThrowError(/nitro-enclave/);
+  });
+});
+
+describe('other platforms', () => {
+  const sha256 = (...parts: Uint8Array[]) => new Uint8Array(createHash('sha256').update(Buffer.concat(parts)).digest());
+  const events = [
+    runtimeEvent('app-id', 'app'),
+    runtimeEvent('boot-mr-done'),
+    runtimeEvent('key-provider', '{"name":"kms","id":""}'),
+    runtimeEvent('system-ready'),
+  ];
+  const pcrs = [0, 2].map((index) => ({ index, algorithm: 'sha256', value: new Uint8Array(32).fill(index + 1) }));
+  const gcp = (pcrValues: typeof pcrs): Attestation => ({
+    ...sampleAttestation(),
+    runtimeEvents: events,
+    platform: {
+      kind: 'gcp-tdx',
+      quote: new Uint8Array(),
+      eventLog: [],
+      tpmQuote: {
+        message: new Uint8Array(),
+        signature: new Uint8Array(),
+        pcrValues,
+        akCert: new Uint8Array(),
+        platform: 'gcp',
+        eventLog: [],
+      },
+    },
+  });
+
+  it('on Google Cloud the registers are those of the TPM', () => {
+    const imageHash = Uint8Array.of(0xab, 0xcd);
+    const digest = (event: (typeof events)[number]) =>
+      sha256(Buffer.from([1, 0, 0, 8]), Buffer.from(`:${event.event}:`), event.payload);
+    const replayed = (list: typeof events) =>
+      list.reduce((value, event) => sha256(value, digest(event)), new Uint8Array(32));
+    const values = pcrs.map(({ value }) => value) as [Uint8Array, Uint8Array];
+    const info = decodeAppInfo(gcp(pcrs));
+    expect(info.mrSystem).toEqual(sha256(imageHash, sha256(Buffer.from('{"name":"kms","id":""}'))));
+    expect(info.mrAggregated).toEqual(sha256(...values, replayed(events)));
+    const early = decodeAppInfo(gcp(pcrs), { boottime: true });
+    expect(early.mrSystem).toEqual(sha256(imageHash, new Uint8Array(32)));
+    expect(early.mrAggregated).toEqual(sha256(...values, replayed(events.slice(0, 2))));
+    expect(Buffer.from(info.appId).toString()).toBe('app');
+  });
+
+  it.each([
+    ['a register is missing', pcrs.slice(1)],
+    ['a register is there twice', [...pcrs, ...pcrs]],
+    ['a register of another bank', pcrs.map((entry) => ({ ...entry, algorithm: 'sha1' }))],
+    ['a short register', pcrs.map((entry) => ({ ...entry, value: new Uint8Array(20) }))],
+  ])('refuses a TPM quote in which %s', (_, values) => {
+    expect(() => decodeAppInfo(gcp(values))).toThrowError(expect.objectContaining({ code: 'ATTESTATION_INVALID' }));
+  });
+
+  const report = Uint8Array.from({ length: 1184 }, (_, index) => index % 251);
+  const snp = (mrConfig: string, bytes = report): Attestation => ({
+    ...sampleAttestation(),
+    runtimeEvents: [],
+    platform: { kind: 'sev-snp', report: bytes, certChain: [], mrConfig },
+  });
+
+  it('on SEV-SNP everything stands in the mr_config document', () => {
+    const document = {
+      app_id: '11',
+      compose_hash: '22',
+      key_provider: 'local',
+      key_provider_id: '33',
+      init_script_hashes: ['44'],
+    };
+    expect(appInfoJson(decodeAppInfo(snp(JSON.stringify(document))))).toMatchObject({
+      app_id: '11',
+      compose_hash: '22',
+      instance_id: '',
+      device_id: Buffer.from(sha256(report.slice(0x1a0, 0x1e0))).toString('hex'),
+      mr_system: Buffer.from(sha256(report.slice(0x90, 0xc0))).toString('hex'),
+      mr_aggregated: Buffer.from(sha256(report.slice(0x90, 0xc0), report.slice(0xc0, 0xe0))).toString('hex'),
+      os_image_hash: 'abcd',
+      key_provider_info: Buffer.from('{"name":"local-sgx","id":"33"}').toString('hex'),
+      init_script_hashes: ['44'],
+    });
+  });
+
+  it.each(['', '[]', '{}', '{"key_provider":"kms","app_id":7}', '{"key_provider":"kms","init_script_hashes":[1]}'])(
+    'refuses the document %j',
+    (document) => {
+      expect(() => decodeAppInfo(snp(document))).toThrowError(expect.objectContaining({ code: 'ATTESTATION_INVALID' }));
+    },
+  );
+
+  it('refuses a short report', () => {
+    expect(() => decodeAppInfo(snp('{"key_provider":"none"}', report.slice(1)))).toThrowError(/1183 bytes/);
   });
 });

@@ -72,6 +72,11 @@ describe('check', () => {
 describe('document', () => {
   const base = { compose_hash: '22'.repeat(32), key_provider: 'kms' };
 
+  it('refuses a field that stands twice: two readers could see two documents', () => {
+    const text = `{"compose_hash":"${'22'.repeat(32)}","key_provider":"none","key_provider":"kms"}`;
+    expect(() => checkMrConfigId(mrConfigIdV3(text), { ...LOCAL, document: text })).toThrowError(mismatch);
+  });
+
   it('compares only the fields it has', () => {
     expect(() => checkDocument(base)).not.toThrow();
     expect(() => checkDocument({ ...base, app_id: '11'.repeat(20), instance_id: '44'.repeat(20) })).not.toThrow();
