@@ -9,6 +9,8 @@ export interface FakeContainer {
   Id: string;
   Names?: string[];
   Image?: string;
+  ImageID?: string;
+  Created?: number;
   Labels?: Record<string, string>;
   State?: string;
   Status?: string;

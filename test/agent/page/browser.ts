@@ -33,7 +33,6 @@ export async function open(
   const context = await browser.newContext({
     viewport: { width, height: 844 },
     colorScheme: theme,
-    deviceScaleFactor: width < 500 ? 2 : 1,
     isMobile: width < 500,
     hasTouch: width < 500,
   });
