@@ -199,6 +199,7 @@ export class HttpConnection {
   }
 
   #answer(head: RequestHead, answer: HttpResponse, unread: boolean): void {
+    const exchange = this.#exchange;
     this.#exchange = undefined;
     const socket = this.#socket;
     if (socket.destroyed) return;
@@ -210,6 +211,7 @@ export class HttpConnection {
     const text = answerHead({ answer, common, last: last || length === 'until-close', body: length });
     if (stream && head.method !== 'HEAD') {
       this.#enter('streaming');
+      this.#exchange = exchange;
       void sendStream(socket, text, body, { chunked: length === 'chunked', patience: limits.request }).then((whole) =>
         whole ? this.#finish(last || length === 'until-close', unread) : this.destroy(),
       );
@@ -222,6 +224,7 @@ export class HttpConnection {
   }
 
   #finish(last: boolean, unread: boolean): void {
+    this.#exchange = undefined;
     this.#answered++;
     this.#owner.release(this.#held);
     this.#held = 0;
@@ -259,6 +262,8 @@ export class HttpConnection {
   /** The other side will send no more. Requests that are complete are still answered. */
   #ended(): void {
     this.#peerEnded = true;
+    // a stream may be silent for long, so that no write would show that nobody is there any more
+    if (this.#phase === 'streaming') this.#exchange?.abort();
     if (this.#phase === 'receiving') this.destroy();
     else if (!this.busy) this.#end();
   }

@@ -10,7 +10,7 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** who asks, for the log: `uid 0 pid 17`, or the address */
   readonly peer?: string;
-  /** aborted when the client goes away; made only when somebody asks for it */
+  /** aborted when the client goes away, or ends its side while it is sent a stream; made only when somebody asks for it */
   readonly signal?: AbortSignal;
   /** reads the whole body. @throws RPC_PAYLOAD_TOO_LARGE beyond the limit of the transport */
   body(): Promise<Uint8Array>;

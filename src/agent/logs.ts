@@ -83,7 +83,8 @@ export async function containerLogs(request: HttpRequest): Promise<HttpResponse>
   }
   if (!CONTAINER_NAME.test(container)) return notFound(request);
   const end = new AbortController();
-  request.signal?.addEventListener('abort', () => end.abort(), { once: true });
+  // only a follower can be waiting in silence, everything else ends by itself
+  if (query.follow) request.signal?.addEventListener('abort', () => end.abort(), { once: true });
   return { status: 200, headers: TEXT, body: stream(container, query, end) };
 }
 

@@ -7,7 +7,7 @@ import type { AgentState } from './state.ts';
 import { readTimeline } from './timeline.ts';
 
 export interface Readiness {
-  /** both internal listeners answer: the app gets its keys and quotes */
+  /** every listener that the app needs answers: it gets its keys and quotes */
   readonly ready: boolean;
   /** `tdx`, or `canned` for a simulator */
   readonly evidence: 'tdx' | 'canned';

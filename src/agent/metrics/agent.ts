@@ -11,7 +11,7 @@ export async function agentFamilies(
   readiness: Readiness,
   phases: readonly TimelinePhase[],
 ): Promise<Family[]> {
-  const listener = (value: (status: Readiness['listeners'][number]) => number): Sample[] =>
+  const listener = (value: (status: Readiness['listeners'][number]) => number | undefined): Sample[] =>
     readiness.listeners.map((status) => [value(status), { listener: status.name }]);
   const { user, system } = process.cpuUsage();
   return [
@@ -32,6 +32,21 @@ export async function agentFamilies(
       ...listener(({ state: word }) => Number(word === 'listening')),
     ),
     counter('dstack_agent_listener_restarts_total', 'Restarts of a listener', ...listener(({ restarts }) => restarts)),
+    gauge(
+      'dstack_agent_connections',
+      'Open connections of a listener',
+      ...listener(({ connections }) => connections?.open),
+    ),
+    counter(
+      'dstack_agent_connections_accepted_total',
+      'Connections that a listener took',
+      ...listener(({ connections }) => connections?.accepted),
+    ),
+    counter(
+      'dstack_agent_connections_shed_total',
+      'Connections refused or closed because there were too many',
+      ...listener(({ connections }) => connections?.shed),
+    ),
     histogram(
       'dstack_rpc_duration_seconds',
       'RPC calls by service, method and outcome: ok or an error code',

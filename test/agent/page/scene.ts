@@ -130,7 +130,14 @@ export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
       evidence: 'canned',
       uptimeSeconds: 1,
       listeners: [
-        { name: 'internal', address: 'unix:/run/dstack.sock', state: 'listening', inherited: true, restarts: 0 },
+        {
+          name: 'internal',
+          address: 'unix:/run/dstack.sock',
+          state: 'listening',
+          inherited: true,
+          restarts: 0,
+          connections: { open: 2, accepted: 9, shed: 0 },
+        },
         {
           name: 'guest-api',
           address: 'vsock:any:8000',
