@@ -13,8 +13,9 @@ const RETRY_S = 30;
 const MAX_RETRY_S = 120;
 /** a working tunnel is registered again this often, and one without a handshake for this long by force */
 const REFRESH_S = 180;
-/** largest part of a wait that jitter adds */
+/** largest part of a wait that jitter adds; a silent tunnel waits less, as somebody misses it */
 const MAX_SPREAD = 0.5;
+const MAX_FORCE_SPREAD = 1 / 6;
 
 export interface CheckerState {
   /** end of the last refresh */
@@ -58,9 +59,10 @@ export function decide(state: CheckerState, seen: Observation, now: number): { s
   const silence = now - (seen.handshake ?? missingSince ?? now);
   if (silence >= REFRESH_S) {
     // a silent tunnel is repaired by force or left alone: an unforced refresh would only hide that nothing helps
-    return { state: next, action: due(next.lastForce, longer(REFRESH_S, next.spread), now) ? 'force' : 'wait' };
+    const wait = longer(REFRESH_S, next.spread, MAX_FORCE_SPREAD);
+    return { state: next, action: due(next.lastForce, wait, now) ? 'force' : 'wait' };
   }
-  return { state: next, action: due(next.lastAttempt, longer(REFRESH_S, next.spread), now) ? 'refresh' : 'wait' };
+  return { state: next, action: due(next.lastAttempt, refreshDelay(next), now) ? 'refresh' : 'wait' };
 }
 
 /** Notes a refresh that ended at `now`; `spread` is drawn anew for the next wait. */
@@ -86,6 +88,9 @@ export function retryDelay({ failures, spread }: Pick<CheckerState, 'failures' |
   return longer(Math.max(RETRY_S, backoff), spread);
 }
 
-const longer = (seconds: number, spread: number): number => seconds * (1 + MAX_SPREAD * spread);
+/** Seconds from one registration of a working tunnel to the next. */
+export const refreshDelay = ({ spread }: Pick<CheckerState, 'spread'>): number => longer(REFRESH_S, spread);
+
+const longer = (seconds: number, spread: number, most = MAX_SPREAD): number => seconds * (1 + most * spread);
 
 const due = (last: number | undefined, wait: number, now: number): boolean => last === undefined || now - last >= wait;

@@ -2,6 +2,7 @@
  * /run/dstack/gateway-cache.json: the guest's identity towards the gateway, kept from one registration to the next, so
  * that the gateway knows the guest again and the tunnel keeps its address. Source: dstack formats, gateway cache.
  */
+import { createHash } from 'node:crypto';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJsonBytes } from '../config/strict-json.ts';
 import { errorChain } from '../errors.ts';
@@ -14,6 +15,8 @@ export const GATEWAY_CACHE = `${GATEWAY_CACHE_DIR}/gateway-cache.json`;
 const LIMIT = 1024 * 1024;
 /** a certificate that ends within this many seconds is replaced */
 const MIN_REMAINING_S = 600;
+/** certificates are renewed within this time before their end */
+const RENEW_WINDOW_S = 86_400;
 
 /** All of it but the certificates is secret. */
 export interface GatewayCache {
@@ -67,6 +70,15 @@ export function formatGatewayCache(cache: GatewayCache): string {
 /** Whether the certificates can still be used at `now` (Unix seconds). */
 export const isCurrent = (cache: Pick<GatewayCache, 'certNotAfter'>, now: number): boolean =>
   now + MIN_REMAINING_S < cache.certNotAfter;
+
+/**
+ * Whether it is time for new certificates: some time in their last day, another one for each guest, so that a fleet that
+ * was started at the same moment does not ask its KMS at the same moment ten days later.
+ */
+export function isDue({ certNotAfter, wgPk }: Pick<GatewayCache, 'certNotAfter' | 'wgPk'>, now: number): boolean {
+  const spread = createHash('sha256').update(wgPk).digest().readUInt32BE() / 2 ** 32;
+  return now + MIN_REMAINING_S + spread * RENEW_WINDOW_S >= certNotAfter;
+}
 
 /** The cache of an earlier registration in this boot; a missing or damaged one is none. */
 export async function readGatewayCache(path: string = GATEWAY_CACHE): Promise<GatewayCache | undefined> {

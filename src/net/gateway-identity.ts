@@ -3,10 +3,12 @@
  * WireGuard key pair. Kept in /run, so it lives as long as the boot. Source: dstack formats, gateway cache.
  */
 import type { AppKeys } from '../config/app-keys.ts';
+import { errorChain } from '../errors.ts';
 import type { P256Key } from '../keys/derive.ts';
 import { wipe } from '../sys/files.ts';
 import type { Attestation } from '../tdx/attestation.ts';
-import { type GatewayCache, isCurrent, readGatewayCache, writeGatewayCache } from './gateway-cache.ts';
+import * as ui from '../ui.ts';
+import { type GatewayCache, isCurrent, isDue, readGatewayCache, writeGatewayCache } from './gateway-cache.ts';
 import { wireGuardKeys } from './wireguard.ts';
 
 const COMMON_NAME = 'dstack-guest-agent';
@@ -33,7 +35,23 @@ export interface IdentityPlace {
  */
 export async function gatewayIdentity(certify: Certify, { path, now }: IdentityPlace): Promise<GatewayCache> {
   const cached = await readGatewayCache(path);
-  if (cached !== undefined && isCurrent(cached, now)) return cached;
+  const usable = cached !== undefined && isCurrent(cached, now);
+  if (usable && !isDue(cached, now)) return cached;
+  try {
+    return await renew(certify, cached, { path, now });
+  } catch (thrown) {
+    // renewed early: as long as the old certificates hold, a KMS that is down does not cost the tunnel
+    if (!usable) throw thrown;
+    ui.warn(`the gateway certificates were not renewed yet: ${errorChain(thrown)}`);
+    return cached;
+  }
+}
+
+async function renew(
+  certify: Certify,
+  cached: GatewayCache | undefined,
+  { path, now }: IdentityPlace,
+): Promise<GatewayCache> {
   const { freshTlsKey, privateKeyPem } = await import('../keys/tls-key.ts');
   const key = freshTlsKey();
   try {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
 import { checkGatewaySettings, type GatewayMachine, refreshGateway } from '../../src/net/gateway.ts';
-import { parseGatewayCache } from '../../src/net/gateway-cache.ts';
+import { isDue, parseGatewayCache } from '../../src/net/gateway-cache.ts';
 import { runChecker } from '../../src/net/gateway-checker.ts';
 import { CERT_LIFETIME_S } from '../../src/net/gateway-identity.ts';
 
@@ -104,19 +104,46 @@ describe('a refresh of the gateway registration', () => {
     expect(await config()).toContain('Endpoint = 192.0.2.2:9182');
   });
 
-  it('keeps its identity until ten minutes before the certificate ends, and its WireGuard key for good', async () => {
+  it('renews its certificates once in their last day, and keeps its WireGuard key for good', async () => {
     await refresh();
     const first = await cache();
     expect(first.clientCert).toBe(`leaf ${now + CERT_LIFETIME_S}\nca`);
-    now += CERT_LIFETIME_S - 601;
+    now += CERT_LIFETIME_S - 86_400 - 601;
     await refresh();
     expect(certified).toBe(1);
-    now += 1;
+    now += 86_401;
     await refresh();
     expect(certified).toBe(2);
     const second = await cache();
     expect(second.clientKey).not.toBe(first.clientKey);
     expect(second.wgPk).toBe(first.wgPk);
+  });
+
+  it('goes on with its old certificates as long as they hold when it gets no new ones', async () => {
+    await refresh();
+    const { certNotAfter, wgPk } = await cache();
+    // the moment this guest renews at: found by looking, as it depends on its key
+    while (!isDue({ certNotAfter, wgPk }, now)) now += 60;
+    expect(certNotAfter - now).toBeGreaterThan(540);
+    const down = async () => {
+      throw new DstackError('KMS_UNREACHABLE', 'no KMS answers');
+    };
+    const withoutKms = { ...machine(), certify: () => down };
+    if (now + 600 < certNotAfter) {
+      expect(await refreshGateway({ workDir: dir, force: true }, withoutKms)).toBe('joined');
+    }
+    now = certNotAfter - 600;
+    await expect(refreshGateway({ workDir: dir, force: true }, withoutKms)).rejects.toMatchObject({
+      code: 'KMS_UNREACHABLE',
+    });
+  });
+
+  it('spreads the renewal of a fleet over the whole day', () => {
+    const due = (wgPk: string) => {
+      for (let left = 87_600; ; left -= 600) if (isDue({ certNotAfter: 100_000, wgPk }, 100_000 - left)) return left;
+    };
+    const hours = Array.from({ length: 500 }, (_, i) => Math.floor(due(`guest ${i}`) / 3600));
+    for (let hour = 1; hour < 24; hour++) expect(hours.filter((one) => one === hour).length).toBeGreaterThan(3);
   });
 
   it('makes a new identity when the cache is damaged', async () => {
