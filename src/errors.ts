@@ -92,11 +92,9 @@ export const ERRORS = {
   COLLATERAL_INVALID: e(3, true, 'fetch the collateral again: it is damaged, outdated or for another platform'),
   TRUST_ANCHORS_INVALID: e(1, false, 'remove /run/dstack/attestation: only the simulator of a dev image may write it'),
   MR_CONFIG_MISMATCH: e(1, false, 'the host started this VM for another configuration'),
-  GPU_UNSUPPORTED: e(
-    1,
-    false,
-    'this version cannot attest GPUs: detach them, or set attest_gpu to false without a rego policy',
-  ),
+  GPU_UNSUPPORTED: e(1, false, 'this image cannot attest GPUs: detach them, or set attest_gpu to false'),
+  GPU_REFUSED: e(1, false, 'the gpu policy of the app does not agree with the GPUs of this machine'),
+  TIME_UNSYNCED: e(1, true, 'check the network and the time sources of chrony, or set secure_time to false'),
   // keys
   KEY_PROVIDER_UNSUPPORTED: e(1, false, 'use a key provider that this version supports: kms, local or none'),
   TPM_NOT_FOUND: e(1, false, 'attach a TPM to the VM, or use another key provider'),

@@ -17,7 +17,7 @@ import { need, type SetupContext } from './setup/context.ts';
 import * as documents from './setup/documents.ts';
 import * as environment from './setup/environment.ts';
 import { joinGateway } from './setup/gateway.ts';
-import { checkGpuGate } from './setup/gpu-gate.ts';
+import { passGpuGate } from './setup/gpu-gate.ts';
 import * as keys from './setup/keys.ts';
 import * as measure from './setup/measure.ts';
 import * as storage from './setup/storage.ts';
@@ -59,7 +59,7 @@ export const SETUP: readonly Step<SetupContext>[] = [
     run: ({ os }) => waitForSecureTime(os),
   },
   { name: 'measure the app', run: measure.measureApp },
-  { name: 'pass the GPU gate', run: (context) => checkGpuGate(need(context, 'compose'), context.os.root) },
+  { name: 'pass the GPU gate', run: passGpuGate },
   { name: 'measure the instance', run: measure.measureInstance },
   { name: 'get the app keys', notify: () => 'requesting app keys', run: keys.obtainKeys },
   { name: 'check the key binding', run: keys.checkKeyBinding },

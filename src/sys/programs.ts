@@ -23,7 +23,7 @@ export const PROGRAMS = {
   mount: 'mount',
   nerdctl: 'nerdctl',
   nft: 'nft',
-  nvattest: 'nvattest',
+  nvidiaSmi: 'nvidia-smi',
   opa: 'opa',
   parted: 'parted',
   resize2fs: 'resize2fs',

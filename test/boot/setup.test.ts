@@ -152,9 +152,14 @@ describe('setup', () => {
 
   it('waits for the clock before anything is measured, if the app wants secure time', async () => {
     await machine.share('app-compose.json', { ...COMPOSE, secure_time: true });
-    machine.failing.add('chronyc waitsync 30 0.1 0 5');
+    machine.failing.add('chronyc waitsync 1 0.1 0 0');
     expect((await failure(boot())).code).toBe('COMMAND_FAILED');
     expect(names()).toEqual([]);
+  });
+
+  it('does not ask for the time at all without secure time', async () => {
+    await boot();
+    expect(machine.commands.filter((one) => one.startsWith('chronyc'))).toEqual([]);
   });
 
   it('boots on when the gateway does not take it, and says so', async () => {

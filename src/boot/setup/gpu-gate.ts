@@ -1,64 +1,70 @@
 /**
- * The GPU gate. This version cannot attest GPUs, so it fails closed: an app that demands attested GPUs does not start
- * beside a GPU, and a policy in rego, which nothing here can evaluate, is not assumed to agree (dstack boot order, GPU gate).
+ * The GPU gate, closed unless everything agrees: an app that demands attested GPUs does not start beside a GPU that cannot
+ * be attested, and a policy in rego that nothing can evaluate is not assumed to agree. This version does not verify the
+ * evidence of GPUs, so an app that needs it is refused by name. Source: dstack boot order, GPU gate.
  */
-import * as fs from 'node:fs/promises';
 import type { AppCompose } from '../../config/app-compose.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
-import { DstackError } from '../../errors.ts';
-import { ifExists } from '../../sys/files.ts';
+import { DstackError, errorChain } from '../../errors.ts';
+import { exists } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
+import type { Os } from '../os.ts';
+import { copyDir, need, type SetupContext } from './context.ts';
+import { type Gpu, listGpus } from './gpu-inventory.ts';
+import { checkRego } from './gpu-rego.ts';
 
-const PCI_DEVICES = '/sys/bus/pci/devices';
-/** VGA and 3D controllers */
-const GPU_CLASSES = ['0x0300', '0x0302'];
-const NVIDIA = '0x10de';
+/** NVIDIA's attestation client, where its package puts it */
+const NVATTEST = '/usr/bin/nvattest';
+const READY_TIMEOUT_MS = 30_000;
 
-export interface Gpu {
-  /** PCI address, e.g. 0000:01:00.0 */
-  readonly address: string;
-  readonly nvidia: boolean;
+export interface GpuGate {
+  readonly os: Os;
+  /** existing folder of ours for the policy file */
+  readonly dir: string;
 }
 
-/** All GPUs on the PCI bus. An attribute that cannot be read is an error: a hidden GPU must not pass. */
-export async function listGpus(root = ''): Promise<Gpu[]> {
-  const dir = `${root}${PCI_DEVICES}`;
-  const addresses = (await ifExists(() => fs.readdir(dir))) ?? [];
-  const gpus: Gpu[] = [];
-  for (const address of addresses.sort()) {
-    const attribute = (name: string) => readAttribute(`${dir}/${address}/${name}`);
-    const pciClass = await attribute('class');
-    if (!GPU_CLASSES.some((prefix) => pciClass.startsWith(prefix))) continue;
-    gpus.push({ address, nvidia: (await attribute('vendor')) === NVIDIA });
-  }
-  return gpus;
-}
+/** The gate of this boot. @throws GPU_UNSUPPORTED, GPU_REFUSED, FILE_IO */
+export const passGpuGate = (context: SetupContext): Promise<void> =>
+  checkGpuGate(need(context, 'compose'), { os: context.os, dir: copyDir(context) });
 
-async function readAttribute(path: string): Promise<string> {
-  try {
-    return (await fs.readFile(path, 'utf8')).trim();
-  } catch (thrown) {
-    throw new DstackError('FILE_IO', `PCI attribute ${path} cannot be read`, { path, cause: thrown });
-  }
-}
-
-/** @throws GPU_UNSUPPORTED when the policy needs an evidence that this version cannot produce */
-export async function checkGpuGate(compose: AppCompose, root = ''): Promise<void> {
+/** @throws GPU_UNSUPPORTED, GPU_REFUSED, FILE_IO */
+export async function checkGpuGate(compose: AppCompose, { os, dir }: GpuGate): Promise<void> {
   const policy = compose.requirements?.gpuPolicy;
-  const refuse = (message: string, field: string, value: string | boolean) =>
-    new DstackError('GPU_UNSUPPORTED', message, { path: HOST_SHARED.appCompose, field, value });
-  if (policy?.rego !== undefined) {
-    throw refuse('gpu policy in rego cannot be evaluated by this version', 'requirements.gpu_policy.rego', true);
+  const gpus = await listGpus(os.root);
+  const nvidia = gpus.filter((gpu) => gpu.nvidia);
+  const names = namesOf(gpus);
+  const rego = async () => {
+    if (policy?.rego !== undefined) await checkRego(policy.rego, [], os, dir);
+  };
+  if (policy?.attestGpu === false) {
+    await rego();
+    if (gpus.length > 0) ui.warn(`GPU ${names} is attached and used without attestation, as attest_gpu is false`);
+    if (nvidia.length > 0) await setReady(os);
+    return;
   }
-  const gpus = await listGpus(root);
-  if (gpus.length === 0) return;
-  const names = gpus.map(({ address }) => address).join(', ');
-  if (policy?.attestGpu ?? true) {
-    throw refuse(
-      `GPU ${names} is attached and must be attested, which this version cannot do`,
-      'requirements.gpu_policy.attest_gpu',
-      true,
-    );
+  if (gpus.length === 0) return rego();
+  const foreign = gpus.filter((gpu) => !gpu.nvidia);
+  if (foreign.length > 0) throw refuse(`GPU ${namesOf(foreign)} is not of NVIDIA, so nothing can attest it`);
+  if (!(await exists(`${os.root}${NVATTEST}`))) {
+    throw refuse(`GPU ${names} must be attested, but this image has no ${NVATTEST}`);
   }
-  ui.warn(`GPU ${names} is attached and used without attestation, as attest_gpu is false`);
+  throw refuse(`GPU ${names} is attached and must be attested, which this version cannot do`);
+}
+
+const namesOf = (gpus: readonly Gpu[]): string => gpus.map(({ address }) => address).join(', ');
+
+const refuse = (message: string): DstackError =>
+  new DstackError('GPU_UNSUPPORTED', message, {
+    path: HOST_SHARED.appCompose,
+    field: 'requirements.gpu_policy.attest_gpu',
+    value: true,
+  });
+
+/** Lets applications use the GPU in confidential mode; a GPU outside of it, or no driver, needs nothing. */
+async function setReady(os: Os): Promise<void> {
+  try {
+    await os.run('nvidiaSmi', ['conf-compute', '-srs', '1'], { timeout: READY_TIMEOUT_MS });
+  } catch (thrown) {
+    ui.warn(`the ready state of the GPUs was not set: ${errorChain(thrown)}`);
+  }
 }
