@@ -27,6 +27,16 @@ const TESTS: readonly Need[] = [
   { package: 'parted', files: sbin('parted') },
 ];
 
+/** What further tests need: where it cannot be had they are skipped and say why. */
+const MORE_TESTS: readonly Need[] = [
+  { package: 'curl', files: ['/usr/bin/curl'] },
+  { package: 'iproute2', files: sbin('ip') },
+  { package: 'iptables', files: sbin('iptables-restore') },
+  { package: 'nftables', files: sbin('nft') },
+  { package: 'wireguard-tools', files: ['/usr/bin/wg'] },
+  { package: 'wireguard-go', files: ['/usr/bin/wireguard-go', '/usr/bin/wireguard'] },
+];
+
 /** The packages that are missing on this host. */
 export async function missingPackages(needs: readonly Need[] = BUILD): Promise<string[]> {
   const there = (file: string) =>
@@ -53,7 +63,10 @@ export async function ensureHost(say: Say): Promise<void> {
 }
 
 /** Makes sure that the tests find the tools they drive. */
-export const ensureTestTools = (say: Say): Promise<void> => install(TESTS, say);
+export async function ensureTestTools(say: Say): Promise<void> {
+  await install(TESTS, say);
+  await install(MORE_TESTS, say).catch((thrown: Error) => say(`${thrown.message}: some tests will be skipped`));
+}
 
 async function install(needs: readonly Need[], say: Say): Promise<void> {
   const missing = await missingPackages(needs);

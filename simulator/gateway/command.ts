@@ -4,15 +4,16 @@ import type { Command } from 'commander';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { p256FromPem } from '../../src/keys/ca-cert.ts';
+import type { Issuer } from '../../src/keys/certificate.ts';
 import { GATEWAY_APP_ID, gatewayCertificate } from './certificate.ts';
 import { type GatewayFaults, GatewayServer } from './server.ts';
 import { WireGuardEnd } from './wireguard-end.ts';
 
 interface Options {
   readonly listen: string;
-  readonly caCert: string;
-  readonly caKey: string;
-  readonly clientRoot?: string;
+  readonly kmsState?: string;
+  readonly caCert?: string;
+  readonly caKey?: string;
   readonly appId: string;
   readonly name: readonly string[];
   readonly network: string;
@@ -36,9 +37,9 @@ export function defineGateway(command: Command): void {
       'register guests and be the other end of their tunnels: needs root and wireguard-go or the kernel module',
     )
     .option('--listen <host:port>', 'listen on this TCP address', '127.0.0.1:8444')
-    .requiredOption('--ca-cert <file>', 'CA below whose root both sides have their certificates, PEM')
-    .requiredOption('--ca-key <file>', 'its key, PEM')
-    .option('--client-root <file>', 'root of the certificates of guests (default: --ca-cert)')
+    .option('--kms-state <dir>', 'root keys of `dstack-sim kms --state`: both sides have their certificates from it')
+    .option('--ca-cert <file>', 'instead of a KMS: CA below whose root both sides have their certificates, PEM')
+    .option('--ca-key <file>', 'its key, PEM')
     .option('--app-id <hex>', 'app id in the certificate', toHex(GATEWAY_APP_ID))
     .option('--name <name>', 'host name or IP address in the certificate (repeatable, default 127.0.0.1)', collect, [])
     .option('--network <a.b>', 'first two numbers of the VPN network', '10.4')
@@ -62,13 +63,27 @@ function hostPort(text: string, field: string): { host: string; port: number } {
   return { host: (match[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(match[2]) };
 }
 
+/** Who signs the certificate of this gateway, and the root that it and its guests share. */
+async function authority(options: Options, appId: Uint8Array): Promise<{ issuer: Issuer; root: string }> {
+  if (options.kmsState !== undefined) {
+    const { openRoots } = await import('../kms/roots.ts');
+    const { appAuthority } = await import('../kms/derive.ts');
+    const roots = await openRoots(options.kmsState);
+    return { issuer: await appAuthority(roots, appId), root: roots.ca.certificate };
+  }
+  if (options.caCert === undefined || options.caKey === undefined) {
+    throw new DstackError('USAGE', 'give --kms-state, or --ca-cert and --ca-key');
+  }
+  const root = await readFile(options.caCert, 'utf8');
+  return { issuer: { certificate: root, key: p256FromPem(await readFile(options.caKey, 'utf8')) }, root };
+}
+
 async function run(options: Options): Promise<void> {
   const where = hostPort(options.listen, '--listen');
   const { port: wgPort } = hostPort(options.endpoint, '--endpoint');
-  const caCert = await readFile(options.caCert, 'utf8');
-  const issuer = { certificate: caCert, key: p256FromPem(await readFile(options.caKey, 'utf8')) };
   const appId = fromHex(options.appId, { field: '--app-id', prefix: true, length: 20 });
   if (options.wrongAppId) appId[0] = (appId[0] ?? 0) ^ 0xff;
+  const { issuer, root } = await authority(options, appId);
   const names = options.name.length > 0 ? options.name : ['127.0.0.1'];
   const faults: GatewayFaults = {
     down: options.down === true,
@@ -84,9 +99,12 @@ async function run(options: Options): Promise<void> {
   });
   try {
     const identity = await gatewayCertificate(issuer, names, appId);
-    const clientRoot = options.clientRoot === undefined ? caCert : await readFile(options.clientRoot, 'utf8');
     const { network, endpoint } = options;
-    const gateway = await GatewayServer.start({ ...identity, clientRoot, network, endpoint, wireGuard }, where, faults);
+    const gateway = await GatewayServer.start(
+      { ...identity, clientRoot: root, network, endpoint, wireGuard },
+      where,
+      faults,
+    );
     const line = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`);
     gateway.on('event', line);
     process.on('SIGHUP', () => gateway.forget());

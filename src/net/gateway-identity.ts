@@ -11,7 +11,8 @@ import * as ui from '../ui.ts';
 import { type GatewayCache, isCurrent, isDue, readGatewayCache, writeGatewayCache } from './gateway-cache.ts';
 import { wireGuardKeys } from './wireguard.ts';
 
-const COMMON_NAME = 'dstack-guest-agent';
+/** common name of the certificates */
+export const GATEWAY_CLIENT = 'dstack-guest-agent';
 export const CERT_LIFETIME_S = 864_000;
 
 /** The two certificates for one key: PEM chains, leaf first. */
@@ -86,7 +87,7 @@ export function certifyLocally(
     const { decodeAppInfo } = await import('../tdx/identity.ts');
     const attestation = await attest(certReportData(key.spkiDer));
     const request = {
-      commonName: COMMON_NAME,
+      commonName: GATEWAY_CLIENT,
       clientAuth: true,
       notAfter,
       appInfo: encodeAppInfo(decodeAppInfo(attestation)),

@@ -1,0 +1,131 @@
+/** The certificates for gateways from a KMS, and a gateway below the same root that takes them. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GATEWAY_APP_ID, gatewayCertificate } from '../../simulator/gateway/certificate.ts';
+import { GatewayServer } from '../../simulator/gateway/server.ts';
+import { appAuthority } from '../../simulator/kms/derive.ts';
+import { freshRoots, type KmsRoots } from '../../simulator/kms/roots.ts';
+import type { Kms } from '../../simulator/kms/server.ts';
+import { fromHex, toHex } from '../../src/codec/hex.ts';
+import type { AppKeys } from '../../src/config/app-keys.ts';
+import { OID, readExtension } from '../../src/keys/extensions.ts';
+import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
+import type { GatewayCache } from '../../src/net/gateway-cache.ts';
+import { certifyForGateway } from '../../src/net/gateway-certificates.ts';
+import { callGateway, register } from '../../src/net/gateway-register.ts';
+import { requestAppKeys } from '../../src/net/kms.ts';
+import { wireGuardKeys } from '../../src/net/wireguard.ts';
+import { decodeAppInfoExtension } from '../../src/tdx/app-info.ts';
+import { guest, startKms, VM_CONFIG } from '../simulator/kms/guest.ts';
+
+const POLICY = { ports: [], restrictMode: false };
+const app = guest();
+
+let roots: KmsRoots;
+let kms: Kms;
+let keys: AppKeys;
+let server: GatewayServer;
+let identity: GatewayCache;
+const peers: string[] = [];
+
+beforeAll(async () => {
+  roots = await freshRoots();
+  kms = await startKms({ roots, attested: false, gatewayAppId: toHex(GATEWAY_APP_ID) });
+  const urls = [`https://127.0.0.1:${kms.port}`];
+  keys = await requestAppKeys({ urls, vmConfig: VM_CONFIG, attest: app.attest });
+  const certificate = await gatewayCertificate(await appAuthority(roots, GATEWAY_APP_ID), ['127.0.0.1']);
+  const wireGuard = {
+    publicKey: wireGuardKeys().pk,
+    options: { interface: 'none', port: 1, address: '10.4.0.1/16' },
+    addPeer: (key: string) => void peers.push(key),
+    removePeer: () => {},
+  };
+  const network = { network: '10.4', endpoint: '127.0.0.1:51820', wireGuard };
+  server = await GatewayServer.start(
+    { ...certificate, clientRoot: roots.ca.certificate, ...network },
+    { host: '127.0.0.1', port: 0 },
+  );
+  const key = freshTlsKey();
+  const end = Math.floor(Date.now() / 1000) + 864_000;
+  const { plain, withQuote } = await certifyForGateway(keys, { vmConfig: VM_CONFIG }, app.attest)(key, end);
+  const wg = wireGuardKeys();
+  identity = {
+    clientCert: plain.join('\n'),
+    clientCertWithQuote: withQuote.join('\n'),
+    clientKey: privateKeyPem(key),
+    certNotAfter: end,
+    wgSk: wg.sk,
+    wgPk: wg.pk,
+  };
+});
+afterAll(async () => {
+  await server.close();
+  await kms.close();
+});
+
+const join = (options: { caCert?: string; allowed?: string } = {}) =>
+  register(
+    [`https://127.0.0.1:${server.port}`],
+    identity,
+    POLICY,
+    callGateway(options.caCert ?? keys.caCert, options.allowed ?? keys.gatewayAppId),
+  );
+
+describe('certificates for gateways, signed by a KMS', () => {
+  it('say which app this is; one of them with the quote', async () => {
+    const [plain = '', quoted = ''] = [identity.clientCert, identity.clientCertWithQuote].map(
+      (chain) => chain.split(/(?<=-----END CERTIFICATE-----\n)/)[0] ?? '',
+    );
+    for (const leaf of [plain, quoted]) {
+      const info = await readExtension(leaf, OID.appInfo);
+      expect(toHex(decodeAppInfoExtension(info ?? new Uint8Array()).appId)).toBe(app.appId);
+    }
+    expect(await readExtension(plain, OID.attestation)).toBeUndefined();
+    expect(await readExtension(quoted, OID.attestation)).toBeDefined();
+  });
+
+  it('are taken by a gateway below the same root', async () => {
+    expect(await join()).toMatchObject({ clientIp: '10.4.0.10' });
+    expect(peers).toEqual([identity.wgPk]);
+    expect(server.peers.all).toMatchObject([{ appId: app.appId, instanceId: toHex(app.instanceId) }]);
+  });
+
+  it('are shown to nobody but the gateway the KMS allows', async () => {
+    await expect(join({ allowed: '00'.repeat(20) })).rejects.toMatchObject({ cause: { code: 'CERT_APP_MISMATCH' } });
+    await expect(join({ caCert: (await freshRoots()).ca.certificate })).rejects.toMatchObject({
+      cause: { code: 'CERT_UNTRUSTED' },
+    });
+    expect(await join({ caCert: 'not looked at', allowed: 'any' })).toMatchObject({ clientIp: '10.4.0.10' });
+  });
+
+  it('are refused by a gateway of another root, with its words', async () => {
+    const other = await freshRoots();
+    const strict = await GatewayServer.start(
+      {
+        ...(await gatewayCertificate(await appAuthority(roots, GATEWAY_APP_ID), ['127.0.0.1'])),
+        clientRoot: other.ca.certificate,
+        network: '10.4',
+        endpoint: '127.0.0.1:1',
+        wireGuard: { publicKey: '', options: { interface: '', port: 1, address: '' }, addPeer() {}, removePeer() {} },
+      },
+      { host: '127.0.0.1', port: 0 },
+    );
+    const call = callGateway(keys.caCert, keys.gatewayAppId);
+    await expect(register([`https://127.0.0.1:${strict.port}`], identity, POLICY, call)).rejects.toMatchObject({
+      cause: { code: 'GATEWAY_FAILED' },
+    });
+    await strict.close();
+  });
+
+  it('are not made for an app the KMS refuses', async () => {
+    const nobody = await startKms({ roots, attested: false, policy: { apps: new Set(), composeHashes: new Set() } });
+    const url = `https://127.0.0.1:${nobody.port}/prpc`;
+    const elsewhere = { ...keys, keyProvider: { ...keys.keyProvider, url } } as AppKeys;
+    const certify = certifyForGateway(elsewhere, { vmConfig: VM_CONFIG }, app.attest);
+    await expect(certify(freshTlsKey(), 2_000_000_000)).rejects.toMatchObject({ code: 'KMS_REFUSED' });
+    await nobody.close();
+  });
+
+  it('has the app id of the development gateway in 20 bytes', () => {
+    expect(fromHex(toHex(GATEWAY_APP_ID))).toHaveLength(20);
+  });
+});
