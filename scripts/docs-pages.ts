@@ -1,5 +1,6 @@
 /** The generated documentation as text: from the error table and from the declarations of the commands. */
 import { Command, type Option } from 'commander';
+import { openapiDocument } from '../src/agent/openapi/openapi.ts';
 import { COMMANDS } from '../src/commands/table.ts';
 import { ERRORS } from '../src/errors.ts';
 
@@ -21,6 +22,9 @@ export function errorsPage(): string {
     '',
   ].join('\n');
 }
+
+/** docs/openapi.json: the interface of the guest agent. The agent serves the same document with its version. */
+export const openapiText = (): string => `${JSON.stringify(openapiDocument(), null, 2)}\n`;
 
 /** One page a command: file name -> text. */
 export async function commandPages(): Promise<Map<string, string>> {

@@ -1,5 +1,5 @@
 /** The HTTP face on TCP 8090: RPC below /prpc, the page, readiness, and what the app made public. */
-import { VERSION_TEXT } from '../version.ts';
+import { VERSION, VERSION_TEXT } from '../version.ts';
 import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, textResponse } from './http.ts';
 import type { Readiness } from './readiness.ts';
 import { rpcHandler } from './rpc.ts';
@@ -49,6 +49,10 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
     const { contentType, text } = await metricsText(state, readiness());
     return withHeaders(textResponse(200, contentType, text), NO_STORE);
   };
+  const openapi: Route = async () => {
+    const { openapiDocument } = await import('./openapi/openapi.ts');
+    return json(200, openapiDocument(VERSION));
+  };
   const logs: Route = async (request) => {
     const { containerLogs } = await import('./logs.ts');
     return containerLogs(request);
@@ -58,6 +62,7 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
     if (path === '/') return page;
     if (path === '/healthz') return health;
     if (path === '/readyz') return ready;
+    if (path === '/openapi.json') return openapi;
     if (path === '/metrics' && state.compose.publicSysinfo) return metrics;
     if (/^\/logs\/[^/]+$/.test(path) && state.compose.publicLogs) return logs;
     return undefined;

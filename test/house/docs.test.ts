@@ -1,10 +1,14 @@
 /** Generated pages must be what the code says today. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { commandPages, errorsPage } from '../../scripts/docs-pages.ts';
+import { commandPages, errorsPage, openapiText } from '../../scripts/docs-pages.ts';
 
 it('docs/errors.md is up to date (node scripts/run.mjs docs)', () => {
   expect(readFileSync('docs/errors.md', 'utf8')).toBe(errorsPage());
+});
+
+it('docs/openapi.json is up to date (node scripts/run.mjs docs)', () => {
+  expect(readFileSync('docs/openapi.json', 'utf8')).toBe(openapiText());
 });
 
 it('docs/commands is up to date (node scripts/run.mjs docs)', async () => {
