@@ -68,6 +68,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'show', summary: 'print the identity of this app', load: () => import('./show.ts') },
   { name: 'replay-imr', summary: 'replay the event log into its registers', load: () => import('./replay-imr.ts') },
   {
+    name: 'measure',
+    summary: 'predict what an app measures into RTMR3, without booting it',
+    load: () => import('./measure.ts'),
+  },
+  {
     name: 'verify',
     summary: 'verify the evidence of a guest: quote, answer, attestation or certificate',
     load: () => import('./verify.ts'),

@@ -8,6 +8,7 @@ interface Options {
   readonly rootCa?: string;
   readonly at?: string;
   readonly expect: string[];
+  readonly expectMeasure?: string;
   readonly allowTcb: string[];
   readonly eventLog?: string;
   readonly json?: boolean;
@@ -22,6 +23,7 @@ export default function define(command: Command): void {
     .option('--root-ca <pem>', 'trust this root certificate instead of Intel’s')
     .option('--at <rfc3339>', 'judge as of this time instead of now')
     .option('--expect <name=value>', 'demand a value; may be repeated', collect, [])
+    .option('--expect-measure <file>', 'demand the events that `measure --json` predicted')
     .option('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', collect, [])
     .option('--event-log <file>', 'event log in JSON, for a quote alone')
     .option('--json', 'print everything as JSON')
@@ -38,17 +40,22 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked (no file,
 
 async function run(file: string, options: Options): Promise<void> {
   const { allowedStatuses } = await import('../verify/tcb-policy.ts');
-  const { parseExpectations } = await import('../verify/expectations.ts');
+  const { parseExpectations, parsePrediction } = await import('../verify/expectations.ts');
   const { collateralFrom } = await import('../verify/collateral-source.ts');
   const { readInput, trustAnchor } = await import('../verify/inputs.ts');
   const { verifyEvidence } = await import('../verify/verify.ts');
   const { reportJson } = await import('../verify/report-json.ts');
   const { reportText, verdictReason } = await import('../verify/report-text.ts');
-  const expect = parseExpectations(options.expect);
+  const pins = parseExpectations(options.expect);
   const allowed = allowedStatuses(options.allowTcb);
   const at = timeOf(options.at);
   const anchor = await trustAnchor(options.rootCa);
   const { certificate: root } = anchor;
+  const predictedFile = options.expectMeasure;
+  const expect =
+    predictedFile === undefined
+      ? pins
+      : { ...pins, predicted: parsePrediction(await readInput(predictedFile), predictedFile) };
   const report = await verifyEvidence(await readInput(file), {
     root,
     at,

@@ -54,9 +54,18 @@ const PAYLOAD_SIZE: Readonly<Record<string, readonly number[]>> = {
   [EVENT.systemReady]: [0],
 };
 
+/** One event of a prediction (`dstack-util measure --json`). */
+export interface PredictedEvent {
+  readonly event: string;
+  /** hex */
+  readonly payload: string | null;
+}
+
 export interface RowOptions {
   /** pinned payloads, hex by event name */
   readonly pins?: ReadonlyMap<string, string>;
+  /** what was predicted, from the first event on; a payload of null may be anything */
+  readonly predicted?: readonly PredictedEvent[] | undefined;
   /** the same events as the log recorded them, for their digests; in the same order */
   readonly recorded?: readonly TdxEvent[];
 }
@@ -72,7 +81,8 @@ export function eventRows(events: readonly RuntimeEvent[], options: RowOptions =
     const pin = options.pins?.get(event.event);
     const payload = toHex(event.payload);
     const order = judge.next(event, pin !== undefined);
-    let why = order.why;
+    const predicted = options.predicted?.[at];
+    let why = order.why ?? departure(event, payload, predicted);
     if (pin !== undefined && pin !== payload) why = `pinned is ${pin || 'an empty payload'}`;
     else if (recorded !== undefined && recorded.length > 0 && toHex(recorded) !== toHex(digest)) {
       why = 'its recorded digest belongs to another content';
@@ -84,10 +94,17 @@ export function eventRows(events: readonly RuntimeEvent[], options: RowOptions =
       payload: event.payload,
       digest: toHex(digest),
       register: toHex(register),
-      state: why !== undefined ? 'drift' : pin !== undefined ? 'pinned' : order.state,
+      state: why !== undefined ? 'drift' : pin !== undefined || predicted?.payload === payload ? 'pinned' : order.state,
       ...(why === undefined ? {} : { why }),
     };
   });
+}
+
+function departure(event: RuntimeEvent, payload: string, predicted: PredictedEvent | undefined): string | undefined {
+  if (predicted === undefined) return undefined;
+  if (predicted.event !== event.event) return `predicted is ${predicted.event} here`;
+  if (predicted.payload === null || predicted.payload === payload) return undefined;
+  return `predicted is ${predicted.payload || 'an empty payload'}`;
 }
 
 /** Walks along the documented order of the boot. */

@@ -2,7 +2,7 @@
 import { toHex } from '../codec/hex.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { type Check, fail, pass, unknown } from './checks.ts';
-import type { EventRow } from './event-rows.ts';
+import { type EventRow, firstDrift, type PredictedEvent } from './event-rows.ts';
 import type { ExpectableName, Expectations } from './expectations.ts';
 import type { Identity } from './identity-check.ts';
 
@@ -23,7 +23,19 @@ export function checkExpectations(
   }
   if (expect.keyProvider !== undefined) checks.push(keyProvider(expect.keyProvider, identity));
   for (const [event, wanted] of expect.events) checks.push(eventPin(event, wanted, rows));
+  if (expect.predicted !== undefined) checks.push(prediction(expect.predicted, rows));
   return checks;
+}
+
+/** Events that differ from the prediction are drifts of their own; here is what is missing at the end. */
+function prediction(predicted: readonly PredictedEvent[], rows: readonly EventRow[] | undefined): Check {
+  const name = 'expect measure';
+  if (rows === undefined) return unknown(name, 'this form carries no event log');
+  const missing = predicted[rows.length];
+  if (missing !== undefined) return fail(name, `event ${rows.length + 1} (${missing.event}) was not measured`);
+  const drift = firstDrift(rows.slice(0, predicted.length));
+  if (drift !== undefined) return fail(name, drift);
+  return pass(name, `the first ${predicted.length} events are as predicted`);
 }
 
 function measuredValue(

@@ -1,6 +1,9 @@
 /** What the user expects of a guest: `--expect NAME=VALUE`. */
 import { fromHex, toHex } from '../codec/hex.ts';
+import { Fields } from '../config/fields.ts';
+import { parseStrictJsonBytes } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
+import type { PredictedEvent } from './event-rows.ts';
 
 /** Names whose value is compared as hex. */
 export const EXPECTABLE = [
@@ -32,6 +35,18 @@ export interface Expectations {
   readonly keyProvider?: string;
   /** lower-case hex payloads by event name: each occurrence must have it, and it must occur */
   readonly events: ReadonlyMap<string, string>;
+  /** the events of a prediction in their order */
+  readonly predicted?: readonly PredictedEvent[];
+}
+
+/** Reads the output of `dstack-util measure --json`. @throws JSON_INVALID, DOCUMENT_INVALID */
+export function parsePrediction(bytes: Uint8Array, path: string): readonly PredictedEvent[] {
+  const fields = new Fields(parseStrictJsonBytes(bytes, path), { path });
+  if (!fields.has('events')) fields.fail('events', 'is missing');
+  return fields.objects('events').map((event) => {
+    const payload = event.optionalHex('payload');
+    return { event: event.string('event'), payload: payload === undefined ? null : toHex(payload) };
+  });
 }
 
 const REPORT_DATA_DIGITS = 128;

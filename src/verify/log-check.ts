@@ -7,6 +7,7 @@ import { isAcpiData, isRuntimeEvent, type TdxEvent } from '../tdx/tdx-event.ts';
 import { type Check, fail, note, pass } from './checks.ts';
 import { type EventRow, eventRows, firstDrift } from './event-rows.ts';
 import { type Evidence, runtimeEventsOf } from './evidence.ts';
+import type { Expectations } from './expectations.ts';
 
 export interface LogCheck {
   readonly checks: readonly Check[];
@@ -14,14 +15,14 @@ export interface LogCheck {
   readonly drift?: string;
 }
 
-/** Checks the log against the registers of the quote. @param pins payloads in hex by event name */
-export function checkLog(evidence: Evidence, body: TdQuoteBody, pins: ReadonlyMap<string, string>): LogCheck {
+/** Checks the log against the registers of the quote, and its events against what is expected of them. */
+export function checkLog(evidence: Evidence, body: TdQuoteBody, expect: Expectations): LogCheck {
   const { runtimeEvents, eventLog } = evidence;
   if (runtimeEvents === undefined) {
     return { checks: [note('rtmr3-replay', 'this form carries no event log: RTMR3 is not explained')], rows: [] };
   }
   const recorded = eventLog?.filter((event) => isRuntimeEvent(event) && event.imr === 3) ?? [];
-  const rows = eventRows(runtimeEvents, { pins, recorded });
+  const rows = eventRows(runtimeEvents, { pins: expect.events, predicted: expect.predicted, recorded });
   const checks: Check[] = [];
   if (eventLog !== undefined) {
     checks.push(content(eventLog, evidence), ...preimages(recorded, evidence.digestsOmitted));

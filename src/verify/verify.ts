@@ -59,7 +59,7 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
   }
   const { body } = quote;
   const quoteCheck = await checkQuote(evidence.quote, quote, options);
-  const log = checkLog(evidence, body, options.expect.events);
+  const log = checkLog(evidence, body, options.expect);
   const { checks: identityChecks, identity } = decodeIdentity(evidence, quoteCheck.platform);
   const verified = quoteCheck.platform !== undefined;
   const checks = [

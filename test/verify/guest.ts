@@ -12,6 +12,7 @@ import { replay, replayRuntime } from '../../src/tdx/replay.ts';
 import { type TdxEvent, toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
 import { parseCertificate } from '../../src/verify/certificate.ts';
 import type { Collateral } from '../../src/verify/collateral.ts';
+import type { PredictedEvent } from '../../src/verify/event-rows.ts';
 import { parseExpectations } from '../../src/verify/expectations.ts';
 import { allowedStatuses } from '../../src/verify/tcb-policy.ts';
 import { type VerifyReport, verifyEvidence } from '../../src/verify/verify.ts';
@@ -82,6 +83,7 @@ export function answerOf(events = bootEvents(), quote = quoteOf(events)): Record
 export interface JudgeOptions {
   readonly at?: number;
   readonly expect?: readonly string[];
+  readonly predicted?: readonly PredictedEvent[];
   readonly allow?: readonly string[];
   readonly root?: Uint8Array;
   readonly collateral?: Collateral;
@@ -96,7 +98,10 @@ export function judge(input: Uint8Array, options: JudgeOptions = {}): Promise<Ve
     root: options.root === undefined ? ROOT : parseCertificate(options.root),
     at: options.at ?? NOW,
     allowed: allowedStatuses(options.allow ?? []),
-    expect: parseExpectations(options.expect ?? []),
+    expect: {
+      ...parseExpectations(options.expect ?? []),
+      ...(options.predicted ? { predicted: options.predicted } : {}),
+    },
     collateral: async () => ({ collateral: options.collateral ?? COLLATERAL, source: 'test' }),
     eventLog: options.eventLog,
   });

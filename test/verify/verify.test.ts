@@ -270,6 +270,32 @@ describe('expectations', () => {
     expect(named(old, 'unknown')).toContainEqual(expect.stringContaining('expect device-id'));
   });
 
+  describe('of a prediction', () => {
+    const predicted = bootEvents().map(({ event, payload }) => ({ event, payload: toHex(payload) as string | null }));
+    const against = (events: typeof predicted) => judge(V0, { predicted: events });
+
+    it('hold for the very events, with unknown payloads and with more events behind them', async () => {
+      const report = await against(predicted.slice(0, 9).map((e, i) => (i === 4 ? { ...e, payload: null } : e)));
+      expect(report.verdict).toBe('valid');
+      expect(report.rows.map(({ state }) => state).join()).toBe(
+        `${'pinned,'.repeat(4)}known,${'pinned,'.repeat(4)}app`,
+      );
+    });
+
+    it.each([
+      [
+        'another payload',
+        predicted.with(2, { event: 'compose-hash', payload: '00' }),
+        'event 3 (compose-hash): predicted is 00',
+      ],
+      ['another event', predicted.toSpliced(3, 1), 'event 4 (gpu-policy-hash): predicted is instance-id here'],
+      ['a missing event', [...predicted, { event: 'more', payload: '' }], 'event 11 (more) was not measured'],
+    ])('name %s', async (_, events, message) => {
+      const report = await against(events);
+      expect([report.verdict, named(report, 'fail').join()]).toEqual(['invalid', expect.stringContaining(message)]);
+    });
+  });
+
   it('device ids are the hash of the PPID', async () => {
     const { createHash } = await import('node:crypto');
     const id = createHash('sha256').update(new Uint8Array(16)).digest('hex');

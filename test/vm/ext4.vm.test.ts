@@ -1,11 +1,14 @@
 /** The complete way: from the kernel to an app that has its keys, on an encrypted ext4 volume; twice on one disk. */
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
 import { agentCall, askDemo, measureWithTools, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
-import { boot, payloads } from './support.ts';
+import { boot, payloads, vmDir } from './support.ts';
+import { hostVerifier } from './verify-on-host.ts';
 import { verifyMockQuote } from './verify-quote.ts';
 
 interface KeyAnswer {
@@ -59,6 +62,24 @@ describe.sequential('ext4', () => {
     expect(measured.replayed).toBe(measured.rtmr3);
     expect(measured.appId).toBe(appId);
     expect(measured.instanceId).toBe(instanceId);
+  });
+
+  it('measured what was predicted, and dstack-util says so on the host', async () => {
+    const host = await hostVerifier(join(vmDir('ext4'), 'host'));
+    const predicted = await host.measure(demoAppComposeText({ swap_size: '64M' }), instanceId);
+    expect(predicted).toMatchObject({ app_id: appId, rtmr3: (await readMeasurements(vm)).rtmr3 });
+    const reportData = randomBytes(64).toString('hex');
+    const answer = JSON.stringify(await agentCall(vm, 'GetQuote', { report_data: reportData }));
+    const pins = ['--expect', `app-id=${appId},instance-id=${instanceId},report-data=${reportData}`];
+    expect(await host.verify(answer, pins)).toMatchObject({ verdict: 'valid' });
+    expect(await host.verify(answer, ['--expect', 'report-data=00'])).toMatchObject({ verdict: 'invalid' });
+    const request = { subject: 'test', usage_ra_tls: true, usage_server_auth: true };
+    const tls = await agentCall<{ certificate_chain: string[] }>(vm, 'GetTlsKey', request);
+    expect(await host.verify(tls.certificate_chain.join(''))).toMatchObject({ verdict: 'valid' });
+    const raw = await vm.ok('head -c 64 /dev/zero | dstack-util quote | base64 -w0');
+    const log = join(vmDir('ext4'), 'host/event-log.json');
+    writeFileSync(log, await vm.ok('dstack-util eventlog'));
+    expect(await host.verify(Buffer.from(raw, 'base64'), ['--event-log', log])).toMatchObject({ verdict: 'valid' });
   });
 
   it('starts the app, which has keys and quotes', async () => {

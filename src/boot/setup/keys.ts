@@ -12,11 +12,9 @@ import { parseQuote } from '../../tdx/quote-layout.ts';
 import { keyProviderFor } from '../providers/provider.ts';
 import { rehearsedKeys } from '../providers/rehearsal.ts';
 import { copyDir, need, type SetupContext } from './context.ts';
-import { initScriptHashes, measure, measureText } from './measure.ts';
+import { initScriptHashes, keyProviderPayload, measure, measureText } from './measure.ts';
 
 export const DISK_KEY_BYTES = 32;
-/** names of the providers in the key-provider event */
-const EVENT_NAMES = { none: 'none', local: 'local-sgx', tpm: 'tpm', kms: 'kms' } as const;
 
 /** Loads what `obtainKeys` will need. Which provider it is, is not known yet: all of them share this much. */
 export async function loadKeyCode(): Promise<void> {
@@ -79,8 +77,7 @@ export async function checkKeyBinding(context: SetupContext): Promise<void> {
 /** The key-provider event: which provider, and which one exactly. */
 export async function measureKeyProvider(context: SetupContext): Promise<void> {
   const keys = need(context, 'keys');
-  const name = EVENT_NAMES[keys.keyProvider.kind];
-  await measureText(context, EVENT.keyProvider, JSON.stringify({ name, id: toHex(providerId(keys)) }));
+  await measureText(context, EVENT.keyProvider, keyProviderPayload(keys.keyProvider.kind, providerId(keys)));
 }
 
 /** .appkeys.json, readable by root only from its first byte. */

@@ -1,0 +1,133 @@
+/** `measure`: predicts compose hash, app id and RTMR3 of an app without booting it. */
+import * as fs from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { PredictedEvent, Prediction } from '../boot/predict.ts';
+import { fromHex, toHex } from '../codec/hex.ts';
+import { DstackError } from '../errors.ts';
+import { readLimited } from '../sys/files.ts';
+import * as ui from '../ui.ts';
+
+/** As for the host share: formats, host-shared directory. */
+const LIMIT = { compose: 52_428_800, instance: 10_240 } as const;
+
+interface Options {
+  readonly instanceInfo?: string;
+  readonly appId?: string;
+  readonly instanceId?: string;
+  readonly keyProviderId?: string;
+  readonly osImageHash?: string;
+  readonly cmdline?: string;
+  readonly event: string[];
+  readonly json?: boolean;
+}
+
+const collect = (value: string, before: string[]): string[] => [...before, value];
+
+export default function define(command: Command): void {
+  command
+    .argument('[file]', 'the app’s app-compose.json, byte for byte as it is deployed', 'app-compose.json')
+    .option('--instance-info <file>', 'the .instance_info that the host keeps for this instance')
+    .option('--app-id <hex>', '20 bytes, when the host names the app')
+    .option('--instance-id <hex>', '20 bytes, of the guest as it runs')
+    .option('--key-provider-id <hex>', 'KMS root key (SPKI in DER) or MRENCLAVE of the local provider')
+    .option('--os-image-hash <hex>', 'what the KMS answers for this image')
+    .option('--cmdline <text>', 'kernel command line, for its storage options')
+    .option('--event <name=hex>', 'event that the app measures after the boot; may be repeated', collect, [])
+    .option('--json', 'print JSON instead of text')
+    .addHelpText(
+      'after',
+      '\nValues that only the running guest knows are named; RTMR3 is known as far as they are given.',
+    )
+    .action(run);
+}
+
+async function run(file: string, options: Options): Promise<void> {
+  const { predict } = await import('../boot/predict.ts');
+  const { parseAppCompose } = await import('../config/app-compose.ts');
+  const { parseInstanceInfo } = await import('../config/instance-info.ts');
+  const { parseCmdline } = await import('../config/cmdline.ts');
+  const compose = parseAppCompose(await readLimited(await real(file), LIMIT.compose, file), file);
+  const info =
+    options.instanceInfo === undefined
+      ? { instanceIdSeed: new Uint8Array(), instanceId: new Uint8Array(), appId: new Uint8Array() }
+      : parseInstanceInfo(
+          await readLimited(await real(options.instanceInfo), LIMIT.instance, options.instanceInfo),
+          options.instanceInfo,
+        );
+  const appId = optionalHex('--app-id', options.appId);
+  const prediction = predict(compose, {
+    instance: appId === undefined ? info : { ...info, appId },
+    instanceId: optionalHex('--instance-id', options.instanceId),
+    keyProviderId: optionalHex('--key-provider-id', options.keyProviderId),
+    osImageHash: optionalHex('--os-image-hash', options.osImageHash),
+    cmdline: parseCmdline(options.cmdline ?? ''),
+    cmdlineKnown: options.cmdline !== undefined,
+    later: options.event.map(laterEvent),
+  });
+  ui.result(predictionJson(prediction), { json: options.json, text: () => predictionText(prediction) });
+}
+
+/** A missing file is named as the user wrote it. */
+async function real(path: string): Promise<string> {
+  return fs.realpath(path).catch(() => path);
+}
+
+const optionalHex = (field: string, text: string | undefined): Uint8Array | undefined =>
+  text === undefined ? undefined : fromHex(text, { field, prefix: true });
+
+function laterEvent(text: string): { event: string; payload: Uint8Array } {
+  const at = text.lastIndexOf('=');
+  if (at < 1) {
+    throw new DstackError('INPUT_INVALID', `--event ${JSON.stringify(text)} is not NAME=HEX`, {
+      field: '--event',
+      value: text,
+    });
+  }
+  return { event: text.slice(0, at), payload: fromHex(text.slice(at + 1), { field: '--event', prefix: true }) };
+}
+
+const hexOrNull = (bytes: Uint8Array | undefined): string | null => (bytes === undefined ? null : toHex(bytes));
+
+function predictionJson(prediction: Prediction): unknown {
+  return {
+    compose_hash: toHex(prediction.composeHash),
+    app_id: toHex(prediction.appId),
+    event_log_version: prediction.version,
+    rtmr3: hexOrNull(prediction.rtmr3),
+    rtmr3_boot_mr_done: hexOrNull(prediction.bootRtmr3),
+    events: prediction.events.map(({ event, payload, digest, register }) => ({
+      event,
+      payload: hexOrNull(payload),
+      digest: hexOrNull(digest),
+      rtmr3: hexOrNull(register),
+    })),
+    unknown: prediction.unknown,
+    assumed: prediction.assumed,
+  };
+}
+
+const DIGITS = 16;
+
+function row({ event, payload, digest, register }: PredictedEvent): string {
+  const short = (bytes: Uint8Array | undefined) => (bytes === undefined ? '?' : `${toHex(bytes).slice(0, DIGITS)}…`);
+  const text = payload === undefined ? '?' : payload.length === 0 ? '-' : toHex(payload);
+  const shown = text.length > 40 ? `${text.slice(0, 39)}…` : text;
+  return `  ${event.padEnd(20)} ${shown.padEnd(40)}  ${short(digest).padEnd(DIGITS + 1)}  ${short(register)}`;
+}
+
+function predictionText(prediction: Prediction): string {
+  const { unknown, assumed, rtmr3 } = prediction;
+  return ui.printable(
+    [
+      `compose hash  ${toHex(prediction.composeHash)}`,
+      `app id        ${toHex(prediction.appId)}`,
+      '',
+      `  ${'event'.padEnd(20)} ${'payload'.padEnd(40)}  ${'digest'.padEnd(DIGITS + 1)}  RTMR3`,
+      ...prediction.events.map(row),
+      '',
+      `RTMR3         ${rtmr3 === undefined ? 'not known, because of what is missing:' : toHex(rtmr3)}`,
+      ...unknown.map(({ event, why }) => `  unknown     ${event}: ${why}`),
+      ...assumed.map((text) => `  assumed     ${text}`),
+    ].join('\n'),
+  );
+}
