@@ -32,7 +32,8 @@ export type Message =
     }
   | { readonly kind: 'finding'; readonly why: string; readonly input: string };
 
-const BATCH = 48;
+/** A batch is so long that its inputs take some ten times as long as asking what they reached. */
+const BATCH = { least: 32, most: 4096, share: 10, bytes: 8 * 1024 * 1024 };
 const STATUS_MS = 2_000;
 /** Kinds of refusals that count as something new reached: a bound, as texts can hold values of the input. */
 const REFUSALS = 3_000;
@@ -141,22 +142,24 @@ export async function fuzz(options: EngineOptions): Promise<void> {
   if (inputs.length === 0) inputs.push(new Uint8Array());
   const started = Date.now();
   let spoken = 0;
+  let length = BATCH.least;
   let known = inputs.length;
   while (Date.now() - started < options.seconds * 1000 && findings.size < FINDINGS) {
     const pool = { inputs, words, limit: target.limit };
-    const batch = Array.from({ length: BATCH }, () => mutate(pick(inputs, random), random, pool));
+    const batch: Uint8Array[] = [];
+    for (let bytes = 0; batch.length < length && bytes < BATCH.bytes; bytes += batch.at(-1)?.length ?? 0) {
+      batch.push(mutate(pick(inputs, random), random, pool));
+    }
     writeFileSync(options.batchFile, packed(batch));
     const fresh: Uint8Array[] = [];
+    const before = performance.now();
     for (const input of batch) if (await attempt(input)) fresh.push(input);
-    if (coverage.take() > 0) {
-      // somebody in this batch was somewhere new: who?
-      await coverage.again(async () => {
-        for (const input of batch) {
-          await outcome(target, input).catch(() => {});
-          if (coverage.take() > 0) fresh.push(input);
-        }
-      });
-    }
+    const between = performance.now();
+    const news = coverage.take();
+    const wanted = (BATCH.share * (performance.now() - between) * batch.length) / (between - before);
+    length = Math.round(Math.min(BATCH.most, Math.max(BATCH.least, (length + wanted) / 2)));
+    // somebody in this batch was somewhere new: who?
+    if (news > 0) await coverage.again(() => newcomers(batch, target, coverage, fresh));
     for (const input of new Set(fresh)) {
       inputs.push(input);
       writeFileSync(join(store, nameOf(input)), input);
@@ -168,6 +171,26 @@ export async function fuzz(options: EngineOptions): Promise<void> {
     }
   }
   say({ kind: 'status', runs, kept: inputs.length, reached: coverage.total, done: true });
+}
+
+/** Finds those inputs of a batch that reach something new, by halves: asking costs more than running. */
+async function newcomers(
+  batch: readonly Uint8Array[],
+  target: FuzzTarget,
+  coverage: Coverage,
+  found: Uint8Array[],
+): Promise<void> {
+  const [only] = batch;
+  if (only !== undefined && batch.length === 1) {
+    await outcome(target, only).catch(() => {});
+    if (coverage.take() > 0) found.push(only);
+    return;
+  }
+  const middle = batch.length >> 1;
+  for (const half of [batch.slice(0, middle), batch.slice(middle)]) {
+    for (const input of half) await outcome(target, input).catch(() => {});
+    if (coverage.take() > 0) await coverage.again(() => newcomers(half, target, coverage, found));
+  }
 }
 
 /** Every second pick is one of the newest inputs: they stand at the border of what is known. */

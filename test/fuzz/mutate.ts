@@ -103,17 +103,21 @@ const CHANGES: readonly Change[] = [
   (input, random) => input.subarray(0, place(input, random)),
   // digits of text
   (input, random) => {
-    const at = input.findIndex((byte, index) => byte >= 0x30 && byte <= 0x39 && (index + random.below(8)) % 4 === 0);
-    return at < 0 ? input : overwrite(input, at, Uint8Array.of(0x30 + random.below(10)));
+    const start = place(input, random);
+    for (let at = start; at < Math.min(input.length, start + 64); at++) {
+      const byte = input[at] ?? 0;
+      if (byte >= 0x30 && byte <= 0x39) return overwrite(input, at, Uint8Array.of(0x30 + random.below(10)));
+    }
+    return input;
   },
   // a block many times: what a reader does with the longest input shows here
   (input, random, { limit }) => {
-    if (random.below(12) !== 0 || input.length === 0) return input;
+    if (random.below(30) !== 0 || input.length === 0) return input;
     const [start, length] = block(input.length, random);
     const piece = input.subarray(start, start + Math.max(1, length));
     const times = Math.floor((limit - input.length) / Math.max(1, piece.length));
     if (times < 1 || piece.length === 0) return input;
-    return insert(input, start, Buffer.concat(Array.from({ length: 1 + random.below(times) }, () => piece)));
+    return insert(input, start, Buffer.alloc((1 + random.below(times)) * piece.length, piece));
   },
 ];
 

@@ -8,6 +8,7 @@ import { type Attestation, encodeVersioned, strip } from '../../src/tdx/attestat
 import { formatLine } from '../../src/tdx/event-lines.ts';
 import { decodeAppInfo } from '../../src/tdx/identity.ts';
 import { fullLogJson, quoteLogJson } from '../../src/tdx/log-json.ts';
+import { toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
 import { buildHeader, goodJson } from '../fde/header-builder.ts';
 import { sampleAttestation, sampleQuote } from '../tdx/sample.ts';
 
@@ -25,13 +26,23 @@ function v5(type: 2 | 3): Uint8Array {
   return Uint8Array.from(Buffer.concat([head, body, quote.subarray(48, 632), extra, quote.subarray(632)]));
 }
 
-const small = (version: 1 | 2): Attestation => {
-  const base = sampleAttestation(version);
-  return strip(base);
+const small = (version: 1 | 2): Attestation => strip(sampleAttestation(version));
+
+/** A hundred bytes: most of what a decoder has to decide, at a hundredth of the price. */
+const tiny = (version: 1 | 2): Attestation => {
+  const { reportData, runtimeEvents } = sampleAttestation(version);
+  const events = runtimeEvents.slice(0, 1);
+  const eventLog = events.map(toTdxEvent).map(withPreimage);
+  return {
+    platform: { kind: 'tdx', quote: Uint8Array.of(4), eventLog },
+    reportData,
+    runtimeEvents: events,
+    config: '{}',
+  };
 };
 
 function otherPlatforms(): Attestation[] {
-  const base = sampleAttestation(1);
+  const base = tiny(1);
   const tpmQuote = {
     message: Uint8Array.of(1, 2),
     signature: Uint8Array.of(3),
@@ -41,12 +52,17 @@ function otherPlatforms(): Attestation[] {
     eventLog: [{ pcrIndex: 0, digest: new Uint8Array(32) }],
   };
   return [
-    { ...base, platform: { kind: 'gcp-tdx', quote: sampleQuote(), eventLog: [], tpmQuote } },
+    { ...base, platform: { kind: 'gcp-tdx', quote: Uint8Array.of(4), eventLog: [], tpmQuote } },
     { ...base, platform: { kind: 'nitro-enclave', nsmQuote: Uint8Array.of(1, 2, 3) } },
     { ...base, platform: { kind: 'aws-nitro-tpm', attestationDoc: Uint8Array.of(1, 2, 3) } },
     {
       ...base,
-      platform: { kind: 'sev-snp', report: new Uint8Array(100), certChain: [Uint8Array.of(1)], mrConfig: '{}' },
+      platform: {
+        kind: 'sev-snp',
+        report: new Uint8Array(1184),
+        certChain: [Uint8Array.of(1)],
+        mrConfig: '{"key_provider":"kms"}',
+      },
     },
   ];
 }
@@ -108,9 +124,10 @@ export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8A
   attestation: () => [
     fromHex('00'),
     ...([1, 2] as const).flatMap((version) =>
-      [sampleAttestation(version), small(version)].map((a) => encodeVersioned(a)),
+      [sampleAttestation(version), small(version), tiny(version)].map((a) => encodeVersioned(a)),
     ),
-    encodeVersioned({ ...sampleAttestation(1), reportDataPayload: '{}' }),
+    encodeVersioned({ ...tiny(2), reportDataPayload: '{}' }),
+    encodeVersioned(tiny(1), 'V1'),
     ...otherPlatforms().flatMap((a) => (['V0', 'V1'] as const).map((form) => encodeVersioned(a, form))),
   ],
   certificate: certificates,
