@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME`: benchmarks report figures and never assert; compare within one run, the machines are noisy. */
 const BENCHES: Record<string, { summary: string; load: () => Promise<unknown> }> = {
+  keys: { summary: 'key derivation, signatures and certificates in one process', load: () => import('./keys.ts') },
   boot: { summary: 'first start, later starts, start-up of the binary', load: () => import('./boot.ts') },
   fleet: { summary: '100,000 guests through outages, in virtual time', load: () => import('./fleet.ts') },
   gateway: { summary: 'time to recover from faults of a gateway', load: () => import('./gateway-faults.ts') },

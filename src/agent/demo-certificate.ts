@@ -7,9 +7,6 @@ import * as ui from '../ui.ts';
 import type { Backend } from './backend.ts';
 import { certify } from './tls-key.ts';
 
-/** A KMS signs for its apps over the network; that is not offered yet, so nothing is tried. */
-const canIssue = (keys: AppKeys): boolean => keys.keyProvider.kind !== 'kms';
-
 export class DemoCertificate {
   readonly #keys: AppKeys;
   readonly #backend: Backend;
@@ -29,7 +26,7 @@ export class DemoCertificate {
 
   /** Issues the certificate once; a failure is logged and tried again later. */
   issue(): Promise<void> {
-    if (this.#chain !== '' || !canIssue(this.#keys)) return Promise.resolve();
+    if (this.#chain !== '') return Promise.resolve();
     this.#running ??= this.#issue().finally(() => {
       this.#running = undefined;
     });

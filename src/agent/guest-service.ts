@@ -81,7 +81,7 @@ export function guestService(state: AgentState, signScope = ''): Handlers<'Dstac
 
     async Sign({ algorithm, data }) {
       const { signData } = await import('../keys/sign.ts');
-      const { signature, publicKey, signatureChain } = await signData(keys, algorithm, data, signScope);
+      const { signature, publicKey, signatureChain } = await signData(keyCache, algorithm, data, signScope);
       return { signature, signature_chain: [...signatureChain], public_key: publicKey };
     },
 

@@ -2,11 +2,7 @@
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import type { P256Key } from '../keys/derive.ts';
-import { certReportData } from '../keys/report-data.ts';
 import { wipe } from '../sys/files.ts';
-import { encodeAppInfo } from '../tdx/app-info.ts';
-import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
-import { decodeAppInfo } from '../tdx/identity.ts';
 import type { Backend } from './backend.ts';
 
 export interface TlsKeyRequest {
@@ -38,9 +34,9 @@ export async function certifiedKey(keys: AppKeys, backend: Backend, key: P256Key
 }
 
 /**
- * Signs a certificate for `key` with the app's own CA; takes a quote only when the request needs one.
- * @returns [leaf, CA], each one PEM
- * @throws KEY_PROVIDER_UNSUPPORTED with a KMS, INPUT_INVALID (validity), CERT_INVALID, QUOTE_*
+ * A certificate for `key`, signed by the app's own CA or by the KMS.
+ * @returns leaf first, each one PEM
+ * @throws INPUT_INVALID (validity), otherwise as `certifyKey`
  */
 export async function certify(
   keys: AppKeys,
@@ -55,17 +51,20 @@ export async function certify(
       value: notBefore,
     });
   }
-  const { signLeaf } = await import('../keys/ca-cert.ts');
-  let attestation: Attestation | undefined;
-  if (request.raTls || request.appInfo) attestation = await backend.attestation(certReportData(key.spkiDer));
-  return signLeaf(keys, key, {
-    commonName: request.subject,
-    altNames: request.altNames,
-    serverAuth: request.serverAuth,
-    clientAuth: request.clientAuth,
-    notBefore,
-    notAfter,
-    attestation: request.raTls && attestation ? encodeVersioned(strip(attestation)) : undefined,
-    appInfo: request.appInfo && attestation ? encodeAppInfo(decodeAppInfo(attestation)) : undefined,
-  });
+  const { certifyKey } = await import('../net/certify.ts');
+  return certifyKey(
+    keys,
+    key,
+    {
+      commonName: request.subject,
+      altNames: request.altNames,
+      serverAuth: request.serverAuth,
+      clientAuth: request.clientAuth,
+      withQuote: request.raTls,
+      withAppInfo: request.appInfo,
+      notBefore,
+      notAfter,
+    },
+    (reportData) => backend.attestation(reportData),
+  );
 }

@@ -41,10 +41,15 @@ export async function getKey(keys: SigningKeys, path: string, purpose: string, a
   const kind = keyAlgorithm(algorithm);
   const { compressedPublicKey, keccak256, signRecoverable } = await import('./secp256k1.ts');
   const key = deriveKey(keys.k256Key, [utf8Part(path)], 32);
-  const publicKey = kind === 'ed25519' ? ed25519PublicKey(key) : compressedPublicKey(key);
-  const message = utf8Part(`${purpose}:${Buffer.from(publicKey).toString('hex')}`);
-  const signature = signRecoverable(keys.k256Key, keccak256(message));
-  return { key, publicKey, signatureChain: [signature, keys.k256Signature] };
+  try {
+    const publicKey = kind === 'ed25519' ? ed25519PublicKey(key) : compressedPublicKey(key);
+    const message = utf8Part(`${purpose}:${Buffer.from(publicKey).toString('hex')}`);
+    const signature = signRecoverable(keys.k256Key, keccak256(message));
+    return { key, publicKey, signatureChain: [signature, keys.k256Signature] };
+  } catch (thrown) {
+    wipe(key); // nobody else will
+    throw thrown;
+  }
 }
 
 /** Most answers a cache keeps: callers ask for a handful of paths, an attacker in the app for any number. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 import { ed25519Sign, ed25519Verify } from './ed25519.ts';
-import { type DerivedKey, getKey, type SigningKeys } from './get-key.ts';
+import { type DerivedKey, getKey, KeyCache, type SigningKeys } from './get-key.ts';
 
 export interface Signature {
   /** 64 bytes */
@@ -24,8 +24,11 @@ function signAlgorithm(algorithm: string): SignAlgorithm {
   throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });
 }
 
-const signingKey = (keys: SigningKeys, algorithm: 'ed25519' | 'secp256k1', scope = ''): Promise<DerivedKey> =>
-  getKey(keys, `${scope}vms`, `${scope}signing`, algorithm);
+/** The key is the same every time: a cache saves its derivation and the signature over its public key. */
+function signingKey(keys: SigningKeys | KeyCache, algorithm: 'ed25519' | 'secp256k1', scope = ''): Promise<DerivedKey> {
+  const [path, purpose] = [`${scope}vms`, `${scope}signing`];
+  return keys instanceof KeyCache ? keys.get(path, purpose, algorithm) : getKey(keys, path, purpose, algorithm);
+}
 
 const sha256 = (data: Uint8Array): Uint8Array => createHash('sha256').update(data).digest();
 
@@ -34,7 +37,12 @@ const sha256 = (data: Uint8Array): Uint8Array => createHash('sha256').update(dat
  * @param scope stands before path and purpose of the key, for callers that must not sign as the whole app
  * @throws ALGORITHM_UNSUPPORTED, INPUT_INVALID (digest of another length)
  */
-export async function signData(keys: SigningKeys, algorithm: string, data: Uint8Array, scope = ''): Promise<Signature> {
+export async function signData(
+  keys: SigningKeys | KeyCache,
+  algorithm: string,
+  data: Uint8Array,
+  scope = '',
+): Promise<Signature> {
   const kind = signAlgorithm(algorithm);
   if (kind === 'secp256k1_prehashed' && data.length !== DIGEST_LENGTH) {
     // the wording is part of the interface: clients match on it
@@ -42,13 +50,16 @@ export async function signData(keys: SigningKeys, algorithm: string, data: Uint8
     throw new DstackError('INPUT_INVALID', message, { field: 'data', value: data.length });
   }
   const derived = await signingKey(keys, kind === 'ed25519' ? 'ed25519' : 'secp256k1', scope);
-  const { signCompact } = await import('./secp256k1.ts');
-  const signature =
-    kind === 'ed25519'
-      ? ed25519Sign(derived.key, data)
-      : signCompact(derived.key, kind === 'secp256k1' ? sha256(data) : data);
-  wipe(derived.key);
-  return { signature, publicKey: derived.publicKey, signatureChain: [signature, ...derived.signatureChain] };
+  try {
+    const { signCompact } = await import('./secp256k1.ts');
+    const signature =
+      kind === 'ed25519'
+        ? ed25519Sign(derived.key, data)
+        : signCompact(derived.key, kind === 'secp256k1' ? sha256(data) : data);
+    return { signature, publicKey: derived.publicKey, signatureChain: [signature, ...derived.signatureChain] };
+  } finally {
+    wipe(derived.key);
+  }
 }
 
 /**
@@ -84,7 +95,7 @@ function prehash(data: Uint8Array): Uint8Array | undefined {
  * The report data that binds the signing key to a quote: `dip1::<kind>:<base64url of the public key>`, zero padded to 64.
  * @throws ALGORITHM_UNSUPPORTED, also for the empty name and secp256k1_prehashed
  */
-export async function appKeyReportData(keys: SigningKeys, algorithm: string): Promise<Uint8Array> {
+export async function appKeyReportData(keys: SigningKeys | KeyCache, algorithm: string): Promise<Uint8Array> {
   const kind = signAlgorithm(algorithm);
   if (kind === 'secp256k1_prehashed') {
     throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });

@@ -74,27 +74,22 @@ async function renew(
   }
 }
 
-/** Certificates signed by the app's own CA (key providers without a KMS). One quote serves both. */
-export function certifyLocally(
+/** Certificates signed by whoever signs for this app. One quote serves both. */
+export function certifyWith(
   keys: Pick<AppKeys, 'caCert' | 'keyProvider'>,
   attest: (reportData: Uint8Array) => Promise<Attestation>,
 ): Certify {
   return async (key, notAfter) => {
-    const { signLeaf } = await import('../keys/ca-cert.ts');
+    const { certifyKey } = await import('./certify.ts');
     const { certReportData } = await import('../keys/report-data.ts');
-    const { encodeAppInfo } = await import('../tdx/app-info.ts');
-    const { encodeVersioned, strip } = await import('../tdx/attestation.ts');
-    const { decodeAppInfo } = await import('../tdx/identity.ts');
-    const attestation = await attest(certReportData(key.spkiDer));
-    const request = {
-      commonName: GATEWAY_CLIENT,
-      clientAuth: true,
-      notAfter,
-      appInfo: encodeAppInfo(decodeAppInfo(attestation)),
-    };
+    const reportData = certReportData(key.spkiDer);
+    const evidence = await attest(reportData);
+    const same = (wanted: Uint8Array) =>
+      Buffer.compare(wanted, reportData) === 0 ? Promise.resolve(evidence) : attest(wanted);
+    const request = { commonName: GATEWAY_CLIENT, clientAuth: true, notAfter, withAppInfo: true };
     return {
-      plain: await signLeaf(keys, key, request),
-      withQuote: await signLeaf(keys, key, { ...request, attestation: encodeVersioned(strip(attestation)) }),
+      plain: await certifyKey(keys, key, request, same),
+      withQuote: await certifyKey(keys, key, { ...request, withQuote: true }, same),
     };
   };
 }

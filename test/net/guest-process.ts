@@ -6,7 +6,7 @@
 import { errorChain, toDstackError } from '../../src/errors.ts';
 import { type GatewayMachine, refreshGateway, thisGatewayMachine } from '../../src/net/gateway.ts';
 import { runChecker } from '../../src/net/gateway-checker.ts';
-import { certifyLocally } from '../../src/net/gateway-identity.ts';
+import { certifyWith } from '../../src/net/gateway-identity.ts';
 import { bareQuote } from '../boot/fake-machine.ts';
 
 const [dir = '', what = ''] = process.argv.slice(2);
@@ -15,7 +15,7 @@ const payload = (text: string) => new Uint8Array(Buffer.from(text, 'hex'));
 const machine: GatewayMachine = {
   ...thisGatewayMachine(),
   certify: ({ keys }) =>
-    certifyLocally(keys, async (reportData) => ({
+    certifyWith(keys, async (reportData) => ({
       platform: { kind: 'tdx', quote: bareQuote(reportData), eventLog: [] },
       reportData,
       runtimeEvents: [
