@@ -12,6 +12,8 @@ export interface StartOptions {
   readonly storage: 'ext4' | 'zfs';
   /** key provider of the demo app */
   readonly provider: 'none' | 'kms';
+  /** reach the demo app through a development gateway and its VPN */
+  readonly gateway: boolean;
   /** MiB */
   readonly memory: number;
   readonly ports: readonly Forward[];
@@ -47,6 +49,11 @@ export function startCommand(run: (options: StartOptions) => Promise<void>): Com
       new Option('--provider <kind>', 'who gives the demo app its keys; with kms a development KMS runs beside the VM')
         .choices(['none', 'kms'])
         .default('none'),
+    )
+    .option(
+      '--gateway',
+      'reach the demo app through a development gateway (needs --provider kms); opens the network',
+      false,
     )
     .option('--memory <size>', 'memory of the VM in MiB, or with G', memory, 2048)
     .option('--ports <list>', 'GUEST:HOST pairs, such as 8090:18090,8080:18080', ports, [])

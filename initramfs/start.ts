@@ -10,14 +10,16 @@ import { type StartOptions, startCommand } from './start-options.ts';
 import { BootView } from './vm/boot-view.ts';
 import { agentCall, askDemo, readMeasurements } from './vm/checks.ts';
 import { ensureDevImage } from './vm/dev-image.ts';
+import { gatewayAppId, VmGateway } from './vm/gateway.ts';
 import { startVmKms, type VmKms } from './vm/kms.ts';
 import { Machine } from './vm/machine.ts';
 import { ProgressView } from './vm/progress-view.ts';
 import { defaultAppId } from './vm/share.ts';
-import { isGood, type Summary, summaryJson, summaryText } from './vm/summary.ts';
+import { isGood, type Summary, summaryJson, summaryText, type TunnelCheck } from './vm/summary.ts';
 
 const AGENT_PORT = 8090;
 const BOOT_LIMIT_MS = 600_000;
+const TUNNEL_LIMIT_MS = 90_000;
 const view = new ProgressView({ out: process.stderr });
 
 async function start(options: StartOptions): Promise<void> {
@@ -38,6 +40,7 @@ async function start(options: StartOptions): Promise<void> {
   boot.start();
   const dir = join(cacheRoot, 'vm', name);
   const kms = await kmsFor(document, join(dir, 'kms'));
+  const gateway = options.gateway && kms !== undefined ? await VmGateway.start(kms.roots) : undefined;
   const vm = await Machine.boot({
     image,
     dir,
@@ -48,8 +51,11 @@ async function start(options: StartOptions): Promise<void> {
     kernelArgs: [`dstack.storage_fs=${options.storage}`],
     guestPorts: demo ? [AGENT_PORT, DEMO_PORT] : [AGENT_PORT],
     forwards: options.ports,
-    network: demo ? 'host' : 'open',
-    ...(kms === undefined ? {} : { services: kms.services, sysConfig: kms.sysConfig, rememberInstance: true }),
+    // packets of the VPN are UDP to this host, which a restricted network does not let through
+    network: demo && gateway === undefined ? 'host' : 'open',
+    ...(kms === undefined ? {} : { rememberInstance: true }),
+    services: [...(kms?.services ?? []), ...(gateway?.services ?? [])],
+    sysConfig: { ...kms?.sysConfig, ...gateway?.sysConfig },
     onLine: (line) => boot.line(line),
     onEvent: (event) => boot.event(event),
   });
@@ -57,7 +63,7 @@ async function start(options: StartOptions): Promise<void> {
   try {
     await vm.waitFor({ event: 'boot.progress', payload: 'done' }, BOOT_LIMIT_MS);
     view.stop();
-    const summary = await inspect(vm, demo);
+    const summary = await inspect(vm, demo, gateway);
     report(summary, options);
     if (!isGood(summary)) process.exitCode = 1;
     if (stay) {
@@ -75,32 +81,41 @@ async function start(options: StartOptions): Promise<void> {
     }
   } finally {
     await powerOff(vm);
+    await gateway?.close();
     await kms?.close();
   }
 }
 
 /** The demo app, or the one of the user; each has a folder of its own, so that each finds its own data disk again. */
-async function chooseApp({ appCompose, storage, provider }: StartOptions) {
+async function chooseApp({ appCompose, storage, provider, gateway }: StartOptions) {
+  if (gateway && (appCompose !== undefined || provider !== 'kms')) {
+    throw new Error(
+      '--gateway goes with the demo app and --provider kms: only a KMS names the gateway an app may trust',
+    );
+  }
   if (appCompose !== undefined) {
     const document = await readFile(appCompose, 'utf8');
     return { document, name: `app-${defaultAppId(document).slice(0, 12)}`, demo: false };
   }
-  const document = demoAppComposeText({ storage_fs: storage, key_provider: provider });
-  return { document, name: provider === 'none' ? 'demo' : `demo-${provider}-${storage}`, demo: true };
+  const document = demoAppComposeText({ storage_fs: storage, key_provider: provider, gateway_enabled: gateway });
+  const name = provider === 'none' ? 'demo' : `demo-${provider}-${storage}${gateway ? '-gateway' : ''}`;
+  return { document, name, demo: true };
 }
 
 /** A development KMS for an app that wants one. It gives keys to this app and to no other. */
 async function kmsFor(document: string, state: string): Promise<VmKms | undefined> {
   if (parseAppCompose(Buffer.from(document)).keyProvider !== 'kms') return undefined;
-  return startVmKms({ state, policy: { apps: new Set([defaultAppId(document)]), composeHashes: new Set() } });
+  const policy = { apps: new Set([defaultAppId(document)]), composeHashes: new Set<string>() };
+  return startVmKms({ state, policy, gatewayAppId });
 }
 
 /** Asks the agent and the app, each as soon as it answers. */
-async function inspect(vm: Machine, demoApp: boolean): Promise<Summary> {
+async function inspect(vm: Machine, demoApp: boolean, gateway?: VmGateway): Promise<Summary> {
   view.heading('checks');
   view.start('app');
   const demo = demoApp ? await askDemo(vm, DEMO_PORT) : undefined;
   if (demo) view.finish('answers');
+  const tunnel = gateway === undefined ? undefined : await throughTunnel(gateway);
   const readyMs = Date.now() - vm.startedAt;
   view.start('event log and RTMR3');
   const measured = await readMeasurements(vm);
@@ -111,12 +126,32 @@ async function inspect(vm: Machine, demoApp: boolean): Promise<Summary> {
   return {
     measured,
     ...(demo === undefined ? {} : { demo }),
+    ...(tunnel === undefined ? {} : { tunnel }),
     keyAnswered: /^[0-9a-f]{64}$/.test(key.key ?? ''),
     agentUrl: vm.url('/'),
     appUrls: vm.forwards.filter(({ guest }) => guest !== AGENT_PORT).map(({ guest }) => vm.url('/', guest)),
     consoleLog: relative(projectRoot, vm.console.file),
     readyMs,
   };
+}
+
+/** The page of the app, as it comes through the VPN. */
+async function throughTunnel(gateway: VmGateway): Promise<TunnelCheck> {
+  view.start('page through the gateway');
+  const url = await gateway.publish(DEMO_PORT);
+  const end = Date.now() + TUNNEL_LIMIT_MS;
+  for (;;) {
+    const page = await fetch(url, { signal: AbortSignal.timeout(10_000) }).catch(() => undefined);
+    if (page?.ok) {
+      view.finish(`${(await page.text()).length} characters from ${gateway.guest}`);
+      return { url, guest: gateway.guest ?? '', ok: true };
+    }
+    if (Date.now() > end) {
+      view.fail();
+      return { url, guest: gateway.guest ?? '', ok: false };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
 }
 
 function report(summary: Summary, options: StartOptions): void {

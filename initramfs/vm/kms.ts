@@ -21,6 +21,8 @@ export interface VmKmsOptions {
   /** folder with the root keys; without it they are new */
   readonly state?: string;
   readonly faults?: Faults;
+  /** app id (hex) of the gateway that the guests may trust */
+  readonly gatewayAppId?: string;
   readonly onIssued?: (info: AppInfo) => void;
 }
 
@@ -38,7 +40,7 @@ export async function startVmKms({ state, ...options }: VmKmsOptions): Promise<V
   const pki = mockPki(fromHex(DEVELOPMENT_SEED));
   const roots = state === undefined ? await freshRoots() : await openRoots(state);
   const kms = await Kms.start(
-    { ...options, roots, pki, gatewayAppId: '', domain: KMS_ADDRESS },
+    { ...options, roots, pki, gatewayAppId: options.gatewayAppId ?? '', domain: KMS_ADDRESS },
     { host: '127.0.0.1', port: 0 },
   );
   const collateral = await serveCollateral(pki);

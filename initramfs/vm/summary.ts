@@ -2,10 +2,21 @@
 import type { DemoCheck, Measured } from './checks.ts';
 import { replays } from './checks.ts';
 
+/** Whether the app's page came through the gateway. */
+export interface TunnelCheck {
+  readonly ok: boolean;
+  /** address of the guest in the VPN; empty when it never registered */
+  readonly guest: string;
+  /** on this host, leads through the tunnel */
+  readonly url: string;
+}
+
 export interface Summary {
   readonly measured: Measured;
   /** what the demo answered; undefined for another app */
   readonly demo?: DemoCheck;
+  /** with a gateway only */
+  readonly tunnel?: TunnelCheck;
   readonly keyAnswered: boolean;
   readonly agentUrl: string;
   readonly appUrls: readonly string[];
@@ -14,8 +25,8 @@ export interface Summary {
 }
 
 /** Whether everything that was asked has answered as it must. */
-export function isGood({ measured, demo, keyAnswered }: Summary): boolean {
-  return replays(measured) && keyAnswered && (demo === undefined || demoIsGood(demo, measured));
+export function isGood({ measured, demo, keyAnswered, tunnel }: Summary): boolean {
+  return replays(measured) && keyAnswered && tunnel?.ok !== false && (demo === undefined || demoIsGood(demo, measured));
 }
 
 function demoIsGood(demo: DemoCheck, measured: Measured): boolean {
@@ -44,6 +55,14 @@ export function summaryText(
       verdict(demo.quote_contains_report_data, 'contains the report data', 'lacks the report data'),
     ]);
   }
+  if (summary.tunnel) {
+    const { ok, guest, url } = summary.tunnel;
+    rows.push([
+      'gateway',
+      verdict(ok, `carries the page of ${guest}`, `does not reach the app (${guest || 'not registered'})`),
+    ]);
+    rows.push(['', url]);
+  }
   for (const url of summary.appUrls) rows.push(['app', url]);
   rows.push(['agent', summary.agentUrl], ['console log', summary.consoleLog]);
   return rows.map(([label, text]) => `  ${paint(2, label.padEnd(12))} ${text}`).join('\n');
@@ -61,6 +80,7 @@ export function summaryJson(summary: Summary): Record<string, unknown> {
     events: measured.events,
     get_key: summary.keyAnswered,
     demo: demo ?? null,
+    tunnel: summary.tunnel ?? null,
     agent_url: summary.agentUrl,
     app_urls: summary.appUrls,
     console_log: summary.consoleLog,

@@ -8,10 +8,12 @@ import { SAFE_PATH } from '../../src/sys/programs.ts';
 
 export interface WireGuardEndOptions {
   readonly interface: string;
-  /** UDP port */
+  /** UDP port; 0 = any free one */
   readonly port: number;
   /** address of the gateway inside the VPN with its prefix length, such as 10.4.0.1/16 */
   readonly address: string;
+  /** process whose network namespace gets the interface; its UDP socket stays in ours (wireguard.com, network namespaces) */
+  readonly namespaceOf?: number;
 }
 
 const env = { PATH: SAFE_PATH, LC_ALL: 'C' };
@@ -24,44 +26,62 @@ function program(name: string, args: readonly string[], input = ''): string {
   throw new Error(`${name} ${args.join(' ')} failed: ${why}`);
 }
 
+/** Words in front of a command that put it into the network namespace of a process. */
+export const inNamespaceOf = (pid: number | undefined): string[] =>
+  pid === undefined ? [] : ['nsenter', `--net=/proc/${pid}/ns/net`];
+
 export class WireGuardEnd {
   readonly options: WireGuardEndOptions;
   /** base64 */
   readonly publicKey: string;
   readonly userspace: boolean;
+  /** UDP port that is listened on */
+  readonly port: number;
 
   private constructor(options: WireGuardEndOptions, publicKey: string, userspace: boolean) {
     this.options = options;
     this.publicKey = publicKey;
     this.userspace = userspace;
+    this.port = Number(this.#wg(['show', options.interface, 'listen-port']).trim());
   }
 
   /** Makes the interface, replacing one of that name. `sk` keeps the identity of an earlier one. */
   static open(options: WireGuardEndOptions, keys = wireGuardKeys()): WireGuardEnd {
-    const { interface: name, port, address } = options;
+    const { interface: name, port, address, namespaceOf } = options;
     spawnSync('ip', ['link', 'delete', name], { env });
     const kernel = spawnSync('ip', ['link', 'add', name, 'type', 'wireguard'], { env }).status === 0;
     // stdio: wireguard-go goes on in the background and would hold our pipes open
     if (!kernel && spawnSync('wireguard-go', [name], { env, stdio: 'ignore' }).status !== 0) {
       throw new Error('this kernel has no WireGuard, and wireguard-go cannot be started (Debian package wireguard-go)');
     }
-    program('wg', ['set', name, 'listen-port', String(port), 'private-key', '/dev/stdin'], `${keys.sk}\n`);
-    program('ip', ['-4', 'address', 'add', address, 'dev', name]);
-    program('ip', ['link', 'set', 'mtu', '1420', 'up', 'dev', name]);
+    const there = (words: readonly string[], input?: string) => {
+      const [head = '', ...rest] = [...inNamespaceOf(namespaceOf), ...words];
+      return program(head, rest, input);
+    };
+    if (namespaceOf !== undefined) program('ip', ['link', 'set', name, 'netns', String(namespaceOf)]);
+    const listen = port === 0 ? [] : ['listen-port', String(port)];
+    there(['wg', 'set', name, ...listen, 'private-key', '/dev/stdin'], `${keys.sk}\n`);
+    there(['ip', '-4', 'address', 'add', address, 'dev', name]);
+    there(['ip', 'link', 'set', 'mtu', '1420', 'up', 'dev', name]);
     return new WireGuardEnd(options, keys.pk, !kernel);
   }
 
+  #wg(args: readonly string[]): string {
+    const [head = '', ...rest] = [...inNamespaceOf(this.options.namespaceOf), 'wg', ...args];
+    return program(head, rest);
+  }
+
   addPeer(publicKey: string, ip: string): void {
-    program('wg', ['set', this.options.interface, 'peer', publicKey, 'allowed-ips', `${ip}/32`]);
+    this.#wg(['set', this.options.interface, 'peer', publicKey, 'allowed-ips', `${ip}/32`]);
   }
 
   removePeer(publicKey: string): void {
-    program('wg', ['set', this.options.interface, 'peer', publicKey, 'remove']);
+    this.#wg(['set', this.options.interface, 'peer', publicKey, 'remove']);
   }
 
   /** Unix seconds of the latest handshake by public key; 0 = never. */
   handshakes(): Map<string, number> {
-    const text = program('wg', ['show', this.options.interface, 'latest-handshakes']);
+    const text = this.#wg(['show', this.options.interface, 'latest-handshakes']);
     const lines = text.trim().split('\n');
     return new Map(
       lines.filter((line) => line !== '').map((line) => [line.split('\t')[0]!, Number(line.split('\t')[1])]),
@@ -69,6 +89,13 @@ export class WireGuardEnd {
   }
 
   close(): void {
-    spawnSync('ip', ['link', 'delete', this.options.interface], { env });
+    const [head = '', ...rest] = [
+      ...inNamespaceOf(this.options.namespaceOf),
+      'ip',
+      'link',
+      'delete',
+      this.options.interface,
+    ];
+    spawnSync(head, rest, { env });
   }
 }

@@ -98,6 +98,8 @@ export class Tunnel {
   async close(): Promise<void> {
     for (const gateway of this.#gateways) await gateway.stop().catch(() => {});
     for (const one of this.#started) one.kill();
+    // ends wireguard-go, which would keep the namespace alive without its holder
+    this.guestSide.sh('ip link delete dstack-wg0 2>/dev/null || true');
     this.gatewaySide.close();
     this.guestSide.close();
     await rm(this.dir, { recursive: true, force: true });
