@@ -145,7 +145,7 @@ function declare(): Command {
       ui.info(`start the agent there: cd ${options.out} && dstack-util serve`);
     });
 
-  defineHostApi(program.command('host-api'));
+  defineHostApi(program.command('host-api').alias('host'));
   defineGateway(program.command('gateway'));
   defineKms(program.command('kms'));
   return program;

@@ -173,9 +173,14 @@ export function defineHostApi(command: Command): void {
     .option('--socket <path>', 'listen on this unix socket')
     .option('--listen <host:port>', 'listen on this TCP address', '127.0.0.1:8089')
     .option('--base <path>', 'base path of the methods', '/api')
-    .action(async (options: { socket?: string; listen: string; base: string }) => {
+    .option('--view', 'show the boot for a person instead of one line of JSON an event')
+    .action(async (options: { socket?: string; listen: string; base: string; view?: boolean }) => {
       const api = new HostApi({ base: options.base.replace(/\/$/, '') });
-      api.on('event', (record) => process.stdout.write(`${JSON.stringify(record)}\n`));
+      const view = options.view ? (await import('./host-view.ts')).showEvents(process.stdout) : undefined;
+      api.on('event', (record) => {
+        if (view) view.event(record);
+        else process.stdout.write(`${JSON.stringify(record)}\n`);
+      });
       const colon = options.listen.lastIndexOf(':');
       const host = options.listen.slice(0, colon).replace(/^\[|\]$/g, '');
       const { port } = await api.listen(
@@ -185,6 +190,7 @@ export function defineHostApi(command: Command): void {
       await new Promise<void>((resolve) => {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
       });
+      view?.end();
       await api.close();
       if (options.socket) await rm(options.socket, { force: true });
     });
