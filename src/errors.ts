@@ -75,7 +75,7 @@ export const ERRORS = {
     false,
     'an event was measured and its log line was never written: no evidence of this boot can be verified, restart the CVM',
   ),
-  EVENT_LOG_FULL: e(1, false, 'measure fewer events: the log of one boot holds 30,000 events or 4 MiB'),
+  EVENT_LOG_FULL: e(1, false, 'measure fewer events: the log of one boot holds 7,000 events or 1 MiB'),
   EVENT_NAME_RESERVED: e(1, false, 'choose another event name: the boot itself uses this one'),
   CCEL_UNAVAILABLE: e(1, false, 'the firmware must provide the CCEL table, or set DSTACK_CCEL_FILE'),
   CCEL_INVALID: e(1, false, 'the boot event log of the firmware is damaged'),

@@ -31,12 +31,12 @@ const LOG = 'runtime_events.log';
 const NOTE = 'runtime_event_pending';
 const LOG_LIMIT = 16 * 1024 * 1024;
 /**
- * Beyond this nothing more is measured: an attestation holds every event twice, has at most 10 MiB and 65,536 events, and a
- * guest without evidence is worse off than one without its 30,000th event.
+ * Beyond this nothing more is measured: an attestation holds every event twice, verifiers read 2 MiB and 8,192 events of
+ * all registers together, and a guest without evidence is worse off than one without its 7,001st event.
  */
-const FULL_LOG = 4 * 1024 * 1024;
-const EVENTS_LIMIT = 30_000;
-const PAYLOAD_LIMIT = 1024 * 1024;
+const FULL_LOG = 1024 * 1024;
+const EVENTS_LIMIT = 7_000;
+const PAYLOAD_LIMIT = 512 * 1024;
 /** Such a name has no UTF-8 form and therefore no digest. */
 const LONE_SURROGATE = /\p{Cs}/u;
 

@@ -51,7 +51,7 @@ export function quoteLogJson(events: readonly TdxEvent[]): string {
   );
 }
 
-/** Longest text and longest list: a log of the firmware has hundreds of events, the guest's own at most 30,000. */
+/** Longest text and longest list: a log of the firmware has hundreds of events, the guest's own at most 7,000. */
 const TEXT_LIMIT = 16 * 1024 * 1024;
 const EVENTS_LIMIT = 131_072;
 

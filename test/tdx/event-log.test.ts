@@ -186,7 +186,7 @@ describe('emit', () => {
 
   it('measures nothing more into a full log', async () => {
     await setEventVersion(1, options);
-    const payload = new Uint8Array(1024 * 1024).fill(7);
+    const payload = new Uint8Array(300 * 1024).fill(7);
     for (const name of ['a', 'b']) await emitEvent(name, payload, options);
     const register = fake.registers[3];
     expect(await code(emitEvent('c', payload, options))).toBe('EVENT_LOG_FULL');

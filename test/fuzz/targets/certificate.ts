@@ -1,9 +1,10 @@
-/** Certificates of peers: every extension of ours, and what is inside. */
+/** Certificates of peers, read by both readers: the one of `verify` and the one that finds extensions for the rest. */
 import { OID, readExtension } from '../../../src/keys/extensions.ts';
 import { decodeAppInfoExtension } from '../../../src/tdx/app-info.ts';
 import { decodeVersioned } from '../../../src/tdx/attestation.ts';
 import { parseLogJson } from '../../../src/tdx/log-json.ts';
 import { parseQuote } from '../../../src/tdx/quote-layout.ts';
+import { readEvidence } from '../../../src/verify/recognise.ts';
 import { type FuzzTarget, outcome } from '../target.ts';
 
 const INSIDE: Readonly<Record<string, (payload: Uint8Array) => unknown>> = {
@@ -32,6 +33,7 @@ const target: FuzzTarget = {
   async run(input) {
     // text is read as PEM, everything else as DER
     const certificate = input[0] === 0x2d ? Buffer.from(input).toString('latin1') : input;
+    await outcome({ ...target, run: (bytes) => void readEvidence(bytes) }, input);
     // reading one costs milliseconds: the attestation always, one of the others by turns
     const other = Object.values(OID)[input.length % Object.values(OID).length] ?? OID.usage;
     for (const oid of new Set([OID.attestation, other])) {
