@@ -8,7 +8,7 @@ import { x25519PublicKey } from '../codec/x25519.ts';
 import { DstackError } from '../errors.ts';
 import { openSealedBox } from '../keys/sealed-box.ts';
 import { wipe } from '../sys/files.ts';
-import { verifySgxQuote } from '../verify/sgx-quote.ts';
+import { parseSgxQuote, verifySgxQuote } from '../verify/sgx-quote.ts';
 import { fetchCollateral } from './collateral.ts';
 import { callJson } from './prpc-client.ts';
 
@@ -57,12 +57,12 @@ export async function requestSealingKey(request: SealingKeyRequest): Promise<Sea
     const { encryptedKey, providerQuote } = readAnswer(
       await callJson(hostApiUrl, 'GetSealingKey', body, { timeoutMs: TIMEOUT_MS }),
     );
-    const collateral = await fetchCollateral(providerQuote, { pccs: pccsUrl, timeoutMs: TIMEOUT_MS });
-    const provider = await verifySgxQuote(providerQuote, { collateral, rootCa });
     const bound = createHash('sha256').update(encryptedKey).digest();
-    if (!bound.equals(provider.reportData.subarray(0, bound.length))) {
+    if (!bound.equals(parseSgxQuote(providerQuote).reportData.subarray(0, bound.length))) {
       throw new DstackError('KEY_INVALID', 'invalid key hash: the provider did not vouch for this sealing key');
     }
+    const collateral = await fetchCollateral(providerQuote, { pccs: pccsUrl, timeoutMs: TIMEOUT_MS });
+    const provider = await verifySgxQuote(providerQuote, { collateral, rootCa });
     const seed = openSealedBox(encryptedKey, secret);
     if (seed.length !== KEY_LENGTH) {
       wipe(seed);

@@ -29,12 +29,8 @@ export interface SgxRules {
   readonly now?: number | undefined;
 }
 
-/**
- * Verifies an SGX quote. Debuggable enclaves and revoked platforms are refused; a platform that is merely not up to date
- * is told, as the reference accepts it.
- * @throws QUOTE_INVALID (no SGX quote), EVIDENCE_INVALID (does not verify)
- */
-export async function verifySgxQuote(quote: Uint8Array, rules: SgxRules): Promise<SgxReport> {
+/** What a quote says, unverified. @throws QUOTE_INVALID for anything but an SGX quote of version 3 */
+export function parseSgxQuote(quote: Uint8Array): SgxReport {
   const view = new DataView(quote.buffer, quote.byteOffset, quote.byteLength);
   if (quote.length < BODY_END || view.getUint16(0, true) !== VERSION || view.getUint32(4, true) !== 0) {
     throw new DstackError('QUOTE_INVALID', 'the quote of the sealing key provider is no SGX quote of version 3', {
@@ -42,6 +38,19 @@ export async function verifySgxQuote(quote: Uint8Array, rules: SgxRules): Promis
       value: quote.length,
     });
   }
+  return {
+    mrEnclave: cut(quote, MR_ENCLAVE, MR_ENCLAVE + 32),
+    reportData: cut(quote, REPORT_DATA, REPORT_DATA + 64),
+  };
+}
+
+/**
+ * Verifies an SGX quote. Debuggable enclaves and revoked platforms are refused; a platform that is merely not up to date
+ * is told, as the reference accepts it.
+ * @throws QUOTE_INVALID (no SGX quote), EVIDENCE_INVALID (does not verify)
+ */
+export async function verifySgxQuote(quote: Uint8Array, rules: SgxRules): Promise<SgxReport> {
+  const report = parseSgxQuote(quote);
   const root = rules.rootCa ?? new Uint8Array(new X509Certificate(INTEL_ROOT_PEM).raw);
   try {
     const { status } = await verifyDcap(quote, rules.collateral, root, rules.now ?? Date.now());
@@ -52,8 +61,5 @@ export async function verifySgxQuote(quote: Uint8Array, rules: SgxRules): Promis
       cause: thrown,
     });
   }
-  return {
-    mrEnclave: cut(quote, MR_ENCLAVE, MR_ENCLAVE + 32),
-    reportData: cut(quote, REPORT_DATA, REPORT_DATA + 64),
-  };
+  return report;
 }
