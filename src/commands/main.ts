@@ -15,6 +15,7 @@ export async function main(args: readonly string[]): Promise<void> {
   const entry = COMMANDS.find(({ name, alias }) => args[0] === name || (alias !== undefined && args[0] === alias));
   const program = await declare(entry);
   try {
+    if (entry?.secrets) await (await import('../sys/core-dumps.ts')).refuseCoreDumps();
     await program.parseAsync(args, { from: 'user' });
   } catch (thrown) {
     process.exitCode = report(thrown, args.includes('--json'));

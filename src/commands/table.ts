@@ -8,6 +8,8 @@ export interface CommandEntry {
   readonly alias?: string;
   /** one line for `dstack-util --help` */
   readonly summary: string;
+  /** keys pass through its memory: the process leaves no memory image when it crashes */
+  readonly secrets?: true;
   /** loads the module that declares arguments, options and the action */
   readonly load: () => Promise<{ default: (command: Command) => void }>;
 }
@@ -21,6 +23,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'setup',
     summary: 'measure the app, get its keys, open the data disk, write its environment',
+    secrets: true,
     load: () => import('./setup.ts'),
   },
   { name: 'deploy', summary: 'start or stop the containers of the app', load: () => import('./deploy.ts') },
@@ -29,8 +32,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'remove containers of services the app no longer has',
     load: () => import('./remove-orphans.ts'),
   },
-  { name: 'serve', summary: 'run the guest agent: keys, quotes, logs, dashboard', load: () => import('./serve.ts') },
-  { name: 'fde', summary: 'look at, format, open or close the encrypted data disk', load: () => import('./fde.ts') },
+  {
+    name: 'serve',
+    summary: 'run the guest agent: keys, quotes, logs, dashboard',
+    secrets: true,
+    load: () => import('./serve.ts'),
+  },
+  {
+    name: 'fde',
+    summary: 'look at, format, open or close the encrypted data disk',
+    secrets: true,
+    load: () => import('./fde.ts'),
+  },
   {
     name: 'rtmr-extend',
     alias: 'extend',
@@ -51,19 +64,36 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'take an attestation as a request for the verifier service',
     load: () => import('./quote-report.ts'),
   },
-  { name: 'derive-key', summary: 'derive an application key as GetKey does', load: () => import('./derive-key.ts') },
+  {
+    name: 'derive-key',
+    summary: 'derive an application key as GetKey does',
+    secrets: true,
+    load: () => import('./derive-key.ts'),
+  },
   {
     name: 'gen-ra-cert',
     summary: 'make a client certificate with evidence inside',
+    secrets: true,
     load: () => import('./gen-ra-cert.ts'),
   },
   {
     name: 'gen-ca-cert',
     summary: 'make a certificate authority with evidence inside',
+    secrets: true,
     load: () => import('./gen-ca-cert.ts'),
   },
-  { name: 'gen-app-keys', summary: 'make random keys of an app', load: () => import('./gen-app-keys.ts') },
-  { name: 'get-keys', summary: 'get the keys of this app from a KMS', load: () => import('./get-keys.ts') },
+  {
+    name: 'gen-app-keys',
+    summary: 'make random keys of an app',
+    secrets: true,
+    load: () => import('./gen-app-keys.ts'),
+  },
+  {
+    name: 'get-keys',
+    summary: 'get the keys of this app from a KMS',
+    secrets: true,
+    load: () => import('./get-keys.ts'),
+  },
   { name: 'eventlog', summary: 'print the complete event log', load: () => import('./eventlog.ts') },
   { name: 'show', summary: 'print the identity of this app', load: () => import('./show.ts') },
   { name: 'replay-imr', summary: 'replay the event log into its registers', load: () => import('./replay-imr.ts') },
@@ -82,10 +112,16 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'gateway-checker',
     summary: 'keep the registration with the gateway alive',
+    secrets: true,
     load: () => import('./gateway-checker.ts'),
   },
-  { name: 'gateway-refresh', summary: 'register with the gateway once', load: () => import('./gateway-refresh.ts') },
-  { name: 'env', summary: 'encrypt or check the environment of an app', load: () => import('./env.ts') },
+  {
+    name: 'gateway-refresh',
+    summary: 'register with the gateway once',
+    secrets: true,
+    load: () => import('./gateway-refresh.ts'),
+  },
+  { name: 'env', summary: 'encrypt or check the environment of an app', secrets: true, load: () => import('./env.ts') },
   {
     name: 'timeline',
     summary: 'show where the time of this boot went',

@@ -14,6 +14,9 @@ const { symbols: libc } = dlopen('libc.so.6', {
   getsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'ptr'], returns: 'i32' },
   sendto: { args: ['i32', 'ptr', 'u64', 'i32', 'ptr', 'u32'], returns: 'i64' },
   close: { args: ['i32'], returns: 'i32' },
+  prctl: { args: ['i32', 'u64', 'u64', 'u64', 'u64'], returns: 'i32' },
+  getrlimit: { args: ['i32', 'ptr'], returns: 'i32' },
+  setrlimit: { args: ['i32', 'ptr'], returns: 'i32' },
   __errno_location: { args: [], returns: 'ptr' },
 });
 
@@ -32,6 +35,8 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const POLLOUT = 4;
 const SOCKADDR_VM_SIZE = 16;
+const PR_SET_DUMPABLE = 4;
+const RLIMIT_CORE = 4;
 
 const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
@@ -130,6 +135,14 @@ export const bunNative: Native = {
 
   close(fd) {
     libc.close(fd);
+  },
+
+  refuseCoreDumps() {
+    check(libc.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n), 'prctl');
+    const limit = new BigUint64Array(2); // soft, hard
+    check(libc.getrlimit(RLIMIT_CORE, ptr(limit)), 'getrlimit');
+    limit[0] = 0n;
+    check(libc.setrlimit(RLIMIT_CORE, ptr(limit)), 'setrlimit');
   },
 };
 

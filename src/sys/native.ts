@@ -30,6 +30,8 @@ export interface Native {
   /** A connected AF_VSOCK stream socket; adopt it with `new net.Socket().connect({fd})`. */
   vsockConnect(cid: number, port: number, timeoutMs: number): Promise<number>;
   close(fd: number): void;
+  /** No memory image of this process: prctl(2) PR_SET_DUMPABLE 0, and a soft core limit of 0 that children inherit. */
+  refuseCoreDumps(): void;
 }
 
 export const VMADDR_CID_ANY = 0xffffffff;

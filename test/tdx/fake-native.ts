@@ -33,6 +33,7 @@ export function fakeNative(overrides: Partial<Native> = {}): Native {
     vsockListen: unsupported,
     vsockConnect: unsupported,
     close: unsupported,
+    refuseCoreDumps: () => {},
     ...overrides,
   };
 }
