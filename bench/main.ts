@@ -2,6 +2,7 @@
 const BENCHES: Record<string, { summary: string; load: () => Promise<unknown> }> = {
   keys: { summary: 'key derivation, signatures and certificates in one process', load: () => import('./keys.ts') },
   boot: { summary: 'first start, later starts, start-up of the binary', load: () => import('./boot.ts') },
+  evidence: { summary: 'replay, verification, GetQuote, hostile evidence', load: () => import('./evidence.ts') },
   fleet: { summary: '100,000 guests through outages, in virtual time', load: () => import('./fleet.ts') },
   gateway: { summary: 'time to recover from faults of a gateway', load: () => import('./gateway-faults.ts') },
   kms: { summary: 'the keys of an app from a KMS on this machine', load: () => import('./kms.ts') },

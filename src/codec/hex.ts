@@ -39,5 +39,5 @@ export function fromHex(text: string, options: FromHexOptions = {}): Uint8Array 
       details,
     );
   }
-  return Uint8Array.from(Buffer.from(digits, 'hex'));
+  return new Uint8Array(Buffer.from(digits, 'hex'));
 }

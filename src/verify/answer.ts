@@ -8,7 +8,7 @@ import { type Evidence, fromVersioned, runtimeEventsOf } from './evidence.ts';
 
 const PATH = 'input';
 /** An answer has a quote of 5 to 8 KB in hex and an event log. */
-const ANSWER_LIMIT = 1024 * 1024;
+export const ANSWER_LIMIT = 1024 * 1024;
 
 /** @throws JSON_INVALID, DOCUMENT_INVALID, EVENT_LOG_INVALID, ATTESTATION_INVALID, EVIDENCE_INVALID */
 export function parseAnswer(bytes: Uint8Array): Evidence {
