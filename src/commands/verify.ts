@@ -64,7 +64,7 @@ async function run(file: string, options: Options): Promise<void> {
     collateral: collateralFrom({ from: options.collateral, root }),
     eventLog: options.eventLog === undefined ? undefined : await readInput(options.eventLog),
   });
-  const context = { at, root: { name: anchor.name, sha256: anchor.sha256 } };
+  const context = { at, root: { name: anchor.name, sha256: anchor.sha256, intel: anchor.intel } };
   ui.result(reportJson(report, context), {
     json: options.json,
     text: () => reportText(report, context, process.stdout.columns),

@@ -6,7 +6,7 @@ import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import { readStdin } from '../sys/stdin.ts';
 import { type Certificate, parseCertificate, parsePemChain } from './certificate.ts';
-import { INTEL_ROOT_PEM } from './intel-root.ts';
+import { INTEL_ROOT_PEM, INTEL_ROOT_SHA256 } from './intel-root.ts';
 import { EVIDENCE_LIMIT } from './recognise.ts';
 
 const ROOT_LIMIT = 64 * 1024;
@@ -32,6 +32,8 @@ export interface TrustAnchor {
   readonly name: string;
   /** hex, of the DER form */
   readonly sha256: string;
+  /** Intel's own: what a quote under any other root proves depends on who keeps its key */
+  readonly intel: boolean;
 }
 
 /** Intel's root, or the one in a PEM or DER file. @throws EVIDENCE_UNCHECKED when that file holds no certificate */
@@ -52,8 +54,7 @@ export async function trustAnchor(file: string | undefined): Promise<TrustAnchor
   }
 }
 
-const anchorOf = (certificate: Certificate): TrustAnchor => ({
-  certificate,
-  name: certificate.commonName,
-  sha256: toHex(createHash('sha256').update(certificate.der).digest()),
-});
+function anchorOf(certificate: Certificate): TrustAnchor {
+  const sha256 = toHex(createHash('sha256').update(certificate.der).digest());
+  return { certificate, name: certificate.commonName, sha256, intel: sha256 === INTEL_ROOT_SHA256 };
+}

@@ -6,7 +6,7 @@ import type { VerifyReport } from './verify.ts';
 /** Everything that was found; hex and RFC 3339 throughout. */
 export function reportJson(
   report: VerifyReport,
-  context: { at: number; root: { name: string; sha256: string } },
+  context: { at: number; root: { name: string; sha256: string; intel: boolean } },
 ): unknown {
   const { evidence, quote, quoteCheck, identity } = report;
   const body = quote?.body;

@@ -34,14 +34,15 @@ function payloadText(payload: Uint8Array): string {
 /** @param columns width of the terminal */
 export function reportText(
   report: VerifyReport,
-  context: { at: number; root: { name: string; sha256: string } },
+  context: { at: number; root: { name: string; sha256: string; intel: boolean } },
   columns = 100,
 ): string {
   const width = Math.min(Math.max(columns, MIN_WIDTH), MAX_WIDTH);
   const { evidence, identity, quoteCheck } = report;
   const lines = [
     `evidence    ${evidence?.form ?? 'not recognised'}, ${report.bytes} bytes`,
-    `judged at   ${new Date(context.at).toISOString()}, trusting ${context.root.name} (SHA-256 ${context.root.sha256.slice(0, 16)}…)`,
+    `judged at   ${new Date(context.at).toISOString()}`,
+    `trusting    ${context.root.name}${context.root.intel ? '' : ', which is NOT Intel’s root'} (SHA-256 ${context.root.sha256.slice(0, 16)}…)`,
     '',
     'checks',
     ...report.checks.map((check) => checkLine(check, width)),

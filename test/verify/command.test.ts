@@ -49,7 +49,7 @@ describe('the command', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^verdict {5}valid$/m);
     expect(stdout).toMatch(/^ {5}3 {2}compose-hash +0202\S+ +[0-9a-f]{8,12}… {2}[0-9a-f]{8,12}… {2}known$/m);
-    expect(stdout).toContain('trusting Mock Intel SGX Root CA');
+    expect(stdout).toContain('trusting    Mock Intel SGX Root CA, which is NOT Intel’s root');
   });
 
   it.each([
@@ -91,7 +91,7 @@ describe('the table', () => {
   it('fits its width and keeps control characters off the terminal', async () => {
     const report = await judge(encodeVersioned(attestationOf([...bootEvents(), hostile])));
     for (const columns of [72, 100, 200]) {
-      const text = reportText(report, { at: 0, root: { name: 'x', sha256: '00' } }, columns);
+      const text = reportText(report, { at: 0, root: { name: 'x', sha256: '00', intel: false } }, columns);
       expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
       const table = text.split('\n').filter((line) => /^ {2} +\d+ {2}/.test(line));
       expect(table).toHaveLength(11);
