@@ -127,6 +127,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'show where the time of this boot went',
     load: () => import('./timeline.ts'),
   },
+  {
+    name: 'doctor',
+    summary: 'check an installed guest and say what to do',
+    load: () => import('./doctor.ts'),
+  },
   { name: 'hex', summary: 'print bytes as hex', load: () => import('./hex.ts') },
   { name: 'rand', summary: 'print random bytes', load: () => import('./rand.ts') },
 ];

@@ -169,6 +169,22 @@ describe.sequential('ext4', () => {
     expect(replays(last)).toBe(true);
   });
 
+  it('finds itself healthy, and knows where its time went', async () => {
+    const { healthy, findings } = JSON.parse(await vm.ok('dstack-util doctor --json'));
+    expect(findings.filter(({ status }: { status: string }) => status === 'failed')).toEqual([]);
+    expect(healthy).toBe(true);
+    const { current, previous } = JSON.parse(await vm.ok('dstack-util timeline --json'));
+    expect(Object.keys(current.totalsMs)).toEqual(['prepare', 'setup', 'handover', 'deploy']);
+    expect(previous.phases).toEqual([]);
+    const kept = await vm.ok('cat /var/volatile/dstack/persistent/boot-timeline/last.jsonl');
+    expect(
+      kept
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toEqual(current.phases);
+  });
+
   it('powers off cleanly', async () => {
     expect(await vm.stop()).toBe('clean');
     expect(vm.console.text).not.toMatch(/error \[/);

@@ -1,0 +1,79 @@
+/** What the doctor looks at. Everything only reads; tests put a guest with a known illness here. */
+import { statfs } from 'node:fs/promises';
+import { hostShared, PATHS } from '../../config/paths.ts';
+import type { ContainerSummary } from '../../deploy/docker-api.ts';
+import type { DiskStatus } from '../../fde/status.ts';
+import type { RunResult } from '../../sys/exec.ts';
+import { ifExists, readLimited, utf8, wipe } from '../../sys/files.ts';
+import type { Program } from '../../sys/programs.ts';
+import type { RuntimeEvent } from '../../tdx/events.ts';
+
+export interface Guest {
+  /** Unix milliseconds */
+  now(): number;
+  /** runs a program that only looks, with a short limit; any exit status is an answer */
+  look(program: Program, args: readonly string[]): Promise<RunResult>;
+  /** text of a file of at most 1 MiB; undefined when it is not there */
+  text(path: string): Promise<string | undefined>;
+  /** throws TEE_NOT_FOUND */
+  tee(): Promise<string>;
+  /** 48 bytes */
+  rtmr3(): Promise<Uint8Array>;
+  events(): Promise<RuntimeEvent[]>;
+  disk(): Promise<DiskStatus>;
+  /** share of the file system's blocks in use, 0 to 1; undefined when there is no such folder */
+  used(mountPoint: string): Promise<number | undefined>;
+  /** calls a method of the agent over a socket; throws AGENT_UNREACHABLE */
+  call(socket: string, method: string): Promise<unknown>;
+  containers(): Promise<ContainerSummary[]>;
+  /** PEM of the app's CA certificate; undefined before setup wrote the keys */
+  caCert(): Promise<string | undefined>;
+}
+
+const LIMIT = 1024 * 1024;
+const LOOK_MS = 10_000;
+const CALL_MS = 5000;
+
+export const thisGuest: Guest = {
+  now: () => Date.now(),
+  look: async (program, args) =>
+    (await import('../../sys/exec.ts')).run(program, args, {
+      readOnly: true,
+      timeout: LOOK_MS,
+      ok: Array.from({ length: 256 }, (_, status) => status),
+    }),
+  text: async (path) => {
+    const bytes = await ifExists(() => readLimited(path, LIMIT));
+    return bytes === undefined ? undefined : utf8(bytes, path);
+  },
+  tee: async () => (await import('../../tdx/platform.ts')).detectTee().variant,
+  rtmr3: async () => (await import('../../tdx/rtmr.ts')).readRtmr(3),
+  events: async () => (await import('../../tdx/event-log.ts')).readRuntimeEvents(),
+  disk: async () => (await import('../../fde/status.ts')).diskStatus(),
+  used: async (mountPoint) => {
+    const of = await ifExists(() => statfs(mountPoint));
+    return of === undefined ? undefined : of.blocks === 0 ? 0 : 1 - of.bavail / of.blocks;
+  },
+  call: async (socket, method) => {
+    const { callJson } = await import('../../net/prpc-client.ts');
+    const codes = { unreachable: 'AGENT_UNREACHABLE', failed: 'AGENT_UNREACHABLE' } as const;
+    return callJson(`unix:${socket}`, method, {}, { timeoutMs: CALL_MS, ...codes });
+  },
+  containers: async () => (await import('../../deploy/docker-api.ts')).listContainers(),
+  caCert: async () => {
+    const path = hostShared('appKeys');
+    const raw = await ifExists(() => readLimited(path, LIMIT));
+    if (raw === undefined) return undefined;
+    const { parseAppKeys, wipeAppKeys } = await import('../../config/app-keys.ts');
+    const keys = parseAppKeys(raw, path);
+    wipe(raw);
+    wipeAppKeys(keys); // the certificate is public, the rest is not wanted here
+    return keys.caCert;
+  },
+};
+
+/** Sockets that the containers use. */
+export const SOCKETS = [
+  { path: PATHS.dstackSocket, method: 'Version' },
+  { path: PATHS.tappdSocket, method: 'prpc/Tappd.Info' },
+] as const;

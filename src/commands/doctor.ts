@@ -1,0 +1,32 @@
+/** `doctor`: checks an installed guest and says what to do. */
+import type { Command } from 'commander';
+import type { Finding } from '../boot/doctor/checks.ts';
+import * as ui from '../ui.ts';
+
+const SIGN = { ok: 'ok', warning: 'warn', failed: 'FAIL', skipped: '-' } as const;
+
+async function examine(options: { json?: boolean }): Promise<void> {
+  const { examine: run } = await import('../boot/doctor/checks.ts');
+  const { thisGuest } = await import('../boot/doctor/guest.ts');
+  const findings = await run(thisGuest);
+  const healthy = findings.every(({ status }) => status !== 'failed');
+  ui.result({ healthy, findings }, { json: options.json, text: () => text(findings) });
+  if (!healthy) process.exitCode = 1;
+}
+
+function text(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ check }) => check.length));
+  const lines = findings.flatMap(({ check, status, text: found, advice }) => [
+    `${SIGN[status].padEnd(5)} ${check.padEnd(width)}  ${found}`,
+    ...(advice === undefined ? [] : [`${' '.repeat(width + 8)}-> ${advice}`]),
+  ]);
+  const count = (status: Finding['status']) => findings.filter((finding) => finding.status === status).length;
+  return [...lines, `${count('failed')} failed, ${count('warning')} to look at, ${count('ok')} fine`].join('\n');
+}
+
+export default function define(command: Command): void {
+  command
+    .option('--json', 'print the findings as JSON')
+    .addHelpText('after', '\nOnly looks, changes nothing. Exit status 1 when a check failed; warnings do not count.')
+    .action(examine);
+}
