@@ -147,9 +147,14 @@ export const ERRORS = {
   FIREWALL_FAILED: e(1, false, 'the guest image needs iptables or nft, and a kernel with netfilter'),
   // deploy
   DOCKER_UNAVAILABLE: e(1, true, 'start dockerd, or install docker in the guest image'),
-  RUNNER_UNSUPPORTED: e(1, false, 'use runner docker-compose or bash'),
+  RUNNER_UNSUPPORTED: e(1, false, 'use runner docker-compose, nerdctl-compose or bash'),
   COMPOSE_INVALID: e(1, false, 'correct docker_compose_file in app-compose.json'),
   COMPOSE_UP_FAILED: e(1, true, 'read docker’s own words above'),
+  IMAGE_PULL_FAILED: e(1, true, 'check the image name, the registry and the network of the guest'),
+  IMAGE_BUILD_FAILED: e(1, false, 'read the output of the build in the journal'),
+  SERVICE_UNHEALTHY: e(1, true, 'read the words of the health check, then the log of the container'),
+  SERVICE_EXITED: e(1, false, 'read the last lines of the container’s log'),
+  DISK_FULL: e(1, false, 'remove images and volumes, or let the host enlarge the data disk: it grows at the next boot'),
   SCRIPT_FAILED: e(1, false, 'read the output of the script in the journal'),
   SCRIPT_LIMIT: e(1, false, 'at most 5 init scripts are allowed'),
   // agent

@@ -48,6 +48,8 @@ export async function fingerprint(file: string): Promise<string> {
   const hash = createHash('sha256');
   const handle = await open(file, 'r');
   try {
+    // the host's file system decides late where earlier writes of the guest go, and counts blocks only then
+    await handle.sync();
     const chunk = new Uint8Array(4 * 1024 * 1024);
     for (let offset = 0; ; ) {
       const { bytesRead } = await handle.read(chunk, 0, chunk.length, offset);

@@ -33,6 +33,7 @@ export interface Rooms {
   setupDockerRegistry(registry: string | undefined, path: string): Promise<unknown>;
   extractComposeFile(compose: AppCompose, dir: string): Promise<unknown>;
   removeOrphansOffline(composeFile: string, dockerRoot: string): Promise<unknown>;
+  holdContainers(dockerRoot: string): Promise<unknown>;
 }
 
 const cmdline = async () => parseCmdline((await ifExists(() => fs.readFile('/proc/cmdline', 'utf8'))) ?? '');
@@ -69,4 +70,5 @@ export const realRooms: Rooms = {
     (await import('../deploy/compose-file.ts')).extractComposeFile(compose, dir),
   removeOrphansOffline: async (composeFile, dockerRoot) =>
     (await import('../deploy/orphans.ts')).removeOrphansOffline(composeFile, dockerRoot),
+  holdContainers: async (dockerRoot) => (await import('../deploy/hold.ts')).holdContainers(dockerRoot),
 };

@@ -1,6 +1,7 @@
 /** `deploy`: start, stop or look at the app. */
 import type { Command } from 'commander';
 import { PATHS } from '../config/paths.ts';
+import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 
 interface Options {
@@ -8,17 +9,22 @@ interface Options {
   readonly plan?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
+  readonly wait?: string;
 }
 
 const FLUSH_MS = 10_000;
 
 async function start(options: Options): Promise<void> {
-  const { START, deployContext } = await import('../deploy/steps.ts');
+  const { START, WAIT_MS, deployContext } = await import('../deploy/steps.ts');
   const { describeFailure, planText, runSequence } = await import('../boot/runner.ts');
   if (options.plan) {
     const phases = START.map(({ name }) => name);
-    const plan = phases.map((name) => ({ name, run: async () => {} }));
-    ui.result({ sequence: 'deploy', phases }, { json: options.json, text: () => planText('deploy', plan) });
+    const steps = phases.map((name) => ({ name, run: async () => {} }));
+    const context = await deployContext(options.dir);
+    const { appPlan, appPlanText } = await import('../deploy/plan.ts');
+    const app = await appPlan(context);
+    const text = () => `${planText('deploy', steps)}\n\n${appPlanText(app)}`;
+    ui.result({ sequence: 'deploy', phases, app }, { json: options.json, text });
     return;
   }
   await dryRun(options);
@@ -30,7 +36,9 @@ async function start(options: Options): Promise<void> {
   const started = performance.now();
   let context: Awaited<ReturnType<typeof deployContext>> & { host: typeof host; measured: [] };
   try {
-    context = { ...(await deployContext(options.dir)), host, measured: [] };
+    const waitMs = options.wait === undefined ? WAIT_MS : seconds(options.wait) * 1000;
+    const tell = (text: string) => host.progress(text);
+    context = { ...(await deployContext(options.dir, { waitMs, tell })), host, measured: [] };
   } catch (thrown) {
     host.send('boot.error', describeFailure(thrown));
     await host.flush(FLUSH_MS);
@@ -56,6 +64,15 @@ async function stop(options: Options): Promise<void> {
   const context = await deployContext(options.dir);
   for (const step of STOP) await step.run(context);
   if (options.json) ui.result({ sequence: 'stop', runner: context.runner.name }, { json: true, text: () => '' });
+}
+
+async function hold(options: Options & { dockerRoot: string }): Promise<void> {
+  await dryRun(options);
+  const { holdContainers } = await import('../deploy/hold.ts');
+  const held = await holdContainers(options.dockerRoot);
+  const line = ({ id, policy, service }: (typeof held)[number]) =>
+    `${id.slice(0, 12)} ${policy.Name} ${service || '-'}`;
+  ui.result(held, { json: options.json, text: () => held.map(line).join('\n') || 'nothing to hold' });
 }
 
 async function dryRun(options: Options): Promise<void> {
@@ -86,23 +103,30 @@ async function status(options: Options): Promise<void> {
 function statusText(services: readonly import('../deploy/runner.ts').ServiceStatus[]): string {
   if (services.length === 0) return 'no containers';
   const rows = [
-    ['SERVICE', 'STATE', 'HEALTH', 'IMAGE'],
-    ...services.map(({ service, state, health, exitCode, image }) => [
+    ['SERVICE', 'VERDICT', 'STATE', 'HEALTH', 'RESTARTS', 'IMAGE'],
+    ...services.map(({ service, verdict, state, health, exitCode, restarts, image }) => [
       service,
-      state === 'exited' ? `exited (${exitCode})` : state,
+      verdict,
+      state === 'exited' ? `exited (${exitCode})` : state || '-',
       health || '-',
+      String(restarts),
       image,
     ]),
   ];
-  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const words = services.flatMap(({ service, stage, words }) => (words ? [`${service}: ${stage}: ${words}`] : []));
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const table = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+  return ui.printable([...table, ...words].join('\n'));
+}
+
+function seconds(text: string): number {
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new DstackError('INPUT_INVALID', '--wait wants a number of seconds', { field: '--wait', value: text });
 }
 
 export default function define(command: Command): void {
@@ -117,7 +141,12 @@ export default function define(command: Command): void {
     sub(name, summary)
       .option('--plan', 'print the steps and do nothing')
       .option('--dry-run', 'print each change instead of making it');
-  changing('start', 'run the pre-launch script and start the containers').action(start);
+  changing('start', 'run the pre-launch script and start the containers')
+    .option('--wait <seconds>', 'how long to wait for health checks; 0 = not at all (default: 120)')
+    .action(start);
   changing('stop', 'stop the containers').action(stop);
+  changing('hold', 'before dockerd starts: keep it from starting containers by itself')
+    .option('--docker-root <folder>', 'folder of docker', '/var/lib/docker')
+    .action(hold);
   sub('status', 'show the containers of the app').action(status);
 }

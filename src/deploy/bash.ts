@@ -12,6 +12,10 @@ export const bash: Runner = {
       throw new DstackError('DOCUMENT_INVALID', 'bash_script is missing', { field: 'bash_script' });
   },
 
+  async plan() {
+    return { services: [], loose: [] };
+  },
+
   async start({ compose, dir, env }) {
     await runScript('bash_script', compose.bashScript ?? '', { cwd: dir, env });
   },

@@ -7,6 +7,7 @@ import type { AppCompose } from '../config/app-compose.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
+import type { ComposeService } from './compose-model.ts';
 
 export const COMPOSE_FILE = 'docker-compose.yaml';
 const LIMIT = 64 * 1024 * 1024;
@@ -48,6 +49,28 @@ export interface ComposeProject {
  * @throws COMPOSE_INVALID
  */
 export async function composeProject(text: string, dirName: string, path?: string): Promise<ComposeProject> {
+  const { name, services } = await parseCompose(text, path);
+  return { project: typeof name === 'string' ? name : dirName, services: new Set(Object.keys(services)) };
+}
+
+/** The services as they are written, without variables filled in. @throws COMPOSE_INVALID */
+export async function composeServices(text: string): Promise<ComposeService[]> {
+  const { services } = await parseCompose(text);
+  return Object.entries(services).map(([name, value]) => {
+    const { image, build, profiles } = (value ?? {}) as { image?: unknown; build?: unknown; profiles?: unknown };
+    return {
+      name,
+      image: typeof image === 'string' ? image : '',
+      built: build !== undefined && build !== null,
+      profiles: Array.isArray(profiles) ? profiles.map(String) : [],
+    };
+  });
+}
+
+/** More aliases than this in one document are an attack on memory, not a compose file. */
+const MAX_ALIASES = 1000;
+
+async function parseCompose(text: string, path?: string): Promise<{ name: unknown; services: object }> {
   const { parseAllDocuments } = await import('yaml');
   const invalid = (why: string, cause?: unknown) =>
     new DstackError('COMPOSE_INVALID', `compose file ${why}`, { path, cause });
@@ -57,7 +80,7 @@ export async function composeProject(text: string, dirName: string, path?: strin
     const first = Array.isArray(documents) ? documents[0] : undefined;
     if (first === undefined) throw new Error('no document');
     if (first.errors[0]) throw first.errors[0];
-    value = first.toJS({ maxAliasCount: 1000 });
+    value = first.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (thrown) {
     throw invalid('is not valid YAML', thrown);
   }
@@ -65,5 +88,5 @@ export async function composeProject(text: string, dirName: string, path?: strin
   const { name, services } = value as { name?: unknown; services?: unknown };
   if (typeof services !== 'object' || services === null || Array.isArray(services))
     throw invalid('has no mapping `services`');
-  return { project: typeof name === 'string' ? name : dirName, services: new Set(Object.keys(services)) };
+  return { name, services };
 }

@@ -37,10 +37,13 @@ export function dockerRequest(
   path: string,
   socketPath = dockerSocket(),
   signal?: AbortSignal,
+  body?: unknown,
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
+    const content = body === undefined ? undefined : JSON.stringify(body);
+    const headers = { host: 'docker', ...(content === undefined ? {} : { 'content-type': 'application/json' }) };
     const request = http.request(
-      { socketPath, method, path, headers: { host: 'docker' }, agent: false, ...(signal ? { signal } : {}) },
+      { socketPath, method, path, headers, agent: false, ...(signal ? { signal } : {}) },
       resolve,
     );
     const unavailable = (cause: unknown) =>
@@ -50,7 +53,7 @@ export function dockerRequest(
     request.setTimeout(TIMEOUT_MS, () => request.destroy(new Error('no answer in time')));
     request.on('response', () => request.setTimeout(0));
     request.on('error', unavailable);
-    request.end();
+    request.end(content);
   });
 }
 
@@ -68,7 +71,7 @@ export async function bodyText(response: http.IncomingMessage): Promise<string> 
 }
 
 /** The error that docker put into an answer. */
-async function complaint(what: string, response: http.IncomingMessage): Promise<DstackError> {
+export async function complaint(what: string, response: http.IncomingMessage): Promise<DstackError> {
   const text = await bodyText(response);
   let message = text;
   try {

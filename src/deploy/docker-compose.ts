@@ -1,90 +1,175 @@
 /** Runner `docker-compose`: the compose file from app-compose.json, started by docker's own compose (dstack boot order, app start). */
-import { DstackError, errorChain } from '../errors.ts';
+import { DstackError, type ErrorCode, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { run } from '../sys/exec.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { COMPOSE_FILE, extractComposeFile } from './compose-file.ts';
+import { COMPOSE_FILE, composeServices, extractComposeFile } from './compose-file.ts';
+import { activeServices, type ComposeModel, composeModel } from './compose-model.ts';
+import { ComposeProgress, type Stage } from './compose-progress.ts';
 import { dockerAnswers, dockerSocket } from './docker-api.ts';
+import { looseImages } from './image-references.ts';
+import { pruneImages } from './prune.ts';
+import { currentStatuses, waitForServices } from './readiness.ts';
 import type { Runner, RunnerContext, ServiceStatus } from './runner.ts';
+import { failureText } from './service-status.ts';
 
 /** Pulling and building take as long as they take: the service manager has the limit, if any. */
 const NO_LIMIT = 0;
+/** The app's own grace periods count; this is for a docker that hangs, and ends before the service manager's limit. */
+const STOP_MS = 110_000;
+/** The host is told of progress at most so often. */
+const TELL_MS = 2000;
 
-const docker = (context: RunnerContext, args: readonly string[], options: { quiet?: boolean } = {}) =>
+const docker = (
+  context: RunnerContext,
+  args: readonly string[],
+  options: { timeout?: number; onLine?: (line: string) => void } = {},
+) =>
   run('docker', args, {
     cwd: context.dir,
     env: Object.fromEntries(context.env),
-    timeout: NO_LIMIT,
-    readOnly: options.quiet ?? false,
-    ...(options.quiet ? {} : { onLine: (line: string) => ui.info(`docker: ${line}`) }),
+    timeout: options.timeout ?? NO_LIMIT,
+    onLine: (line) => {
+      ui.info(`docker: ${line}`);
+      options.onLine?.(line);
+    },
   });
-
-const compose = (context: RunnerContext, args: readonly string[], options: { quiet?: boolean } = {}) =>
-  docker(context, ['compose', '-f', COMPOSE_FILE, ...args], options);
 
 export const dockerCompose: Runner = {
   name: 'docker-compose',
   progress: 'starting containers',
 
-  async check() {
-    if (isDryRun() || (await dockerAnswers())) return;
-    throw new DstackError('DOCKER_UNAVAILABLE', `docker does not answer on ${dockerSocket()}`, {
-      path: dockerSocket(),
-    });
+  async check(context) {
+    if (isDryRun()) return;
+    if (!(await dockerAnswers())) {
+      throw new DstackError('DOCKER_UNAVAILABLE', `docker does not answer on ${dockerSocket()}`, {
+        path: dockerSocket(),
+      });
+    }
+    // Before the pre-launch script, which may change what it cannot undo. Variables are not filled in yet: the script may
+    // export some, so only docker's own look at the file, after it, decides about them.
+    for (const { service, image, fix } of looseImages({ project: '', services: await written(context) }))
+      ui.warn(ui.printable(`image ${image} of service ${service} is not pinned by the measurement: ${fix}`));
+  },
+
+  async plan(context) {
+    const all = await written(context);
+    const services = activeServices({ project: '', services: all }, context.env);
+    return {
+      services: services.map(({ name, image, built }) => ({ service: name, image, built })),
+      loose: looseImages({ project: '', services }),
+    };
   },
 
   async start(context) {
     await extractComposeFile(context.compose, context.dir);
-    try {
-      await compose(context, ['up', '--remove-orphans', '-d', '--build']);
-    } catch (thrown) {
-      throw new DstackError('COMPOSE_UP_FAILED', 'failed to start containers', { cause: thrown });
+    if (isDryRun()) {
+      await docker(context, UP);
+      return;
     }
+    const model = await composeModel(context);
+    const progress = await up(context, model);
+    if (context.waitMs === 0) return;
+    const statuses = await waitForServices({
+      model,
+      env: context.env,
+      limitMs: context.waitMs,
+      complaints: progress.complaints,
+      onChange: (all) => context.tell(`starting containers: ${count(all)}`),
+    });
+    report(statuses);
   },
 
   async prune(context) {
-    // images without a container and anonymous volumes without a container: nothing the started app uses
-    for (const args of [
-      ['image', 'prune', '-af'],
-      ['volume', 'prune', '-f'],
-    ]) {
-      try {
-        await docker(context, args);
-      } catch (thrown) {
-        ui.warn(`docker ${args[0]} prune failed: ${errorChain(thrown)}`);
-      }
+    if (isDryRun()) return;
+    await pruneImages(await composeModel(context));
+    try {
+      // anonymous volumes without a container: a compose file cannot name them
+      await docker(context, ['volume', 'prune', '-f']);
+    } catch (thrown) {
+      ui.warn(`docker volume prune failed: ${errorChain(thrown)}`);
     }
   },
 
   async stop(context) {
     if (!(await exists(`${context.dir}/${COMPOSE_FILE}`))) return;
-    await compose(context, ['stop']);
+    // compose stops dependents before what they depend on
+    await docker(context, ['compose', '-f', COMPOSE_FILE, 'stop'], { timeout: STOP_MS });
   },
 
   async status(context) {
     if (!(await exists(`${context.dir}/${COMPOSE_FILE}`))) return [];
-    const { stdout } = await compose(context, ['ps', '-a', '--format', 'json'], { quiet: true });
-    return parsePs(stdout);
+    return currentStatuses({ model: await composeModel(context), env: context.env });
   },
 };
 
-/** `docker compose ps --format json`: one object a line, or in older versions one array. */
-export function parsePs(text: string): ServiceStatus[] {
-  const trimmed = text.trim();
-  if (trimmed === '') return [];
-  const items: unknown[] = trimmed.startsWith('[')
-    ? (JSON.parse(trimmed) as unknown[])
-    : trimmed.split('\n').map((line) => JSON.parse(line) as unknown);
-  return items.map((item) => {
-    const { Service, Name, Image, State, Health, ExitCode } = item as Record<string, unknown>;
-    return {
-      service: String(Service ?? ''),
-      container: String(Name ?? ''),
-      image: String(Image ?? ''),
-      state: String(State ?? ''),
-      health: String(Health ?? ''),
-      exitCode: Number(ExitCode ?? 0),
-    };
-  });
+/** The services as the measured file has them. @throws COMPOSE_INVALID */
+const written = ({ compose }: RunnerContext) => composeServices(compose.dockerComposeFile ?? '');
+
+const UP = ['compose', '-f', COMPOSE_FILE, 'up', '--remove-orphans', '-d', '--build'];
+
+/** `docker compose up`, its progress told to the host; on failure the error says what became of each service. */
+async function up(context: RunnerContext, model: ComposeModel): Promise<ComposeProgress> {
+  const progress = new ComposeProgress();
+  const services = activeServices(model, context.env).length;
+  let told = '';
+  let toldAt = 0;
+  try {
+    await docker(context, UP, {
+      onLine: (line) => {
+        progress.feed(ui.printable(line));
+        const text = progress.text(services);
+        if (text === '' || text === told || performance.now() - toldAt < TELL_MS) return;
+        told = text;
+        toldAt = performance.now();
+        context.tell(`starting containers: ${text}`);
+      },
+    });
+    return progress;
+  } catch (thrown) {
+    if (!(await dockerAnswers())) {
+      throw new DstackError('DOCKER_UNAVAILABLE', 'failed to start containers: docker went away meanwhile', {
+        path: dockerSocket(),
+        cause: thrown,
+      });
+    }
+    const statuses = await currentStatuses({ model, env: context.env, complaints: progress.complaints }).catch(
+      () => [] as ServiceStatus[],
+    );
+    const own = statuses.filter(({ verdict }) => verdict === 'failed');
+    const general = progress.complaints.get('');
+    const stage = own[0]?.stage ?? general?.stage;
+    const words = own.length > 0 ? failureText(own) : (general?.words ?? progress.lastWords);
+    throw new DstackError(codeOf(stage, words), `failed to start containers: ${words}`, { cause: thrown });
+  }
+}
+
+/** Throws when a service is not well; a health check that has not decided in time is only logged. */
+function report(statuses: readonly ServiceStatus[]): void {
+  for (const { service, verdict } of statuses)
+    if (verdict === 'starting') ui.warn(`service ${service}: its health check has not decided yet`);
+  const bad = statuses.filter(({ verdict }) => verdict === 'failed' || verdict === 'missing');
+  const first = bad[0];
+  if (first === undefined) return;
+  throw new DstackError(
+    codeOf(first.stage, first.words ?? ''),
+    ui.printable(`${bad.length} of ${statuses.length} services failed: ${failureText(bad)}`),
+    { field: first.service },
+  );
+}
+
+function codeOf(stage: Stage | undefined, words: string): ErrorCode {
+  if (/no space left on device/i.test(words)) return 'DISK_FULL';
+  if (stage === 'pull') return 'IMAGE_PULL_FAILED';
+  if (stage === 'build') return 'IMAGE_BUILD_FAILED';
+  if (stage === 'health') return 'SERVICE_UNHEALTHY';
+  if (stage === 'exit') return 'SERVICE_EXITED';
+  return 'COMPOSE_UP_FAILED';
+}
+
+function count(statuses: readonly ServiceStatus[]): string {
+  const of = (...verdicts: string[]) => statuses.filter(({ verdict }) => verdicts.includes(verdict)).length;
+  const failed = of('failed', 'missing');
+  return `services ${of('ready', 'done')}/${statuses.length}${failed > 0 ? `, ${failed} failed` : ''}`;
 }

@@ -1,7 +1,11 @@
 /** A runner starts and stops the app in one of the ways that app-compose.json can ask for. */
 import type { AppCompose } from '../config/app-compose.ts';
 import { DstackError } from '../errors.ts';
+import type { LooseImage } from './image-references.ts';
 import type { Environment } from './scripts.ts';
+import type { ServiceStatus } from './service-status.ts';
+
+export type { ServiceStatus } from './service-status.ts';
 
 export interface RunnerContext {
   readonly compose: AppCompose;
@@ -9,18 +13,17 @@ export interface RunnerContext {
   readonly dir: string;
   /** everything the app is started with, including what the pre-launch script exported */
   readonly env: Environment;
+  /** how long the start waits for health checks, in milliseconds; 0 = not at all */
+  readonly waitMs: number;
+  /** tells the host where a long step stands */
+  readonly tell: (text: string) => void;
 }
 
-/** One service as `deploy status` shows it. */
-export interface ServiceStatus {
-  readonly service: string;
-  readonly container: string;
-  readonly image: string;
-  /** docker's word: running, exited, ... */
-  readonly state: string;
-  /** healthy, unhealthy, starting, or empty without a health check */
-  readonly health: string;
-  readonly exitCode: number;
+/** What would run, for `deploy start --plan`. */
+export interface RunnerPlan {
+  readonly services: readonly { readonly service: string; readonly image: string; readonly built: boolean }[];
+  /** images that the measurement does not pin */
+  readonly loose: readonly LooseImage[];
 }
 
 export interface Runner {
@@ -28,10 +31,11 @@ export interface Runner {
   readonly name: string;
   /** what the host is told before the start */
   readonly progress: string;
-  /** what must be there before the start begins */
+  /** what must be there before the start begins; an app that cannot be started is refused here */
   check(context: RunnerContext): Promise<void>;
+  plan(context: RunnerContext): Promise<RunnerPlan>;
   start(context: RunnerContext): Promise<void>;
-  /** removes what no container of the app uses; a failure is only logged */
+  /** removes what the app does not use; a failure is only logged */
   prune?(context: RunnerContext): Promise<void>;
   stop(context: RunnerContext): Promise<void>;
   status(context: RunnerContext): Promise<ServiceStatus[]>;
@@ -40,10 +44,7 @@ export interface Runner {
 /** The runner of an app. @throws RUNNER_UNSUPPORTED */
 export async function runnerOf({ runner }: Pick<AppCompose, 'runner'>): Promise<Runner> {
   if (runner === 'docker-compose') return (await import('./docker-compose.ts')).dockerCompose;
+  if (runner === 'nerdctl-compose') return (await import('./nerdctl-compose.ts')).nerdctlCompose;
   if (runner === 'bash') return (await import('./bash.ts')).bash;
-  const known = runner === 'nerdctl-compose';
-  throw new DstackError('RUNNER_UNSUPPORTED', `runner ${runner} is ${known ? 'not supported yet' : 'unknown'}`, {
-    field: 'runner',
-    value: runner,
-  });
+  throw new DstackError('RUNNER_UNSUPPORTED', `runner ${runner} is unknown`, { field: 'runner', value: runner });
 }

@@ -2,12 +2,15 @@
  * The start of the app as a list of steps (dstack boot order, app start). The boot's phase runner runs it: it logs, tells
  * the host and records the timeline. This room only knows the steps.
  */
+import { basename } from 'node:path';
 import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
 import { hostShared } from '../config/paths.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
+import { composeProject } from './compose-file.ts';
 import { readAppEnvironment } from './environment.ts';
+import { DOCKER_ROOT, releaseContainers } from './hold.ts';
 import { type Runner, runnerOf } from './runner.ts';
 import { type Environment, sourceScript } from './scripts.ts';
 
@@ -15,6 +18,8 @@ export interface DeployContext {
   readonly compose: AppCompose;
   readonly runner: Runner;
   readonly dir: string;
+  readonly waitMs: number;
+  readonly tell: (text: string) => void;
   /** grows by what the pre-launch script exports */
   env: Environment;
   /** the pre-launch script ended the start with `exit 0` */
@@ -36,6 +41,7 @@ export const START: readonly DeployStep[] = [
     notify: () => 'pre-launch',
     run: preLaunch,
   },
+  { name: 'let waiting containers go', run: letGo },
   {
     name: 'start the app',
     when: ({ ended }) => !ended,
@@ -51,6 +57,13 @@ export const START: readonly DeployStep[] = [
 ];
 
 export const STOP: readonly DeployStep[] = [{ name: 'stop the app', run: (context) => context.runner.stop(context) }];
+
+/** Containers of the last boot waited for the pre-launch script, whatever it decided. */
+async function letGo({ compose, dir }: DeployContext): Promise<void> {
+  const text = compose.dockerComposeFile;
+  const project = text === undefined ? undefined : (await composeProject(text, basename(dir))).project;
+  await releaseContainers(DOCKER_ROOT, project === undefined ? {} : { project });
+}
 
 async function preLaunch(context: DeployContext): Promise<void> {
   const { compose, dir, env } = context;
@@ -68,13 +81,22 @@ async function preLaunch(context: DeployContext): Promise<void> {
 const COMPOSE_LIMIT = 52_428_800;
 const SYS_CONFIG_LIMIT = 1024 * 1024;
 
+/** Health checks that take longer are reported as undecided, and the start is over. */
+export const WAIT_MS = 120_000;
+
+export interface DeployOptions {
+  readonly waitMs?: number;
+  readonly tell?: (text: string) => void;
+}
+
 /** Reads what a deploy command needs. @throws RUNNER_UNSUPPORTED, document errors */
-export async function deployContext(dir: string): Promise<DeployContext> {
+export async function deployContext(dir: string, options: DeployOptions = {}): Promise<DeployContext> {
   const path = hostShared('appCompose');
   const compose = parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
   const env = new Map(await readAppEnvironment(hostShared('decryptedEnvJson'), compose.allowedEnvs));
   if (!env.has('PCCS_URL')) env.set('PCCS_URL', process.env['PCCS_URL'] || (await pccsUrl()));
-  return { compose, runner: await runnerOf(compose), dir, env, ended: false };
+  const { waitMs = WAIT_MS, tell = () => {} } = options;
+  return { compose, runner: await runnerOf(compose), dir, env, waitMs, tell, ended: false };
 }
 
 async function pccsUrl(): Promise<string> {

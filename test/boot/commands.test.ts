@@ -45,7 +45,7 @@ describe('plans', () => {
     expect([sequence, phases[0], handover.at(-1)]).toEqual([
       'setup',
       'mount the host share',
-      'remove orphaned containers',
+      'hold the containers of the last boot',
     ]);
     expect(phases.indexOf('measure the instance')).toBeLessThan(phases.indexOf('get the app keys'));
     expect(phases.indexOf('check the key binding')).toBeLessThan(phases.indexOf('open the data disk'));

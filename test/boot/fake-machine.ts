@@ -187,6 +187,7 @@ export class FakeMachine {
       setupDockerRegistry: async (registry) => step(`registry ${registry ?? 'none'}`),
       extractComposeFile: async (_, dir) => step(`compose file in ${dir}`),
       removeOrphansOffline: async () => step('orphans'),
+      holdContainers: async () => step('hold'),
     };
   }
 }

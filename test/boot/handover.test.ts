@@ -19,20 +19,31 @@ describe('handover', () => {
     const volume = { source: 'v.img', verity_root: '00'.repeat(32), target: '/data' };
     await machine.share('app-compose.json', { ...COMPOSE, verity_volumes: [volume] });
     await setup({ ...machine.options, handover: true }, machine.surroundings());
-    expect(machine.steps.slice(-3)).toEqual(['volumes 1', `compose file in ${machine.path('dstack')}`, 'orphans']);
+    expect(machine.steps.slice(-4)).toEqual([
+      'volumes 1',
+      `compose file in ${machine.path('dstack')}`,
+      'orphans',
+      'hold',
+    ]);
     expect(machine.commands.at(-1)).toBe(`mount --rbind ${machine.path('work')} /dstack`);
   });
 
   it('has no compose file for runner bash', async () => {
     await machine.share('app-compose.json', { ...COMPOSE, runner: 'bash', bash_script: 'true' });
     await setup({ ...machine.options, handover: true }, machine.surroundings());
-    expect(machine.steps.at(-1)).toBe('registry none');
+    expect(machine.steps.slice(-2)).toEqual(['registry none', 'hold']);
   });
 
   it('goes on when orphans cannot be removed', async () => {
     const surroundings = machine.surroundings({ removeOrphansOffline: () => Promise.reject(new Error('broken')) });
     await setup({ ...machine.options, handover: true }, surroundings);
     expect(machine.of('boot.error')).toEqual([]);
+  });
+
+  it('stops when a container cannot be held: it could run before the app’s own script', async () => {
+    const surroundings = machine.surroundings({ holdContainers: () => Promise.reject(new Error('read-only')) });
+    await expect(setup({ ...machine.options, handover: true }, surroundings)).rejects.toThrow('read-only');
+    expect(machine.of('boot.error')).toHaveLength(1);
   });
 });
 

@@ -3,9 +3,9 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { parsePs } from '../../src/deploy/docker-compose.ts';
 import { setupDockerRegistry } from '../../src/deploy/docker-registry.ts';
 import { readAppEnvironment } from '../../src/deploy/environment.ts';
+import { parsePs } from '../../src/deploy/nerdctl-compose.ts';
 import { type DeployContext, type DeployStep, deployContext, START, STOP } from '../../src/deploy/steps.ts';
 import { type FakeDocker, fakeDocker } from './fake-docker.ts';
 
@@ -54,14 +54,19 @@ function app(
   writeFileSync(at('.sys-config.json'), JSON.stringify({ vm_config: '{}', ...sys }));
 }
 
-/** The program `docker`: writes its arguments and environment down. */
+const MODEL = JSON.stringify({ name: 'dstack', services: { web: { image: 'x' } } });
+
+/** The program `docker`: writes its arguments and environment down, and knows what `compose config` prints. */
 function dockerProgram(script = ''): void {
-  writeFileSync(join(bin, 'docker'), `#!/bin/sh\necho "$*" >> ${at('calls')}\nenv > ${at('env')}\n${script}\n`);
+  writeFileSync(
+    join(bin, 'docker'),
+    `#!/bin/sh\necho "$*" >> ${at('calls')}\nenv > ${at('env')}\n${script}\ncase "$*" in *config*) echo '${MODEL}';; esac\n`,
+  );
   chmodSync(join(bin, 'docker'), 0o755);
 }
 
 async function run(steps: readonly DeployStep[]): Promise<{ told: string[]; context: DeployContext }> {
-  const context = await deployContext(dir);
+  const context = await deployContext(dir, { waitMs: 0 });
   const told: string[] = [];
   for (const step of steps) {
     if (step.when?.(context) === false) continue;
@@ -83,9 +88,11 @@ describe('start with docker compose', () => {
     dockerProgram();
     const { told } = await run(START);
     expect(told).toEqual(['pre-launch', 'starting containers', 'done']);
+    const config = 'compose -f docker-compose.yaml --profile * config --format json';
     expect(calls()).toEqual([
+      config,
       'compose -f docker-compose.yaml up --remove-orphans -d --build',
-      'image prune -af',
+      config,
       'volume prune -f',
     ]);
     expect(readFileSync(at('docker-compose.yaml'), 'utf8')).toBe('services: {web: {image: x}}\n');
@@ -97,9 +104,11 @@ describe('start with docker compose', () => {
     app({});
     dockerProgram('case "$*" in *up*) echo "pull access denied for x" >&2; exit 18;; esac');
     const failure = await run(START).catch((thrown) => thrown);
-    expect(failure).toMatchObject({ code: 'COMPOSE_UP_FAILED', message: 'failed to start containers' });
-    expect(String(failure.cause.cause ?? failure.cause)).toContain('pull access denied');
-    expect(calls()).toHaveLength(1);
+    expect(failure).toMatchObject({
+      code: 'COMPOSE_UP_FAILED',
+      message: 'failed to start containers: pull access denied for x',
+    });
+    expect(calls().at(-1)).toContain(' up ');
   });
   it('survives a failing prune', async () => {
     app({});
@@ -151,21 +160,61 @@ describe('readAppEnvironment', () => {
   });
 });
 
-describe('parsePs', () => {
-  const line =
-    '{"Service":"web","Name":"dstack-web-1","Image":"nginx","State":"running","Health":"healthy","ExitCode":0}';
+describe('runner nerdctl-compose', () => {
+  const nerdctl = (script = '') => {
+    writeFileSync(join(bin, 'nerdctl'), `#!/bin/sh\necho "$*" >> ${at('calls')}\n${script}\n`);
+    chmodSync(join(bin, 'nerdctl'), 0o755);
+  };
+
+  it('starts, prunes and stops in its namespace, with the snapshotter of the app', async () => {
+    app({ runner: 'nerdctl-compose', snapshotter: 'stargz', allowed_envs: ['NERDCTL_NAMESPACE'] });
+    nerdctl();
+    expect((await run(START)).told).toEqual(['starting containers', 'done']);
+    await run(STOP);
+    expect(calls()).toEqual([
+      '--namespace dstack --snapshotter stargz compose -f docker-compose.yaml up --remove-orphans -d',
+      '--namespace dstack image prune -af',
+      '--namespace dstack compose -f docker-compose.yaml stop',
+    ]);
+  });
+  it('takes overlayfs and another namespace when asked to', async () => {
+    app({ runner: 'nerdctl-compose', allowed_envs: ['NERDCTL_NAMESPACE'] }, { NERDCTL_NAMESPACE: 'mine' });
+    nerdctl();
+    await run(START);
+    expect(calls()[0]).toBe(
+      '--namespace mine --snapshotter overlayfs compose -f docker-compose.yaml up --remove-orphans -d',
+    );
+  });
+  it('refuses to build, and says when nerdctl is missing', async () => {
+    app({ runner: 'nerdctl-compose', docker_compose_file: 'services: {web: {build: .}}' });
+    await expect(run(START)).rejects.toMatchObject({ code: 'COMMAND_NOT_FOUND' });
+    nerdctl();
+    await expect(run(START)).rejects.toMatchObject({ code: 'COMPOSE_INVALID', field: 'services.web.build' });
+  });
+  it('fails with the words of nerdctl', async () => {
+    app({ runner: 'nerdctl-compose' });
+    nerdctl('echo no such image >&2; exit 1');
+    await expect(run(START)).rejects.toMatchObject({ code: 'COMPOSE_UP_FAILED' });
+  });
+
+  const line = '{"Service":"web","Name":"dstack-web-1","Image":"nginx","State":"running","ExitCode":0}';
   const service = {
     service: 'web',
     container: 'dstack-web-1',
     image: 'nginx',
     state: 'running',
-    health: 'healthy',
+    health: '',
     exitCode: 0,
+    restarts: 0,
+    verdict: 'ready',
   };
-  it('reads one object a line, and the older array', () => {
+  it('reads one object a line, and an array', () => {
     expect(parsePs(`${line}\n${line}\n`)).toEqual([service, service]);
     expect(parsePs(`[${line}]`)).toEqual([service]);
     expect(parsePs('\n')).toEqual([]);
+    expect(parsePs('[{"Service":"a","State":"exited","ExitCode":3}]')).toMatchObject([
+      { verdict: 'failed', stage: 'exit' },
+    ]);
   });
 });
 

@@ -31,6 +31,14 @@ export async function extractCompose(context: SetupContext): Promise<void> {
   await context.rooms.extractComposeFile(need(context, 'compose'), dstackDir(context));
 }
 
+/**
+ * Containers that the last boot left wait for `deploy`. One that cannot be held could run before the pre-launch script:
+ * then the boot stops.
+ */
+export async function holdContainers(context: SetupContext): Promise<void> {
+  await context.rooms.holdContainers(DOCKER_ROOT);
+}
+
 /** Containers of services the app no longer has must not be started by dockerd; a failure is only logged. */
 export async function removeOrphans(context: SetupContext): Promise<void> {
   try {
