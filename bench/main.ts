@@ -1,6 +1,11 @@
 /** `npm run bench -- NAME`: benchmarks report figures and never assert; compare within one run, the machines are noisy. */
 const BENCHES: Record<string, { summary: string; load: () => Promise<unknown> }> = {
   keys: { summary: 'key derivation, signatures and certificates in one process', load: () => import('./keys.ts') },
+  agent: {
+    summary: 'requests a second and memory of the guest agent [--requests N]',
+    load: () => import('./agent.ts'),
+  },
+  soak: { summary: 'the guest agent under mixed load [--minutes N]', load: () => import('./soak.ts') },
   boot: { summary: 'first start, later starts, start-up of the binary', load: () => import('./boot.ts') },
   evidence: { summary: 'replay, verification, GetQuote, hostile evidence', load: () => import('./evidence.ts') },
   fleet: { summary: '100,000 guests through outages, in virtual time', load: () => import('./fleet.ts') },

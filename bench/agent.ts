@@ -1,0 +1,108 @@
+/**
+ * `npm run bench -- agent [--requests N]`: requests a second of the guest agent in canned mode, 32 connections, client on
+ * the same machine, beside a server that does nothing. Prints; never judges. Compare within one run: the client takes a
+ * core of its own, and on a busy machine only the processor time of a request means something.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { type AgentProcess, BUN, cpuTime, descriptors, residentMB, run, startAgent } from './agent-process.ts';
+import type { LoadOrder } from './http-load.ts';
+
+interface Case {
+  readonly name: string;
+  readonly method?: string;
+  readonly path: string;
+  readonly body: string;
+  readonly share: number;
+  readonly budget: number;
+}
+
+const CASES: readonly Case[] = [
+  { name: 'GetKey, one path', path: '/GetKey', body: '{"path":"a/b","purpose":"c"}', share: 1, budget: 25_000 },
+  { name: 'GetKey, new paths', path: '/GetKey', body: '{"path":"a/#"}', share: 0.1, budget: 2000 },
+  { name: 'Version', path: '/Version', body: '{}', share: 1, budget: 30_000 },
+  { name: 'GetTlsKey, local CA', path: '/GetTlsKey', body: '{"subject":"a"}', share: 0.02, budget: 300 },
+];
+
+const row = (name: string, ...cells: string[]) =>
+  console.log(`  ${name.padEnd(24)}${cells.map((cell) => cell.padStart(14)).join('')}`);
+
+async function measure(name: string, pid: number, order: LoadOrder, budget?: number): Promise<void> {
+  await run({ ...order, requests: Math.min(2000, order.requests ?? 0) }); // warm
+  const before = cpuTime(pid);
+  const { requests, seconds, p50, p99, max, refused } = await run(order);
+  const cpu = (cpuTime(pid) - before) / requests;
+  row(
+    name,
+    `${Math.round(requests / seconds)}/s`,
+    budget === undefined ? '' : `of ${budget}/s`,
+    `${p50.toFixed(2)} ms`,
+    `${p99.toFixed(2)} ms`,
+    `${max.toFixed(0)} ms`,
+    `${cpu.toFixed(1)} us`,
+    refused > 0 ? `${refused} refused` : '',
+  );
+}
+
+async function baseline(requests: number): Promise<void> {
+  const path = `/tmp/dstack-bench-${process.pid}.sock`;
+  const server = spawn(BUN, ['bench/baseline-server.ts', path], { stdio: 'ignore' });
+  try {
+    while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 10));
+    await measure('server doing nothing', server.pid ?? 0, {
+      target: path,
+      connections: 32,
+      requests,
+      mix: [['POST', '/', '{"path":"a/b","purpose":"c"}']],
+    });
+  } finally {
+    server.kill();
+    rmSync(path, { force: true });
+  }
+}
+
+async function memory({ guest, pid }: AgentProcess, requests: number): Promise<void> {
+  const order = { target: guest.dstackSock, connections: 32, requests: requests / 2 };
+  const mix = [CASES[0], CASES[2]].map((one) => ['POST', one?.path ?? '', one?.body ?? ''] as const);
+  const first = residentMB(pid);
+  await run({ ...order, mix });
+  const middle = residentMB(pid);
+  await run({ ...order, mix });
+  const last = residentMB(pid);
+  row('resident memory', `${first.toFixed(1)} MB`, `${middle.toFixed(1)} MB`, `${last.toFixed(1)} MB`, 'of 80 MB');
+  console.log(
+    `  growth over the last half of ${requests}: ${(last - middle).toFixed(1)} MB of 2 MB, ${descriptors(pid)} descriptors`,
+  );
+}
+
+function option(name: string, fallback: number): number {
+  const at = process.argv.indexOf(`--${name}`);
+  const value = Number(at < 0 ? Number.NaN : process.argv[at + 1]);
+  return value >= 1 ? value : fallback;
+}
+
+const requests = option('requests', 1_000_000);
+const sample = Math.min(60_000, requests);
+for (const tcp of [false, true]) {
+  const agent = await startAgent(tcp);
+  try {
+    console.log(
+      `${tcp ? 'TCP' : 'unix socket'}, 32 connections (ready after ${agent.readyAfter.toFixed(0)} ms of 150 ms)`,
+    );
+    row('', 'rate', 'budget', 'p50', 'p99', 'slowest', 'cpu/request');
+    if (!tcp) await baseline(sample);
+    for (const { name, path, body, share, budget } of CASES) {
+      const target = tcp ? agent.guest.port : agent.guest.dstackSock;
+      const order = {
+        target,
+        connections: 32,
+        requests: Math.round(sample * share),
+        mix: [['POST', path, body]] as const,
+      };
+      await measure(name, agent.pid, order, budget);
+    }
+    if (!tcp) await memory(agent, requests);
+  } finally {
+    await agent.stop();
+  }
+}
