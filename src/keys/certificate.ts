@@ -2,12 +2,13 @@
  * Making certificates in the one shape every part of dstack uses: X.509 v3, ECDSA P-256 with SHA-256, UTF8String names,
  * a fixed order of extensions. Source: dstack keys and certificates, common shape.
  */
-import { createHash, createPublicKey, randomBytes, webcrypto } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes, sign } from 'node:crypto';
 import { isIP } from 'node:net';
+import { DerReader } from '../codec/der.ts';
+import * as der from '../codec/der-write.ts';
 import { DstackError } from '../errors.ts';
-import { type P256Key, toPem } from './derive.ts';
-import { makeExtension, OID } from './extensions.ts';
-import { loadX509, type X509 } from './x509.ts';
+import { fromPem, type P256Key, toPem } from './derive.ts';
+import { OID, octetString } from './extensions.ts';
 
 /** 1975-01-01T00:00:00Z: certificates must also be valid in a VM whose clock is not set yet. */
 const DEFAULT_NOT_BEFORE = Date.UTC(1975, 0, 1) / 1000;
@@ -53,52 +54,64 @@ export async function issueCertificate(
   key: P256Key | Pick<P256Key, 'spkiDer'>,
   issuer?: Issuer,
 ): Promise<string> {
-  const x509 = await loadX509();
   const signer: Partial<P256Key> = issuer?.key ?? key;
   if (signer.pkcs8Der === undefined) throw new DstackError('CERT_INVALID', 'a self-signed certificate needs its key');
-  const subject = subjectName(x509, request);
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serialNumber(),
+  const subject = name(request);
+  const { notBefore, notAfter } = validity(request);
+  const body = der.sequence(
+    der.item(0xa0, der.integer(Uint8Array.of(2))), // version 3
+    der.integer(serialNumber()),
+    ECDSA_SHA256,
+    issuer === undefined ? subject : issuerName(issuer),
+    der.sequence(der.time(notBefore), der.time(notAfter)),
     subject,
-    issuer: issuer === undefined ? subject : issuerName(x509, issuer),
-    ...validity(request),
-    publicKey: new Uint8Array(key.spkiDer),
-    signingKey: await importSigningKey(signer.pkcs8Der),
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
-    extensions: extensions(x509, request, key.spkiDer),
-  });
-  return toPem('CERTIFICATE', new Uint8Array(certificate.rawData));
+    key.spkiDer,
+    der.item(0xa3, der.sequence(...extensions(request, key.spkiDer))),
+  );
+  const signature = sign(
+    'sha256',
+    body,
+    createPrivateKey({ key: Buffer.from(signer.pkcs8Der), format: 'der', type: 'pkcs8' }),
+  );
+  return toPem('CERTIFICATE', der.sequence(body, ECDSA_SHA256, der.bits(signature)));
 }
 
-function subjectName({ Name }: X509, { organization, commonName }: CertificateRequest): InstanceType<X509['Name']> {
-  return new Name([
-    ...(organization === undefined ? [] : [{ O: [{ utf8String: organization }] }]),
-    { CN: [{ utf8String: commonName }] },
-  ]);
+const ECDSA_SHA256 = der.sequence(der.oid('1.2.840.10045.4.3.2'));
+
+/** Organization first, each attribute in a set of its own. */
+function name({ organization, commonName }: CertificateRequest): Uint8Array {
+  const attribute = (type: string, value: string) => der.set(der.sequence(der.oid(type), der.utf8(value)));
+  const first = organization === undefined ? [] : [attribute('2.5.4.10', organization)];
+  return der.sequence(...first, attribute('2.5.4.3', commonName));
 }
 
 /** The subject of the issuer's certificate, bytes unchanged. */
-function issuerName({ X509Certificate }: X509, { certificate, key }: Issuer): InstanceType<X509['Name']> {
-  let parsed: InstanceType<X509['X509Certificate']>;
-  let spki: Buffer;
+function issuerName({ certificate, key }: Issuer): Uint8Array {
+  let subject: Uint8Array;
+  let spki: Uint8Array;
   try {
-    parsed = new X509Certificate(certificate);
-    spki = createPublicKey(certificate).export({ format: 'der', type: 'spki' });
+    const body = new DerReader(fromPem(certificate, 'CERTIFICATE')).enter().enter();
+    body.optional(0xa0);
+    for (let skipped = 0; skipped < 4; skipped++) body.next(); // serial, algorithm, issuer, validity
+    subject = body.next(0x30).raw;
+    spki = body.next(0x30).raw;
   } catch (thrown) {
     throw new DstackError('CERT_INVALID', 'the CA certificate cannot be read', { cause: thrown });
   }
-  if (!spki.equals(key.spkiDer)) throw new DstackError('CERT_INVALID', 'CA certificate does not match private key');
-  return parsed.subjectName;
+  if (!Buffer.from(spki).equals(key.spkiDer))
+    throw new DstackError('CERT_INVALID', 'CA certificate does not match private key');
+  return subject;
 }
 
 /** 20 random bytes, positive and without a leading zero byte (RFC 5280, 4.1.2.2). */
-function serialNumber(): string {
+function serialNumber(): Uint8Array {
   const bytes = randomBytes(20);
   bytes[0] = (bytes[0]! & 0x3f) | 0x40;
-  return bytes.toString('hex');
+  return bytes;
 }
 
-function validity(request: CertificateRequest): { notBefore: Date; notAfter: Date } {
+/** Unix seconds. */
+function validity(request: CertificateRequest): { notBefore: number; notAfter: number } {
   const now = Math.floor(Date.now() / 1000);
   return {
     notBefore: time('not_before', request.notBefore ?? DEFAULT_NOT_BEFORE),
@@ -106,53 +119,72 @@ function validity(request: CertificateRequest): { notBefore: Date; notAfter: Dat
   };
 }
 
-function time(field: string, seconds: number): Date {
+function time(field: string, seconds: number): number {
   if (!Number.isSafeInteger(seconds) || seconds < 0 || seconds > LAST_TIME) {
     throw new DstackError('CERT_INVALID', `${field} is no time a certificate can hold`, { field, value: seconds });
   }
-  return new Date(seconds * 1000);
+  return seconds;
 }
 
-async function importSigningKey(pkcs8Der: Uint8Array): Promise<webcrypto.CryptoKey> {
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
-  return webcrypto.subtle.importKey('pkcs8', new Uint8Array(pkcs8Der), algorithm, false, ['sign']);
+function extension(type: string, value: Uint8Array, critical = false): Uint8Array {
+  return der.sequence(der.oid(type), ...(critical ? [der.yes()] : []), der.octets(value));
 }
+
+const NAMED = {
+  subjectKeyIdentifier: '2.5.29.14',
+  keyUsage: '2.5.29.15',
+  subjectAltName: '2.5.29.17',
+  basicConstraints: '2.5.29.19',
+  extendedKeyUsage: '2.5.29.37',
+  serverAuth: '1.3.6.1.5.5.7.3.1',
+  clientAuth: '1.3.6.1.5.5.7.3.2',
+} as const;
+
+/** Bits of KeyUsage (RFC 5280, 4.2.1.3): digitalSignature; for a CA also keyCertSign and cRLSign. */
+const LEAF_USES = der.bits(Uint8Array.of(0x80), 7);
+const CA_USES = der.bits(Uint8Array.of(0x86), 1);
 
 /** Order: SAN, KeyUsage, EKU, for CAs SubjectKeyIdentifier and BasicConstraints, then .3, .9, .4, .8. */
-function extensions(x509: X509, request: CertificateRequest, spkiDer: Uint8Array): InstanceType<X509['Extension']>[] {
-  const { KeyUsageFlags: flag } = x509;
-  const out: InstanceType<X509['Extension']>[] = [];
+function extensions(request: CertificateRequest, spkiDer: Uint8Array): Uint8Array[] {
+  const out: Uint8Array[] = [];
   const names = (request.altNames ?? []).map(altName);
-  if (names.length > 0) out.push(new x509.SubjectAlternativeNameExtension(names));
-  const usages = flag.digitalSignature | (request.ca ? flag.keyCertSign | flag.cRLSign : 0);
-  out.push(new x509.KeyUsagesExtension(usages, true));
+  if (names.length > 0) out.push(extension(NAMED.subjectAltName, der.sequence(...names)));
+  out.push(extension(NAMED.keyUsage, request.ca ? CA_USES : LEAF_USES, true));
   const extended = [
-    ...(request.serverAuth ? [x509.ExtendedKeyUsage.serverAuth] : []),
-    ...(request.clientAuth ? [x509.ExtendedKeyUsage.clientAuth] : []),
+    ...(request.serverAuth ? [der.oid(NAMED.serverAuth)] : []),
+    ...(request.clientAuth ? [der.oid(NAMED.clientAuth)] : []),
   ];
-  if (extended.length > 0) out.push(new x509.ExtendedKeyUsageExtension(extended));
+  if (extended.length > 0) out.push(extension(NAMED.extendedKeyUsage, der.sequence(...extended)));
   if (request.ca !== undefined) {
-    const identifier = createHash('sha256').update(spkiDer).digest('hex').slice(0, 40);
-    out.push(new x509.SubjectKeyIdentifierExtension(identifier));
-    out.push(new x509.BasicConstraintsExtension(true, request.ca.pathLength, true));
+    const identifier = createHash('sha256').update(spkiDer).digest().subarray(0, 20);
+    out.push(extension(NAMED.subjectKeyIdentifier, der.octets(identifier)));
+    const length = der.integer(Uint8Array.of(request.ca.pathLength));
+    out.push(extension(NAMED.basicConstraints, der.sequence(der.yes(), length), true));
   }
   const { appId, appInfo, usage, attestation } = request;
-  if (appId !== undefined) out.push(makeExtension(x509, OID.appId, appId));
-  if (appInfo !== undefined) out.push(makeExtension(x509, OID.appInfo, appInfo));
-  if (usage !== undefined) out.push(makeExtension(x509, OID.usage, Buffer.from(usage)));
-  if (attestation !== undefined) out.push(makeExtension(x509, OID.attestation, attestation));
+  if (appId !== undefined) out.push(extension(OID.appId, octetString(appId)));
+  if (appInfo !== undefined) out.push(extension(OID.appInfo, octetString(appInfo)));
+  if (usage !== undefined) out.push(extension(OID.usage, octetString(Buffer.from(usage))));
+  if (attestation !== undefined) out.push(extension(OID.attestation, octetString(attestation)));
   return out;
 }
 
-function altName(name: string, index: number): { type: 'ip' | 'dns'; value: string } {
-  if (!/^[\u0000-\u007f]*$/.test(name)) {
+/** One GeneralName: [7] iPAddress, or [2] dNSName. */
+function altName(text: string, index: number): Uint8Array {
+  if (!/^[\u0000-\u007f]*$/.test(text)) {
     const field = `alt_names[${index}]`;
-    throw new DstackError('CERT_INVALID', `${field} must be ASCII`, { field, value: name });
+    throw new DstackError('CERT_INVALID', `${field} must be ASCII`, { field, value: text });
   }
-  const kind = name.includes('%') ? 0 : isIP(name); // a zone is no part of an address
-  if (kind === 0) return { type: 'dns', value: name };
-  return { type: 'ip', value: kind === 6 ? hexGroups(name) : name };
+  const kind = text.includes('%') ? 0 : isIP(text); // a zone is no part of an address
+  if (kind === 0) return der.item(0x82, Buffer.from(text, 'latin1'));
+  return der.item(0x87, kind === 6 ? ipv6Bytes(text) : Uint8Array.from(text.split('.').map(Number)));
 }
 
-/** An IPv6 address without a dotted tail: the X.509 library misreads `::ffff:1.2.3.4`. */
-const hexGroups = (address: string): string => new URL(`http://[${address}]`).hostname.slice(1, -1);
+/** The 16 bytes of an IPv6 address; the URL parser turns a dotted tail into groups. */
+function ipv6Bytes(address: string): Uint8Array {
+  const [left = '', right] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
+  const groups = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
+  const [before, after] = [groups(left), groups(right ?? '')];
+  const all = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
+  return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]));
+}

@@ -3,7 +3,6 @@ import { toHex } from '../../codec/hex.ts';
 import { formatAppKeys, providerId, wipeAppKeys } from '../../config/app-keys.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
-import { loadX509 } from '../../keys/x509.ts';
 import { effect, isDryRun } from '../../sys/effects.ts';
 import { writeAtomic } from '../../sys/files.ts';
 import { EVENT } from '../../tdx/events.ts';
@@ -18,7 +17,7 @@ export const DISK_KEY_BYTES = 32;
 
 /** Loads what `obtainKeys` will need. Which provider it is, is not known yet: all of them share this much. */
 export async function loadKeyCode(): Promise<void> {
-  await Promise.all([import('../providers/none.ts'), loadX509()]);
+  await Promise.all([import('../providers/none.ts'), import('../../keys/certificate.ts')]);
 }
 
 /** @throws whatever the provider throws, KEY_INVALID for a disk key of another length */
