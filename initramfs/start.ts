@@ -15,7 +15,7 @@ import { startVmKms, type VmKms } from './vm/kms.ts';
 import { Machine } from './vm/machine.ts';
 import { ProgressView } from './vm/progress-view.ts';
 import { defaultAppId } from './vm/share.ts';
-import { isGood, type Summary, summaryJson, summaryText, type TunnelCheck } from './vm/summary.ts';
+import { isGood, type KeyFacts, type Summary, summaryJson, summaryText, type TunnelCheck } from './vm/summary.ts';
 
 const AGENT_PORT = 8090;
 const BOOT_LIMIT_MS = 600_000;
@@ -109,6 +109,14 @@ async function kmsFor(document: string, state: string): Promise<VmKms | undefine
   return startVmKms({ state, policy, gatewayAppId });
 }
 
+/** Where the agent says that the keys came from. */
+async function keyFacts(vm: Machine): Promise<KeyFacts> {
+  const { key_provider_info } = await agentCall<{ key_provider_info: string }>(vm, 'Info');
+  const { name, id } = JSON.parse(key_provider_info) as { name: string; id: string };
+  const opened = vm.events.some(({ payload }) => payload === 'mounting data disk');
+  return { provider: name, id, disk: opened ? 'opened again' : 'new' };
+}
+
 /** Asks the agent and the app, each as soon as it answers. */
 async function inspect(vm: Machine, demoApp: boolean, gateway?: VmGateway): Promise<Summary> {
   view.heading('checks');
@@ -125,6 +133,7 @@ async function inspect(vm: Machine, demoApp: boolean, gateway?: VmGateway): Prom
   view.finish();
   return {
     measured,
+    keys: await keyFacts(vm),
     ...(demo === undefined ? {} : { demo }),
     ...(tunnel === undefined ? {} : { tunnel }),
     keyAnswered: /^[0-9a-f]{64}$/.test(key.key ?? ''),

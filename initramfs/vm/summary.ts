@@ -11,8 +11,17 @@ export interface TunnelCheck {
   readonly url: string;
 }
 
+/** Where the keys of the app came from, and what that meant for its data disk. */
+export interface KeyFacts {
+  readonly provider: string;
+  /** hex; empty for providers without one */
+  readonly id: string;
+  readonly disk: 'new' | 'opened again';
+}
+
 export interface Summary {
   readonly measured: Measured;
+  readonly keys?: KeyFacts;
   /** what the demo answered; undefined for another app */
   readonly demo?: DemoCheck;
   /** with a gateway only */
@@ -48,6 +57,11 @@ export function summaryText(
     ['', verdict(replays(measured), `replays from ${count} events`, `the log replays to ${measured.replayed}`)],
     ['GetKey', verdict(summary.keyAnswered, 'answers', 'does not answer')],
   ];
+  if (summary.keys) {
+    const { provider, id, disk } = summary.keys;
+    // the end of the id is the key itself, its beginning says only which kind of key
+    rows.push(['keys from', id === '' ? provider : `${provider} …${id.slice(-32)}`], ['data disk', disk]);
+  }
   if (demo) {
     rows.push(['demo key', `${demo.public_key} (ed25519, public)`]);
     rows.push([
@@ -79,6 +93,7 @@ export function summaryJson(summary: Summary): Record<string, unknown> {
     rtmr3_replays: replays(measured),
     events: measured.events,
     get_key: summary.keyAnswered,
+    keys: summary.keys ?? null,
     demo: demo ?? null,
     tunnel: summary.tunnel ?? null,
     agent_url: summary.agentUrl,

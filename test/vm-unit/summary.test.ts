@@ -68,6 +68,10 @@ describe('the summary', () => {
     for (const part of [info.app_id, '(none)', register, '✓ replays from 3 events', 'http://127.0.0.1:8080/']) {
       expect(text).toContain(part);
     }
+    const keys = { provider: 'kms', id: `30${'ab'.repeat(90)}`, disk: 'opened again' } as const;
+    expect(summaryText({ ...good, keys })).toMatch(/keys from\s+kms …(ab){16}\n\s+data disk\s+opened again/);
+    expect(summaryText({ ...good, keys: { provider: 'none', id: '', disk: 'new' } })).toMatch(/keys from\s+none\n/);
+    expect(summaryJson({ ...good, keys })).toMatchObject({ keys });
     expect(summaryText({ ...good, keyAnswered: false })).toContain('✗ does not answer');
     expect(summaryJson(good)).toMatchObject({ ok: true, app_id: info.app_id, rtmr3_replays: true, ready_ms: 41_200 });
   });
