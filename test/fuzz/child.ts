@@ -1,12 +1,12 @@
 /** The process that main.ts starts under Node: one job, given as JSON in the argument. */
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { type EngineOptions, fuzz, minimal, tryInput } from './engine.ts';
+import { type EngineOptions, fuzz, minimal, tryInput, unpacked } from './engine.ts';
 import type { FuzzTarget } from './target.ts';
 
 export type Job =
   | { readonly kind: 'fuzz'; readonly options: EngineOptions }
-  | { readonly kind: 'try'; readonly script: string; readonly input: string }
+  | { readonly kind: 'batch'; readonly script: string; readonly batchFile: string }
   | {
       readonly kind: 'minimal';
       readonly script: string;
@@ -20,10 +20,14 @@ switch (job.kind) {
   case 'fuzz':
     await fuzz(job.options);
     break;
-  case 'try': {
+  case 'batch': {
     const { default: target } = (await import(pathToFileURL(job.script).href)) as { default: FuzzTarget };
-    const { wrong } = await tryInput(target, new Uint8Array(readFileSync(job.input)));
-    process.send?.({ wrong });
+    for (const [index, input] of unpacked(readFileSync(job.batchFile)).entries()) {
+      // said before it is tried: whoever dies has named the culprit
+      await new Promise<void>((sent) => process.send?.({ index }, () => sent()));
+      await tryInput(target, input);
+    }
+    process.send?.({ index: -1 });
     break;
   }
   case 'minimal':

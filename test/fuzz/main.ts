@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Job } from './child.ts';
-import { type Message, nameOf } from './engine.ts';
+import { type Message, nameOf, unpacked } from './engine.ts';
 import { SEEDS } from './seeds.ts';
 
 const HERE = 'test/fuzz';
@@ -105,42 +105,26 @@ async function hunt(child: string, job: Job, name: string, batchFile: string): P
   clearTimeout(silence);
   if (finished) return findings;
   console.error(`${name}: the process died or hung, looking for the input`);
-  for (const input of unpacked(readFileSync(batchFile))) {
-    const path = `${batchFile}.one`;
-    writeFileSync(path, input);
-    const why = await judge(child, {
-      kind: 'try',
-      script: (job as Extract<Job, { kind: 'fuzz' }>).options.script,
-      input: path,
-    });
-    if (why === undefined) continue;
-    findings++;
-    found(name, input, why);
-  }
-  return Math.max(1, findings);
+  const { script } = (job as Extract<Job, { kind: 'fuzz' }>).options;
+  const culprit = unpacked(readFileSync(batchFile))[await lastTried(child, { kind: 'batch', script, batchFile })];
+  if (culprit === undefined) console.error(`${name}: the batch in ${batchFile} does no harm on its own`);
+  else found(name, culprit, 'the process died or hung');
+  return findings + 1;
 }
 
-async function judge(child: string, job: Job): Promise<string | undefined> {
+/** Number of the input that a process died or hung at; -1 when it came through. */
+async function lastTried(child: string, job: Job): Promise<number> {
   const running = start(child, job);
-  const timer = setTimeout(() => running.kill('SIGKILL'), SILENCE_MS / 2);
-  let why: string | undefined = 'the process died or hung';
-  running.on('message', ({ wrong }: { wrong?: string }) => {
-    why = wrong;
+  let last = 0;
+  let silence = setTimeout(() => running.kill('SIGKILL'), SILENCE_MS);
+  running.on('message', ({ index }: { index: number }) => {
+    clearTimeout(silence);
+    silence = setTimeout(() => running.kill('SIGKILL'), SILENCE_MS);
+    last = index;
   });
   await new Promise((done) => running.on('exit', done));
-  clearTimeout(timer);
-  return why;
-}
-
-function unpacked(bytes: Uint8Array): Uint8Array[] {
-  const out: Uint8Array[] = [];
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 0; at + 4 <= bytes.length; ) {
-    const length = view.getUint32(at, true);
-    out.push(new Uint8Array(bytes.subarray(at + 4, at + 4 + length)));
-    at += 4 + length;
-  }
-  return out;
+  clearTimeout(silence);
+  return last;
 }
 
 async function keep(child: string, script: string, corpus: readonly string[], name: string): Promise<void> {

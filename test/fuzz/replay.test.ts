@@ -2,9 +2,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { DstackError } from '../../src/errors.ts';
+import { tryInput } from './engine.ts';
 import { mutate, Random } from './mutate.ts';
 import { SEEDS } from './seeds.ts';
-import { type FuzzTarget, outcome } from './target.ts';
+import { type FuzzTarget, MEMORY_LIMIT, outcome } from './target.ts';
 
 const filesOf = (folder: string): [string, Uint8Array][] =>
   existsSync(folder)
@@ -41,6 +43,34 @@ describe.each(Object.keys(SEEDS))('%s', (name) => {
 });
 
 describe('the driver', () => {
+  const target = (run: FuzzTarget['run']): FuzzTarget => ({ limit: 100, dictionary: [], run });
+  const input = new Uint8Array(2000);
+
+  it('takes a refusal for an answer and everything else for a finding', async () => {
+    const refuse = target(() => {
+      throw new DstackError('QUOTE_INVALID', 'quote has 7 bytes');
+    });
+    expect(await tryInput(refuse, input)).toEqual({ refusal: 'QUOTE_INVALID quote has # bytes ' });
+    expect(
+      await tryInput(
+        target(() => {}),
+        input,
+      ),
+    ).toEqual({});
+    const crash = target(() => {
+      throw new RangeError('offset is outside the bounds');
+    });
+    expect((await tryInput(crash, input)).wrong).toContain('RangeError: offset is outside the bounds');
+    const rejected = target(async () => Promise.reject(new TypeError('x is undefined')));
+    expect((await tryInput(rejected, input)).wrong).toContain('TypeError');
+  });
+
+  it('finds what holds on to too much memory', async () => {
+    const kept: Uint8Array[] = [];
+    const hog = target(() => void kept.push(new Uint8Array(MEMORY_LIMIT + 1_000_000)));
+    expect((await tryInput(hog, input)).wrong).toMatch(/memory grew by 1\d\d MB/);
+  });
+
   it('changes inputs the same way from the same seed', () => {
     const inputs = [Uint8Array.of(1, 2, 3), new Uint8Array(100)];
     const run = (seed: number) => {

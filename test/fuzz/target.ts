@@ -13,7 +13,7 @@ export interface FuzzTarget {
   readonly run: (input: Uint8Array) => void | Promise<void>;
 }
 
-/** Longest time one input may take on an idle machine, and most memory it may hold on to beside its own size. */
+/** Most processor time one input may take, and most memory it may hold on to beside its own size. */
 export const TIME_LIMIT_MS = 500;
 export const MEMORY_LIMIT = 128 * 1024 * 1024;
 
