@@ -77,12 +77,17 @@ export const isAllowedGateway = (allowed: string, appId: string): boolean =>
 
 /**
  * The real call. Trust is the app's own CA and nothing else, the host name counts, and the app id in the certificate must
- * be an allowed one; with `any` the peer is not judged at all.
+ * be an allowed one; with `any` the peer is not judged at all. Limits in milliseconds: connecting 5 000, all of it 60 000.
  */
-export function callGateway(caCert: string, allowedAppId: string): CallGateway {
+export function callGateway(
+  caCert: string,
+  allowedAppId: string,
+  limits: { readonly timeoutMs?: number; readonly connectTimeoutMs?: number } = {},
+): CallGateway {
   return async (url, body, client) => {
     const { callRaTls } = await import('./ra-tls-client.ts');
     return callRaTls(url, 'RegisterCvm', body, {
+      ...limits,
       client,
       peer:
         allowedAppId === 'any'

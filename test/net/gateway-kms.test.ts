@@ -1,12 +1,13 @@
 /** The certificates for gateways from a KMS, and a gateway below the same root that takes them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GATEWAY_APP_ID, gatewayCertificate } from '../../simulator/gateway/certificate.ts';
-import { GatewayServer } from '../../simulator/gateway/server.ts';
+import { type GatewayFaults, GatewayServer } from '../../simulator/gateway/server.ts';
 import { appAuthority } from '../../simulator/kms/derive.ts';
 import { freshRoots, type KmsRoots } from '../../simulator/kms/roots.ts';
 import type { Kms } from '../../simulator/kms/server.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import type { AppKeys } from '../../src/config/app-keys.ts';
+import { errorChain } from '../../src/errors.ts';
 import { OID, readExtension } from '../../src/keys/extensions.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import type { GatewayCache } from '../../src/net/gateway-cache.ts';
@@ -62,6 +63,15 @@ afterAll(async () => {
   await kms.close();
 });
 
+/** Another gateway, whose guests must have their certificates below this root. */
+async function gatewayBelow(clientRoot: string, faults: GatewayFaults = {}): Promise<GatewayServer> {
+  const identity = await gatewayCertificate(await appAuthority(roots, GATEWAY_APP_ID), ['127.0.0.1']);
+  const end = { interface: 'none', port: 1, address: '10.5.0.1/16' };
+  const wireGuard = { publicKey: wireGuardKeys().pk, options: end, addPeer() {}, removePeer() {} };
+  const network = { network: '10.5', endpoint: '127.0.0.1:1', wireGuard };
+  return GatewayServer.start({ ...identity, clientRoot, ...network }, { host: '127.0.0.1', port: 0 }, faults);
+}
+
 const join = (options: { caCert?: string; allowed?: string } = {}) =>
   register(
     [`https://127.0.0.1:${server.port}`],
@@ -99,21 +109,27 @@ describe('certificates for gateways, signed by a KMS', () => {
 
   it('are refused by a gateway of another root, with its words', async () => {
     const other = await freshRoots();
-    const strict = await GatewayServer.start(
-      {
-        ...(await gatewayCertificate(await appAuthority(roots, GATEWAY_APP_ID), ['127.0.0.1'])),
-        clientRoot: other.ca.certificate,
-        network: '10.4',
-        endpoint: '127.0.0.1:1',
-        wireGuard: { publicKey: '', options: { interface: '', port: 1, address: '' }, addPeer() {}, removePeer() {} },
-      },
-      { host: '127.0.0.1', port: 0 },
-    );
+    const strict = await gatewayBelow(other.ca.certificate);
     const call = callGateway(keys.caCert, keys.gatewayAppId);
     await expect(register([`https://127.0.0.1:${strict.port}`], identity, POLICY, call)).rejects.toMatchObject({
       cause: { code: 'GATEWAY_FAILED' },
     });
     await strict.close();
+  });
+
+  it.each([
+    ['slow', { delay: 3000 }, /did not answer within/],
+    ['closing every connection', { down: true }, /cannot be reached/],
+    ['dying in the middle of its answer', { dieMidAnswer: true }, /middle of the answer/],
+    ['answering garbage', { garbage: true }, /client_ip must be an IPv4 address/],
+  ])('lead on to the next gateway beside one that is %s', async (_, faults, reason) => {
+    const call = callGateway(keys.caCert, keys.gatewayAppId, { timeoutMs: 1000 });
+    const bad = await gatewayBelow(roots.ca.certificate, faults);
+    const urls = [bad, server].map(({ port }) => `https://127.0.0.1:${port}`);
+    expect(await register(urls, identity, POLICY, call)).toMatchObject({ url: urls[1] });
+    const alone = await register(urls.slice(0, 1), identity, POLICY, call).catch((thrown: unknown) => thrown);
+    expect(errorChain(alone)).toMatch(reason);
+    await bad.close();
   });
 
   it('are not made for an app the KMS refuses', async () => {
