@@ -43,7 +43,8 @@ function fromRecord(value: unknown): TimelinePhase | undefined {
     typeof phase !== 'string' ||
     Number.isNaN(began) ||
     typeof durationMs !== 'number' ||
-    !(durationMs >= 0)
+    !Number.isFinite(durationMs) ||
+    durationMs < 0
   )
     return undefined;
   const measured = (Array.isArray(events) ? events : []).map((event: unknown) => {

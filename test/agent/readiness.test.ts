@@ -77,7 +77,14 @@ describe('/readyz', () => {
 describe('the state of the boot', () => {
   it('is unknown, running, then done', async () => {
     scene = await makeScene({
-      timeline: [...timelineLines(), 'damaged', '{}', '{"sequence":"x","phase":"y","start":"z"}'],
+      timeline: [
+        ...timelineLines(),
+        'damaged',
+        '{}',
+        '{"sequence":"x","phase":"y","start":"z"}',
+        change(timelineLines()[0], { durationMs: -1 }),
+        (timelineLines()[0] ?? '').replace(/"durationMs":\d+/, '"durationMs":1e999'),
+      ],
     });
     const phases = await readTimeline(scene.timelinePath);
     expect(phases).toHaveLength(12);

@@ -43,7 +43,7 @@ details { margin-top: .9rem } summary { cursor: pointer; color: var(--link); wid
 .dot.good { background: var(--good) } .dot.warn { background: var(--warn) } .dot.bad { background: var(--bad) }
 .facts { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .875rem; color: var(--soft) }
 .facts .warn { color: var(--warn) } .facts .bad { color: var(--bad) }
-.log { align-self: center; padding: .3rem .2rem }
+.log { align-self: center; padding: .6rem .4rem }
 .boot { width: 100%; border-collapse: collapse; table-layout: fixed }
 .boot th { text-align: left; font-weight: 400; padding: .3rem .9rem .3rem 0; vertical-align: top }
 .boot td { padding: .3rem 0; vertical-align: top }
