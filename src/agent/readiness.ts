@@ -44,7 +44,8 @@ export async function readinessReport(
       failure === undefined
         ? null
         : { phase: failure.phase, error: state.compose.publicLogs ? (failure.error ?? '') : 'see the journal' },
-    containers: await containerReport(state),
+    // an app that is a script has none
+    containers: state.compose.runner === 'bash' ? null : await containerReport(state),
   };
 }
 

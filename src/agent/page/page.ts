@@ -50,7 +50,8 @@ export async function page(state: AgentState, readiness: Readiness, options: Pag
   const [identity, timeline, containers, evidence, machine, cloud] = await Promise.all([
     attempt(() => publicIdentity(state)),
     readTimeline(options.timelinePath ?? PATHS.bootTimeline),
-    attempt(() => state.containers.list()),
+    // an app that is a script has none, and often no docker
+    compose.runner === 'bash' ? { value: [] } : attempt(() => state.containers.list()),
     compose.publicTcbinfo ? pageEvidence(state) : undefined,
     compose.publicSysinfo ? Promise.all([systemSection(state), networkSection()]) : [],
     Promise.all([dmi('sys_vendor'), dmi('product_name')]),
@@ -99,15 +100,13 @@ function summary(
   if (!readiness.ready) return { text: 'not ready', tone: 'bad' };
   if (boot.state === 'failed') return { text: 'start failed', tone: 'bad' };
   if (boot.state === 'running') return { text: 'starting', tone: 'warn' };
-  const ill =
-    'value' in containers
-      ? containers.value.filter(
-          ({ state, details }) =>
-            state === 'dead' ||
-            state === 'restarting' ||
-            details?.health === 'unhealthy' ||
-            (state === 'exited' && details?.exitCode !== undefined && details.exitCode !== 0),
-        ).length
-      : 0;
+  if ('failure' in containers) return { text: 'docker is down', tone: 'warn' };
+  const ill = containers.value.filter(
+    ({ state, details }) =>
+      state === 'dead' ||
+      state === 'restarting' ||
+      details?.health === 'unhealthy' ||
+      (state === 'exited' && details?.exitCode !== undefined && details.exitCode !== 0),
+  ).length;
   return ill > 0 ? { text: `${count(ill, 'container')} in trouble`, tone: 'warn' } : { text: 'running', tone: 'good' };
 }

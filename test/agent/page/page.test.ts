@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { readable } from '../../../src/agent/page/events.ts';
 import { page } from '../../../src/agent/page/page.ts';
 import { age, bytes, count, percent } from '../../../src/agent/page/parts.ts';
+import { readinessReport } from '../../../src/agent/readiness.ts';
 import { HOSTILE, makeScene, type Scene, type SceneOptions, timelineLines } from './scene.ts';
 
 let scene: Scene;
@@ -107,6 +108,13 @@ describe('the page', () => {
     expect(text).toContain('keeps its registers and its event log private');
     expect(text).toContain('dstack-util verify evidence.json');
   });
+  it('knows no containers of an app that is a script', async () => {
+    const { text } = await render({ compose: { runner: 'bash', bash_script: 'true' }, docker: { hang: /./ } });
+    expect(text).not.toContain('Containers');
+    expect(text).toContain('<a class="state good" href="/readyz">running</a>');
+    const report = await readinessReport(scene.state, scene.ready, scene.timelinePath);
+    expect(report['containers']).toBeNull();
+  });
   it('lets nothing foreign become markup', async () => {
     const { text } = await render();
     expect(text).not.toContain('<script');
@@ -131,6 +139,7 @@ describe('the page', () => {
     const { text } = await page({ ...state, backend }, ready, { timelinePath });
     expect(text).toContain('No evidence can be taken: device &lt;gone&gt;');
     expect(text).toContain('Docker does not answer.');
+    expect(text).toContain('docker is down');
     expect(text).toContain('dstack-util verify evidence.json</pre>');
   });
   it('bounds what an app can put on it', async () => {
