@@ -5,7 +5,7 @@ import { realOs } from '../../src/boot/os.ts';
 import { realRooms } from '../../src/boot/rooms.ts';
 import { prepare, setup } from '../../src/boot/run.ts';
 import { isDryRun, startDryRun } from '../../src/sys/effects.ts';
-import { COMPOSE, FakeMachine } from './fake-machine.ts';
+import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';
 
 const machine = new FakeMachine();
 let printed: string[] = [];
@@ -66,6 +66,21 @@ describe('a dry run', () => {
     }
     expect(text).toMatch(/write .*\.appkeys\.json \(\d+ bytes, mode 0600\)/);
     expect(text).not.toMatch(/PRIVATE KEY|disk_crypt_key/);
+  });
+
+  it('asks nobody for keys, but says whom it would ask, and believes the provider that the app pins', async () => {
+    const compose = { ...COMPOSE, key_provider: 'kms', key_provider_id: 'ab'.repeat(91) };
+    await machine.share('app-compose.json', compose);
+    const urls = ['https://one.example', 'https://two.example:8443'];
+    await machine.share('.sys-config.json', { ...SYS_CONFIG, kms_urls: urls });
+    await setup(machine.options, surroundings());
+    const text = printed.join('\n');
+    expect(text).toContain('ask https://one.example, then https://two.example:8443 for the keys of the app');
+    expect(text).toContain('measure event os-image-hash (payload 2 bytes)');
+    await machine.share('app-compose.json', { ...COMPOSE, key_provider: 'local' });
+    await setup(machine.options, surroundings());
+    expect(printed.join('\n')).toContain('ask unix:/host.sock for the keys of the app');
+    await machine.share('.sys-config.json', SYS_CONFIG);
   });
 
   it('fails when the inputs are wrong', async () => {

@@ -4,10 +4,16 @@ import type { AppKeys, KeyProvider } from '../../config/app-keys.ts';
 import type { SysConfig } from '../../config/sys-config.ts';
 import { ephemeralKeys } from '../../keys/app-keys.ts';
 import { effect } from '../../sys/effects.ts';
+import { EVENT } from '../../tdx/events.ts';
 import { withLocalCa } from './local-ca.ts';
+import type { KeyRequest } from './provider.ts';
 
 /** @returns keys that carry the provider id which app-compose.json pins, if it does */
-export async function rehearsedKeys(compose: AppCompose, { kmsUrls, hostApiUrl }: SysConfig): Promise<AppKeys> {
+export async function rehearsedKeys(
+  compose: AppCompose,
+  { kmsUrls, hostApiUrl, vm }: SysConfig,
+  measure: KeyRequest['measure'],
+): Promise<AppKeys> {
   const keys = await withLocalCa(ephemeralKeys());
   const id = compose.keyProviderId;
   const from: Record<AppCompose['keyProvider'], { readonly asks?: string; readonly keyProvider: KeyProvider }> = {
@@ -21,5 +27,6 @@ export async function rehearsedKeys(compose: AppCompose, { kmsUrls, hostApiUrl }
   };
   const { asks, keyProvider } = from[compose.keyProvider];
   if (asks !== undefined) await effect(`ask ${asks} for the keys of the app`, undefined, async () => undefined);
+  if (keyProvider.kind === 'kms') await measure(EVENT.osImageHash, vm.osImageHash);
   return { ...keys, keyProvider };
 }

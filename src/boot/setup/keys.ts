@@ -24,13 +24,11 @@ export async function loadKeyCode(): Promise<void> {
 export async function obtainKeys(context: SetupContext): Promise<void> {
   const compose = need(context, 'compose');
   const sysConfig = need(context, 'sysConfig');
+  const measured = (name: string, payload: Uint8Array) => measure(context, name, payload);
+  const attest = (reportData: Uint8Array) => context.rooms.takeAttestation(reportData);
   const keys = isDryRun()
-    ? await rehearsedKeys(compose, sysConfig)
-    : await (await keyProviderFor(compose)).obtain({
-        sysConfig,
-        attest: (data) => context.rooms.takeAttestation(data),
-        measure: (name, payload) => measure(context, name, payload),
-      });
+    ? await rehearsedKeys(compose, sysConfig, measured)
+    : await (await keyProviderFor(compose)).obtain({ sysConfig, attest, measure: measured });
   if (keys.diskCryptKey.length !== DISK_KEY_BYTES) {
     throw new DstackError(
       'KEY_INVALID',
