@@ -191,6 +191,6 @@ export class ScaleWriter {
   }
 
   finish(): Uint8Array {
-    return Uint8Array.from(Buffer.concat(this.#parts));
+    return new Uint8Array(Buffer.concat(this.#parts));
   }
 }

@@ -7,6 +7,7 @@ import type { AppKeys, KeyProvider } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 import { deriveKey, deriveP256, dhSecret, type P256Key, toPem, utf8Part } from './derive.ts';
+import { isK256Scalar } from './k256-scalar.ts';
 
 /** Bytes of a seed. */
 export const SEED_LENGTH = 32;
@@ -22,17 +23,20 @@ export type SeedKeys = Omit<AppKeys, 'caCert'> & { readonly appKey: P256Key };
 
 /**
  * Derives everything from a seed. The caller wipes the seed, and `appKey` once its certificate is made.
- * @throws KEY_INVALID for a seed of another length
+ * @throws KEY_INVALID for a seed of another length, or one that derives no valid keys
  */
 export function keysFromSeed(seed: Uint8Array, provider: SeedProvider): SeedKeys {
   if (seed.length !== SEED_LENGTH) {
     throw new DstackError('KEY_INVALID', `a key seed has ${SEED_LENGTH} bytes, not ${seed.length}`);
   }
+  const k256Key = deriveKey(seed, [utf8Part('app-k256-key')], 32);
+  // the definition knows no second try: a seed whose key is none (one in 2^127) cannot be used
+  if (!isK256Scalar(k256Key)) throw new DstackError('KEY_INVALID', 'the seed derives no valid secp256k1 key');
   const appKey = deriveP256(seed, [utf8Part('app-key')]);
   return {
     diskCryptKey: dhSecret(seed, [utf8Part('app-disk-key')]),
     envCryptKey: new Uint8Array(),
-    k256Key: deriveKey(seed, [utf8Part('app-k256-key')], 32),
+    k256Key,
     k256Signature: new Uint8Array(),
     gatewayAppId: '',
     keyProvider: keyProvider(provider, toPem('PRIVATE KEY', appKey.pkcs8Der)),

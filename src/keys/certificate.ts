@@ -8,7 +8,7 @@ import { DerReader } from '../codec/der.ts';
 import * as der from '../codec/der-write.ts';
 import { DstackError } from '../errors.ts';
 import { fromPem, type P256Key, toPem } from './derive.ts';
-import { OID, octetString } from './extensions.ts';
+import { dstackExtension, extension, OID } from './extensions.ts';
 
 /** 1975-01-01T00:00:00Z: certificates must also be valid in a VM whose clock is not set yet. */
 const DEFAULT_NOT_BEFORE = Date.UTC(1975, 0, 1) / 1000;
@@ -47,7 +47,7 @@ export interface Issuer {
 /**
  * Makes one certificate for `key` (only its SPKI is needed beside an issuer).
  * @returns PEM with trailing newline
- * @throws CERT_INVALID (alternative name, validity, issuer key that does not match its certificate)
+ * @throws CERT_INVALID (alternative name, validity, issuer key that does not match its certificate), KEY_INVALID
  */
 export async function issueCertificate(
   request: CertificateRequest,
@@ -68,12 +68,18 @@ export async function issueCertificate(
     key.spkiDer,
     der.item(0xa3, der.sequence(...extensions(request, key.spkiDer))),
   );
-  const signature = sign(
-    'sha256',
-    body,
-    createPrivateKey({ key: Buffer.from(signer.pkcs8Der), format: 'der', type: 'pkcs8' }),
-  );
-  return toPem('CERTIFICATE', der.sequence(body, ECDSA_SHA256, der.bits(signature)));
+  return toPem('CERTIFICATE', der.sequence(body, ECDSA_SHA256, der.bits(signed(body, signer.pkcs8Der))));
+}
+
+function signed(body: Uint8Array, pkcs8Der: Uint8Array): Uint8Array {
+  const copy = Buffer.from(pkcs8Der);
+  try {
+    return sign('sha256', body, createPrivateKey({ key: copy, format: 'der', type: 'pkcs8' }));
+  } catch {
+    throw new DstackError('KEY_INVALID', 'the key of the issuer is no P-256 key');
+  } finally {
+    copy.fill(0);
+  }
 }
 
 const ECDSA_SHA256 = der.sequence(der.oid('1.2.840.10045.4.3.2'));
@@ -126,10 +132,6 @@ function time(field: string, seconds: number): number {
   return seconds;
 }
 
-function extension(type: string, value: Uint8Array, critical = false): Uint8Array {
-  return der.sequence(der.oid(type), ...(critical ? [der.yes()] : []), der.octets(value));
-}
-
 const NAMED = {
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
@@ -162,10 +164,10 @@ function extensions(request: CertificateRequest, spkiDer: Uint8Array): Uint8Arra
     out.push(extension(NAMED.basicConstraints, der.sequence(der.yes(), length), true));
   }
   const { appId, appInfo, usage, attestation } = request;
-  if (appId !== undefined) out.push(extension(OID.appId, octetString(appId)));
-  if (appInfo !== undefined) out.push(extension(OID.appInfo, octetString(appInfo)));
-  if (usage !== undefined) out.push(extension(OID.usage, octetString(Buffer.from(usage))));
-  if (attestation !== undefined) out.push(extension(OID.attestation, octetString(attestation)));
+  if (appId !== undefined) out.push(dstackExtension(OID.appId, appId));
+  if (appInfo !== undefined) out.push(dstackExtension(OID.appInfo, appInfo));
+  if (usage !== undefined) out.push(dstackExtension(OID.usage, Buffer.from(usage)));
+  if (attestation !== undefined) out.push(dstackExtension(OID.attestation, attestation));
   return out;
 }
 

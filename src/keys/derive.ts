@@ -82,7 +82,8 @@ const PEM_LINE = 64;
 /** PEM text: LF line ends, 64 columns, trailing newline. */
 export function toPem(label: string, der: Uint8Array): string {
   const base64 = Buffer.from(der).toString('base64');
-  const lines = base64.match(new RegExp(`.{1,${PEM_LINE}}`, 'g')) ?? [];
+  const lines: string[] = [];
+  for (let at = 0; at < base64.length; at += PEM_LINE) lines.push(base64.slice(at, at + PEM_LINE));
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }
 

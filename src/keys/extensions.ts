@@ -2,8 +2,10 @@
  * The X.509 extensions of dstack, under OID 1.3.6.1.4.1.62397.1. The payload is wrapped twice: extnValue is an OCTET
  * STRING that contains one more DER OCTET STRING. None is critical. Source: dstack keys and certificates, extensions.
  */
+import { DerReader, TAG } from '../codec/der.ts';
+import * as write from '../codec/der-write.ts';
 import { DstackError } from '../errors.ts';
-import { loadX509, type X509 } from './x509.ts';
+import { loadX509 } from './x509.ts';
 
 const ARC = '1.3.6.1.4.1.62397.1';
 
@@ -22,39 +24,23 @@ export const OID = {
   appInfo: `${ARC}.9`,
 } as const;
 
-/** A DER OCTET STRING (X.690, 8.7). */
-export function octetString(payload: Uint8Array): Uint8Array {
-  const { length } = payload;
-  const head = length < 0x80 ? [length] : longLength(length);
-  return Uint8Array.from([0x04, ...head, ...payload]);
-}
+/** One Extension of a certificate (RFC 5280, 4.1); `value` is the content of extnValue. */
+export const extension = (oid: string, value: Uint8Array, critical = false): Uint8Array =>
+  write.sequence(write.oid(oid), ...(critical ? [write.yes()] : []), write.octets(value));
 
-function longLength(length: number): number[] {
-  const bytes: number[] = [];
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
-  return [0x80 | bytes.length, ...bytes];
-}
+/** An extension of this arc: the payload is wrapped once more. */
+export const dstackExtension = (oid: string, payload: Uint8Array): Uint8Array => extension(oid, write.octets(payload));
 
 /** The payload of a DER OCTET STRING that fills `der` completely. @throws CERT_INVALID */
 export function readOctetString(der: Uint8Array): Uint8Array {
-  const bad = () => new DstackError('CERT_INVALID', 'an extension does not hold one DER OCTET STRING');
-  if (der[0] !== 0x04 || der.length < 2) throw bad();
-  const first = der[1]!;
-  let at = 2;
-  let length = first;
-  if (first >= 0x80) {
-    const count = first & 0x7f;
-    if (count === 0 || count > 4 || der.length < 2 + count) throw bad();
-    length = 0;
-    for (let i = 0; i < count; i++) length = length * 256 + der[at++]!;
+  try {
+    const reader = new DerReader(der);
+    const { content } = reader.next(TAG.octetString);
+    reader.end();
+    return content;
+  } catch (thrown) {
+    throw new DstackError('CERT_INVALID', 'an extension does not hold one DER OCTET STRING', { cause: thrown });
   }
-  if (at + length !== der.length) throw bad();
-  return der.subarray(at);
-}
-
-/** An extension of this arc for the certificate generator. */
-export function makeExtension({ Extension }: X509, oid: string, payload: Uint8Array): InstanceType<X509['Extension']> {
-  return new Extension(oid, false, new Uint8Array(octetString(payload)));
 }
 
 /**

@@ -2,11 +2,12 @@ import { webcrypto, X509Certificate } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { mockPki } from '../../simulator/pki.ts';
+import { octets } from '../../src/codec/der-write.ts';
 import { DstackError } from '../../src/errors.ts';
 import { type CertificateRequest, issueCertificate } from '../../src/keys/certificate.ts';
 import { type ChainRules, checkChain } from '../../src/keys/chain.ts';
 import { fromPem, type P256Key } from '../../src/keys/derive.ts';
-import { makeExtension, OID } from '../../src/keys/extensions.ts';
+import { OID } from '../../src/keys/extensions.ts';
 import { freshTlsKey } from '../../src/keys/tls-key.ts';
 import { loadX509, type X509 } from '../../src/keys/x509.ts';
 import { evidenceFor } from '../net/ra-tls-server.ts';
@@ -173,7 +174,7 @@ describe('a chain is refused', () => {
   });
 
   it('with an extension twice, an unknown critical one, or one that is wrapped once only', async () => {
-    const usage = (x509: X509) => makeExtension(x509, OID.usage, Buffer.from('kms:rpc'));
+    const usage = (x509: X509) => new x509.Extension(OID.usage, false, new Uint8Array(octets(Buffer.from('kms:rpc'))));
     expect(await code(check([await odd((x509) => [usage(x509), usage(x509)])]))).toBe('CERT_INVALID');
     const critical = (x509: X509) => [new x509.Extension('1.2.3.4', true, new Uint8Array([5, 0]))];
     expect(await code(check([await odd(critical)]))).toBe('CERT_INVALID');
