@@ -2,7 +2,7 @@
  * Key derivation: HKDF-SHA256 (RFC 5869) with the fixed salt `RATLS`, and P-256 keys from its output.
  * Source: dstack keys and certificates, primitives.
  */
-import { createECDH, createHash, hkdfSync } from 'node:crypto';
+import { createECDH, createHash, createHmac, hkdfSync } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 
@@ -26,7 +26,29 @@ export const utf8Part = (text: string): Uint8Array => new TextEncoder().encode(t
  * `["a", "b"]` give the same key. No parts is the same as one empty part.
  */
 export function deriveKey(ikm: Uint8Array, parts: readonly Uint8Array[], length: number): Uint8Array {
-  return new Uint8Array(hkdfSync('sha256', ikm, SALT, Buffer.concat(parts), length));
+  const info = Buffer.concat(parts);
+  if (info.length > LONGEST_INFO) return expandLong(ikm, info, length);
+  return new Uint8Array(hkdfSync('sha256', ikm, SALT, info, length));
+}
+
+/** hkdfSync takes no longer info, while RFC 5869 has no limit: paths of an app may be longer. */
+const LONGEST_INFO = 1024;
+
+/** RFC 5869, 2.2 and 2.3, step by step. */
+function expandLong(ikm: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  const key = createHmac('sha256', SALT).update(ikm).digest();
+  const out = Buffer.alloc(32 * Math.ceil(length / 32));
+  for (let block = 0; 32 * block < length; block++) {
+    const before = out.subarray(Math.max(0, 32 * (block - 1)), 32 * block);
+    createHmac('sha256', key)
+      .update(before)
+      .update(info)
+      .update(Uint8Array.of(block + 1))
+      .digest()
+      .copy(out, 32 * block);
+  }
+  wipe(key);
+  return Uint8Array.from(out.subarray(0, length));
 }
 
 /**

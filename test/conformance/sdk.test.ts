@@ -1,5 +1,6 @@
 /** The official JavaScript SDK against our sockets, in this process and as the binary runs: what it reads must be what we mean. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { DstackClient, TappdClient } from '@phala/dstack-sdk';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -75,6 +76,57 @@ describe.each(['Node, in this process', 'Bun, as a process'])('an agent under %s
       expect(await check(data)).toMatchObject({ valid: true });
       expect(await check(Buffer.from('other'))).toMatchObject({ valid: false });
     });
+    it('signs and verifies with every algorithm', async () => {
+      const digest = Buffer.alloc(32, 7);
+      for (const algorithm of ['ed25519', 'secp256k1', 'k256', 'secp256k1_prehashed']) {
+        const { signature, signature_chain, public_key } = await client().sign(algorithm, digest);
+        expect(signature_chain).toHaveLength(3);
+        expect(await client().verify(algorithm, digest, signature, public_key), algorithm).toMatchObject({
+          valid: true,
+        });
+      }
+      await expect(client().sign('secp256k1_prehashed', 'short')).rejects.toThrow('32-byte digest');
+    });
+    it('gets certificates with every option', async () => {
+      const options = {
+        subject: 'a',
+        altNames: ['a.example', '10.0.0.1'],
+        usageRaTls: true,
+        usageServerAuth: false,
+        usageClientAuth: true,
+        notBefore: 1_700_000_000,
+        notAfter: 1_800_000_000,
+        withAppInfo: false,
+      };
+      const { certificate_chain } = await client().getTlsKey(options);
+      const leaf = new X509Certificate(certificate_chain[0] ?? '');
+      expect(leaf).toMatchObject({
+        subject: 'CN=a',
+        subjectAltName: 'DNS:a.example, IP Address:10.0.0.1',
+        keyUsage: ['1.3.6.1.5.5.7.3.2'],
+      });
+      expect([new Date(leaf.validFrom).getTime(), new Date(leaf.validTo).getTime()]).toEqual([1.7e12, 1.8e12]);
+      // this method of the SDK passes an error on as if it were the answer
+      expect(await client().getTlsKey({ notBefore: 2, notAfter: 1 })).toMatchObject({
+        error: expect.stringContaining('must be earlier'),
+      });
+    });
+    it('derives the same key every time, and others for other paths', async () => {
+      const get = async (path?: string) => Buffer.from((await client().getKey(path)).key).toString('hex');
+      expect(await get('a')).toBe(await get('a'));
+      expect(await get('a')).not.toBe(await get('b'));
+      expect(await get()).toBe(await get(''));
+      await expect(client().getKey('a', '', 'rsa')).rejects.toThrow();
+    });
+    it('takes report data of every form, up to 64 bytes', async () => {
+      for (const data of ['text', Buffer.from('text'), new Uint8Array(64).fill(1)])
+        expect((await client().getQuote(data)).report_data).toHaveLength(128);
+      await expect(client().getQuote('x'.repeat(65))).rejects.toThrow('too large');
+    });
+    it('sends events, whatever the answer: this method of the SDK does not look at it', async () => {
+      await client().emitEvent('mine', 'x');
+      await expect(client().emitEvent('', 'x')).rejects.toThrow();
+    });
     it('asks for a key with a path beyond ASCII without hanging', async () => {
       // the SDK announces too short a body for such a path: the answer is an error, but it comes at once
       const started = Date.now();
@@ -94,10 +146,14 @@ describe.each(['Node, in this process', 'Bun, as a process'])('an agent under %s
       expect(key).toContain('PRIVATE KEY');
       expect(certificate_chain).toHaveLength(2);
     });
-    it('takes a quote', async () => {
-      const quote = await client().tdxQuote('data', 'sha256');
-      expect(quote.quote).toMatch(/^[0-9a-f]+$/);
-      expect((await client().tdxQuote('raw data', 'raw')).quote).toMatch(/^[0-9a-f]+$/);
+    it('takes quotes with every hash, and with data as it is', async () => {
+      const { body } = parseQuote(Uint8Array.from(Buffer.from((await client().tdxQuote('data')).quote, 'hex')));
+      const hashed = createHash('sha512').update('app-data:data').digest();
+      expect(Buffer.from(body.reportData)).toEqual(hashed);
+      for (const algorithm of ['sha256', 'sha384', 'sha512', 'sha3-256', 'sha3-384', 'sha3-512', 'keccak256'] as const)
+        expect((await client().tdxQuote('data', algorithm)).quote, algorithm).toMatch(/^[0-9a-f]+$/);
+      const raw = parseQuote(Uint8Array.from(Buffer.from((await client().tdxQuote('raw', 'raw')).quote, 'hex')));
+      expect(Buffer.from(raw.body.reportData).toString('latin1').replaceAll('\0', '')).toBe('raw');
     });
   });
 });

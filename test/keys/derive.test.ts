@@ -1,4 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
+import { hkdf } from '@noble/hashes/hkdf';
+import { sha256 } from '@noble/hashes/sha2';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
@@ -14,6 +16,16 @@ describe('HKDF', () => {
   it.each(vectors.hkdf_derive_key)('$name', ({ ikm_hex, context_parts_hex, length, okm_hex }) => {
     const parts = context_parts_hex.map((part) => fromHex(part));
     expect(toHex(deriveKey(fromHex(ikm_hex), parts, length))).toBe(okm_hex);
+  });
+
+  it('knows no limit for the length of a path', () => {
+    for (const size of [1023, 1024, 1025, 100_000]) {
+      for (const length of [16, 32, 48, 96]) {
+        const [ikm, info] = [new Uint8Array(32).fill(7), new Uint8Array(size).fill(9)];
+        const other = hkdf(sha256, ikm, utf8Part('RATLS'), info, length);
+        expect(toHex(deriveKey(ikm, [info], length)), `${size} to ${length}`).toBe(toHex(other));
+      }
+    }
   });
 
   it('concatenates its parts without separators', () => {
