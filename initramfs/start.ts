@@ -24,6 +24,11 @@ const view = new ProgressView({ out: process.stderr });
 
 async function start(options: StartOptions): Promise<void> {
   const stay = options.keep || (!options.once && process.stdin.isTTY === true && process.stdout.isTTY === true);
+  if (options.gateway && (options.appCompose !== undefined || options.provider !== 'kms')) {
+    throw new Error(
+      '--gateway goes with the demo app and --provider kms: only a KMS names the gateway an app may trust',
+    );
+  }
   const interrupt = new Interrupt();
   view.heading('image');
   const image = await ensureDevImage({
@@ -88,11 +93,6 @@ async function start(options: StartOptions): Promise<void> {
 
 /** The demo app, or the one of the user; each has a folder of its own, so that each finds its own data disk again. */
 async function chooseApp({ appCompose, storage, provider, gateway }: StartOptions) {
-  if (gateway && (appCompose !== undefined || provider !== 'kms')) {
-    throw new Error(
-      '--gateway goes with the demo app and --provider kms: only a KMS names the gateway an app may trust',
-    );
-  }
   if (appCompose !== undefined) {
     const document = await readFile(appCompose, 'utf8');
     return { document, name: `app-${defaultAppId(document).slice(0, 12)}`, demo: false };
