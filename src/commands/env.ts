@@ -158,7 +158,8 @@ export default function define(command: Command): void {
     .addHelpText(
       'after',
       '\nThe key of the app comes from its KMS:\n' +
-        '  curl -d \'{"app_id":"<hex>"}\' \'https://<kms>/prpc/GetAppEnvEncryptPubKey?json\' > answer.json',
+        '  curl -k -d \'{"app_id":"<hex>"}\' \'https://<kms>/prpc/GetAppEnvEncryptPubKey?json\' > answer.json\n' +
+        'It is the signature of the answer that counts (--signer), not the connection it came through.',
     )
     .action(encrypt);
   sub('check', 'judge variables, or an encrypted file, as a guest does')

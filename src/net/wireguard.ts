@@ -1,5 +1,6 @@
 /** The WireGuard end of the guest: its key pair, the configuration file, and what the interface says about handshakes. */
-import { generateKeyPairSync } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import { x25519PublicKey } from '../codec/x25519.ts';
 import type { run } from '../sys/exec.ts';
 import { wipe } from '../sys/files.ts';
 import type { WireGuardAnswer } from './gateway-response.ts';
@@ -13,14 +14,13 @@ const PROGRAM_TIMEOUT_MS = 30_000;
 
 /** A new key pair in the text form of the `wg` tool (base64 of 32 bytes); the secret is clamped as `wg genkey` does. */
 export function wireGuardKeys(): { readonly sk: string; readonly pk: string } {
-  const { privateKey, publicKey } = generateKeyPairSync('x25519');
-  const secret = privateKey.export({ format: 'der', type: 'pkcs8' });
-  const scalar = secret.subarray(-32);
+  const scalar = randomBytes(32);
   scalar[0] = scalar[0]! & 0xf8;
   scalar[31] = (scalar[31]! & 0x7f) | 0x40;
   const sk = scalar.toString('base64');
-  wipe(secret);
-  return { sk, pk: publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64') };
+  const pk = Buffer.from(x25519PublicKey(scalar)).toString('base64');
+  wipe(scalar);
+  return { sk, pk };
 }
 
 /** The text of the configuration file. Peers are sorted by key, so that the same answer gives the same bytes. */

@@ -4,7 +4,10 @@ import {
 } from '@phala/dstack-sdk/verify-env-encrypt-public-key';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { envCryptKey, envPublicKey as kmsEnvPublicKey } from '../../simulator/kms/derive.ts';
+import { freshRoots } from '../../simulator/kms/roots.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
+import { envPublicKey } from '../../src/config/env-cipher.ts';
 import { DstackError } from '../../src/errors.ts';
 import { envKeyMessage, recoverEnvKeySigner, verifyEnvKey } from '../../src/keys/env-encrypt-key.ts';
 import { compressedPublicKey, keccak256, signRecoverable } from '../../src/keys/secp256k1.ts';
@@ -41,6 +44,16 @@ describe('the public key for encrypted environments', () => {
     const legacy = verifyEnvEncryptPublicKeyLegacy(KEY, sign().signature, toHex(APP));
     expect(legacy).toBe(`0x${toHex(await recoverEnvKeySigner(sign(), APP))}`);
     expect(toHex(SIGNER)).toBe(official?.slice(2));
+  });
+
+  it('of the development KMS verifies, and is that of the key it gives to the app', async () => {
+    const roots = await freshRoots();
+    const now = Math.floor(Date.now() / 1000);
+    const { publicKey, signature, signatureV1 } = kmsEnvPublicKey(roots, APP, now);
+    const signer = compressedPublicKey(roots.k256);
+    await verifyEnvKey({ publicKey, signature: signatureV1, timestamp: now }, APP, signer);
+    await verifyEnvKey({ publicKey, signature }, APP, signer);
+    expect(toHex(envPublicKey(envCryptKey(roots, APP)))).toBe(toHex(publicKey));
   });
 
   it.each([
