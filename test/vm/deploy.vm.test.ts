@@ -1,5 +1,6 @@
 /** `deploy` with a real docker and a real compose, without a VM: order, failures in docker's own words, recovery. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkFigures } from './docker-figures.ts';
 import { DockerRoom, type Output } from './docker-room.ts';
 
 let room: DockerRoom;
@@ -299,3 +300,5 @@ describe.sequential('power cuts and a docker that dies', () => {
     expect(await room.ok('docker ps -q')).toBe('');
   });
 });
+
+it('shows health, restarts, use and logs of containers as docker itself does', () => checkFigures(room));

@@ -120,11 +120,14 @@ export class DockerRoom {
     return stdout;
   }
 
-  /** Writes a file of the guest, path without the leading slash. */
+  /** A path of the guest as this process sees it: through the namespace's own view, the overlay is mounted only there. */
+  seen(path: string): string {
+    return `/proc/${this.#pid}/root${join(this.#dir, 'root', path)}`;
+  }
+
+  /** Writes a file of the guest. */
   write(path: string, text: string): void {
-    const target = join(this.#dir, 'root', path);
-    // through the namespace's own view: the overlay is mounted only there
-    const seen = `/proc/${this.#pid}/root${target}`;
+    const seen = this.seen(path);
     mkdirSync(dirname(seen), { recursive: true });
     writeFileSync(seen, text);
   }
