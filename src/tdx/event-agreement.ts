@@ -4,7 +4,6 @@
  * before the extension tells which event that was. Nothing is repaired here: a log that somebody completed afterwards
  * would look as if nothing had happened.
  */
-import { createHash } from 'node:crypto';
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
@@ -16,33 +15,27 @@ import type { TdxSystem } from './system.ts';
 
 /** The log as far as this process has replayed it: an emit then costs what is new, not the whole log. */
 interface Known {
-  readonly size: number;
-  /** SHA-256 of that many bytes: an older line that changed since is noticed */
-  readonly hash: string;
+  /** the log then, at most a megabyte: an older line that changed since is noticed */
+  readonly bytes: Uint8Array;
   readonly lines: number;
   readonly events: number;
   readonly value: Uint8Array;
 }
 
-const EMPTY: Known = { size: 0, hash: '', lines: 0, events: 0, value: new Uint8Array(REGISTER_SIZE) };
+const EMPTY: Known = { bytes: new Uint8Array(), lines: 0, events: 0, value: new Uint8Array(REGISTER_SIZE) };
 const known = new Map<string, Known>();
 const NOTE_LIMIT = 2 * 1024 * 1024;
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
 /** Replays the log; lines that this process has replayed before are not parsed again. @throws EVENT_LOG_INVALID */
 function replayLog(bytes: Uint8Array, path: string): Known {
-  const last = known.get(path);
-  const start =
-    last !== undefined && bytes.length >= last.size && sha256(bytes.subarray(0, last.size)) === last.hash
-      ? last
-      : EMPTY;
-  const tail = bytes.subarray(start.size);
+  const last = known.get(path) ?? EMPTY;
+  const start = Buffer.compare(bytes.subarray(0, last.bytes.length), last.bytes) === 0 ? last : EMPTY;
+  const tail = bytes.subarray(start.bytes.length);
   const events = parseLog(tail, path, start.lines + 1);
   let { value } = start;
   for (const event of events) value = extend(value, eventDigest(event));
   const lines = tail.reduce((count, byte) => (byte === 0x0a ? count + 1 : count), start.lines);
-  const now = { size: bytes.length, hash: sha256(bytes), lines, events: start.events + events.length, value };
+  const now = { bytes, lines, events: start.events + events.length, value };
   known.set(path, now);
   return now;
 }
