@@ -85,13 +85,15 @@ function certificate(subject: Party, issuer: Party, isCa: boolean, extra: readon
   return sequence(body, ECDSA_SHA256, bitString(signDer(issuer.key, body)));
 }
 
-function crl(issuer: Party): Uint8Array {
+function crl(issuer: Party, revoked: readonly number[] = []): Uint8Array {
+  const entries = revoked.map((serial) => sequence(integer(serial), time(NOT_BEFORE)));
   const body = sequence(
     integer(1),
     ECDSA_SHA256,
     name(issuer.commonName),
     time(NOT_BEFORE),
     time(NOT_AFTER),
+    ...(entries.length > 0 ? [sequence(...entries)] : []),
     explicit(
       0,
       sequence(extension('2.5.29.35', sequence(implicit(0, keyId(issuer.key)))), extension('2.5.29.20', integer(1))),
@@ -118,8 +120,13 @@ function sgxExtension(): Uint8Array {
   );
 }
 
+export interface PkiOptions {
+  /** serials on both revocation lists; every certificate of this PKI has serial 42 */
+  readonly revoked?: readonly number[];
+}
+
 /** Makes the whole PKI from a seed of 32 bytes. */
-export function mockPki(seed: Uint8Array): MockPki {
+export function mockPki(seed: Uint8Array, { revoked = [] }: PkiOptions = {}): MockPki {
   const root: Party = { commonName: 'Mock Intel SGX Root CA', key: mockKey(seed, 'tdx-root') };
   const pckCa: Party = { commonName: 'Mock Intel SGX PCK Platform CA', key: mockKey(seed, 'tdx-pck-ca') };
   const pck: Party = { commonName: 'Mock Intel SGX PCK Certificate', key: mockKey(seed, 'tdx-pck') };
@@ -132,8 +139,8 @@ export function mockPki(seed: Uint8Array): MockPki {
     pck: certificate(pck, pckCa, false, [sgxExtension()]),
     tcb: certificate(tcb, root, false),
     qe: certificate(qe, root, false),
-    rootCrl: crl(root),
-    pckCrl: crl(pckCa),
+    rootCrl: crl(root, revoked),
+    pckCrl: crl(pckCa, revoked),
   };
 }
 
