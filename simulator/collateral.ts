@@ -22,6 +22,8 @@ export interface Collateral {
 export interface TcbOptions {
   readonly tcbStatus?: string;
   readonly advisoryIds?: readonly string[];
+  /** hex, of another platform than the PCK certificate names */
+  readonly fmspc?: string;
 }
 
 /** What the quoting enclave of this PKI is; its report carries the same values. */
@@ -32,14 +34,14 @@ const TCB_DATE = '2024-01-01T00:00:00Z';
 const zeros = (bytes: number): string => '00'.repeat(bytes);
 const rfc3339 = (time: number): string => `${new Date(time).toISOString().slice(0, 19)}Z`;
 
-function tcbInfo(now: number, { tcbStatus = 'UpToDate', advisoryIds }: TcbOptions): unknown {
+function tcbInfo(now: number, { tcbStatus = 'UpToDate', advisoryIds, fmspc = zeros(6) }: TcbOptions): unknown {
   const components = Array.from({ length: 16 }, () => ({ svn: 0 }));
   return {
     id: 'TDX',
     version: 3,
     issueDate: rfc3339(now - DAY),
     nextUpdate: rfc3339(now + 30 * DAY),
-    fmspc: zeros(6),
+    fmspc,
     pceId: zeros(2),
     tcbType: 0,
     tcbEvaluationDataNumber: 1,

@@ -61,6 +61,12 @@ describe('collateral that is not acceptable leaves the quote unjudged', () => {
       'signature of Mock Intel SGX QE',
     ],
     ['TCB info under another root', with_({ ...other, root_ca_crl: COLLATERAL.root_ca_crl }), NOW, 'tcb_info'],
+    [
+      'collateral of another platform',
+      mockCollateral(PKI, NOW, { fmspc: 'b0c06f000000' }),
+      NOW,
+      'the collateral is for platform b0c06f000000',
+    ],
     ['a root CRL of somebody else', with_({ root_ca_crl: other.root_ca_crl }), NOW, 'root_ca_crl'],
     ['a PCK CRL of somebody else', with_({ pck_crl: other.pck_crl }), NOW, 'pck_crl'],
     ['a PCK CRL that is none', with_({ pck_crl: '3000' }), NOW, 'pck_crl'],
