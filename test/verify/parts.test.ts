@@ -1,11 +1,12 @@
 /** Parts of a verification that whole evidence of the simulator does not reach. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { octetString } from '../../simulator/der.ts';
 import { mockPki } from '../../simulator/pki.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { issueCertificate } from '../../src/keys/certificate.ts';
 import { p256FromScalar } from '../../src/keys/derive.ts';
-import { makeExtension, OID } from '../../src/keys/extensions.ts';
+import { OID } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { loadX509 } from '../../src/keys/x509.ts';
 import { encodeVersioned } from '../../src/tdx/attestation.ts';
@@ -126,7 +127,10 @@ describe('certificates of older guests', () => {
       publicKey: new Uint8Array(key.spkiDer),
       signingKey,
       signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
-      extensions: [makeExtension(x509, OID.legacyQuote, platform.quote), makeExtension(x509, OID.legacyEventLog, log)],
+      extensions: [
+        new x509.Extension(OID.legacyQuote, false, octetString(platform.quote)),
+        new x509.Extension(OID.legacyEventLog, false, octetString(log)),
+      ],
     });
     const report = await judge(new Uint8Array(certificate.rawData));
     expect([report.verdict, ...named(report, 'fail')]).toEqual(['valid']);
