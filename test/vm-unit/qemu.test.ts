@@ -40,6 +40,10 @@ describe('qemuArgv', () => {
         'guestfwd=tcp:10.0.2.100:80-cmd:socat STDIO UNIX-CONNECT:/s/host-api',
     );
     expect(optionOf(qemuArgv({ ...config, network: 'open' }), '-netdev')).toContain('restrict=off');
+    const services = [{ address: '10.0.2.101', port: 443, host: 40123 }];
+    expect(optionOf(qemuArgv({ ...config, services }), '-netdev')).toBe(
+      `${net},guestfwd=tcp:10.0.2.101:443-cmd:socat STDIO TCP:127.0.0.1:40123`,
+    );
   });
 
   it('uses KVM with the host processor or tuned software emulation', () => {
