@@ -4,11 +4,15 @@
  * server certificate.
  */
 import { DstackError } from '../errors.ts';
+import type { TrustedLeaf } from '../keys/chain.ts';
+import { OID } from '../keys/extensions.ts';
 import { certReportData } from '../keys/report-data.ts';
 import { type Attestation, decodeVersioned } from '../tdx/attestation.ts';
+import { parseLogJson } from '../tdx/log-json.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
+import { runtimeEventsOf } from '../verify/evidence.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
 export interface EvidenceRules {
@@ -24,18 +28,41 @@ export interface EvidenceRules {
 const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 /**
- * @param attestation versioned bytes of the extension
+ * The evidence in a certificate: versioned bytes, or what older peers write, a bare quote with its event log in JSON.
+ * @returns undefined when there is none
+ * @throws ATTESTATION_INVALID, QUOTE_INVALID, EVENT_LOG_INVALID, CERT_INVALID (quote without its log)
+ */
+export function evidenceIn(leaf: TrustedLeaf): Attestation | undefined {
+  const versioned = leaf.extension(OID.attestation);
+  if (versioned !== undefined) return decodeVersioned(versioned).attestation;
+  const quote = leaf.extension(OID.legacyQuote);
+  if (quote === undefined) return undefined;
+  const log = leaf.extension(OID.legacyEventLog);
+  if (log === undefined) {
+    throw new DstackError('CERT_INVALID', 'the certificate has a quote, but no event log', {
+      field: OID.legacyEventLog,
+    });
+  }
+  const eventLog = parseLogJson(Buffer.from(log).toString('utf8'));
+  return {
+    platform: { kind: 'tdx', quote, eventLog },
+    reportData: parseQuote(quote).body.reportData,
+    runtimeEvents: runtimeEventsOf(eventLog),
+    config: '',
+  };
+}
+
+/**
  * @param spkiDer key of the certificate they were found in
  * @throws ATTESTATION_INVALID, QUOTE_INVALID (damaged, other platforms than TDX), EVIDENCE_MISMATCH (made for another
  *   key), EVIDENCE_INVALID (not genuine, log does not replay), COLLATERAL_*, TRUST_ANCHORS_INVALID
  */
 export async function verifyPeerEvidence(
-  attestation: Uint8Array,
+  evidence: Attestation,
   spkiDer: Uint8Array,
   rules: EvidenceRules = {},
-): Promise<Attestation> {
-  const decoded = decodeVersioned(attestation).attestation;
-  const { platform } = decoded;
+): Promise<void> {
+  const { platform } = evidence;
   if (platform.kind !== 'tdx') {
     throw new DstackError('ATTESTATION_INVALID', `evidence of platform ${platform.kind} is not supported`, {
       field: 'platform',
@@ -45,18 +72,17 @@ export async function verifyPeerEvidence(
   const quote = parseQuote(platform.quote);
   const { body } = quote;
   const wanted = certReportData(spkiDer);
-  if (!equal(body.reportData, wanted) || !equal(decoded.reportData, wanted)) {
+  if (!equal(body.reportData, wanted) || !equal(evidence.reportData, wanted)) {
     throw new DstackError('EVIDENCE_MISMATCH', 'the evidence of the peer was made for another key', {
       field: 'report_data',
     });
   }
-  if (!equal(replayRuntime(decoded.runtimeEvents), body.rtmrs[3])) {
+  if (!equal(replayRuntime(evidence.runtimeEvents), body.rtmrs[3])) {
     throw new DstackError('EVIDENCE_INVALID', 'the event log of the peer does not replay to RTMR3 of its quote', {
       field: 'rtmr3',
     });
   }
   await verifyQuote(platform.quote, quote, rules);
-  return decoded;
 }
 
 async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRules): Promise<void> {

@@ -8,7 +8,7 @@ import { DstackError } from '../errors.ts';
 import { checkChain, type TrustedLeaf } from '../keys/chain.ts';
 import { OID } from '../keys/extensions.ts';
 import type { ClientCertificate } from '../keys/temp-cert.ts';
-import { type EvidenceRules, verifyPeerEvidence } from './peer-evidence.ts';
+import { type EvidenceRules, evidenceIn, verifyPeerEvidence } from './peer-evidence.ts';
 import { type CallOptions, callJson } from './prpc-client.ts';
 
 export interface PeerRules {
@@ -69,9 +69,9 @@ export async function checkPeer(chain: readonly Uint8Array[], host: string, rule
   checkApp(leaf, rules.acceptsApp);
   const mode = rules.evidence ?? 'if-present';
   if (mode === 'ignore') return;
-  const attestation = leaf.extension(OID.attestation);
-  if (attestation !== undefined) {
-    await verifyPeerEvidence(attestation, leaf.spkiDer, { now: rules.now, ...rules.evidenceRules });
+  const evidence = evidenceIn(leaf);
+  if (evidence !== undefined) {
+    await verifyPeerEvidence(evidence, leaf.spkiDer, { now: rules.now, ...rules.evidenceRules });
   } else if (mode === 'required') {
     throw new DstackError('EVIDENCE_INVALID', 'the certificate of the peer carries no evidence', {
       field: OID.attestation,

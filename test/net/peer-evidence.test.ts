@@ -1,0 +1,60 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CollateralService, serveCollateral } from '../../simulator/collateral-service.ts';
+import { mockPki, pemChain } from '../../simulator/pki.ts';
+import type { TrustedLeaf } from '../../src/keys/chain.ts';
+import { OID } from '../../src/keys/extensions.ts';
+import { certReportData } from '../../src/keys/report-data.ts';
+import { freshTlsKey } from '../../src/keys/tls-key.ts';
+import { evidenceIn, verifyPeerEvidence } from '../../src/net/peer-evidence.ts';
+import { encodeVersioned, strip, tdxEventLog, tdxQuote } from '../../src/tdx/attestation.ts';
+import { quoteLogJson } from '../../src/tdx/log-json.ts';
+import { failure } from '../failure.ts';
+import { mockEvidence } from './ra-tls-server.ts';
+
+const PKI = mockPki(new Uint8Array(32).fill(0x31));
+const { spkiDer } = freshTlsKey();
+const EVIDENCE = mockEvidence(PKI, certReportData(spkiDer));
+const LOG = Buffer.from(quoteLogJson(tdxEventLog(EVIDENCE)));
+
+let collateral: CollateralService;
+let dir: string;
+beforeAll(async () => {
+  collateral = await serveCollateral(PKI);
+  dir = await mkdtemp(join(tmpdir(), 'anchors-'));
+  await writeFile(join(dir, 'tdx-root-ca.pem'), pemChain(PKI.root), { mode: 0o600 });
+  await writeFile(join(dir, 'roots.json'), JSON.stringify({ tdx: join(dir, 'tdx-root-ca.pem') }), { mode: 0o600 });
+});
+afterAll(async () => {
+  await collateral.close();
+  await rm(dir, { recursive: true });
+});
+
+const leaf = (extensions: Record<string, Uint8Array>): TrustedLeaf => ({
+  spkiDer,
+  extension: (oid) => extensions[oid],
+});
+const judge = (from: TrustedLeaf, key = spkiDer) =>
+  verifyPeerEvidence(evidenceIn(from)!, key, { pccs: collateral.url, anchorDir: dir });
+
+const old = () => leaf({ [OID.legacyQuote]: tdxQuote(EVIDENCE), [OID.legacyEventLog]: LOG });
+
+describe('evidence in the certificate of a peer', () => {
+  it('is absent, versioned, or in the form of older peers', async () => {
+    expect(evidenceIn(leaf({ [OID.usage]: Buffer.from('kms:rpc') }))).toBeUndefined();
+    await judge(leaf({ [OID.attestation]: encodeVersioned(strip(EVIDENCE)) }));
+    await judge(old());
+  });
+
+  it('of older peers is judged as strictly', async () => {
+    await expect(judge(old(), freshTlsKey().spkiDer)).rejects.toMatchObject({ code: 'EVIDENCE_MISMATCH' });
+    const other = Buffer.from(quoteLogJson(tdxEventLog(EVIDENCE).slice(1)));
+    const shorter = leaf({ [OID.legacyQuote]: tdxQuote(EVIDENCE), [OID.legacyEventLog]: other });
+    await expect(judge(shorter)).rejects.toMatchObject({ code: 'EVIDENCE_INVALID' });
+    expect(failure(() => evidenceIn(leaf({ [OID.legacyQuote]: tdxQuote(EVIDENCE) }))).code).toBe('CERT_INVALID');
+    const damaged = leaf({ [OID.legacyQuote]: Uint8Array.of(1), [OID.legacyEventLog]: LOG });
+    expect(failure(() => evidenceIn(damaged)).code).toBe('QUOTE_INVALID');
+  });
+});
