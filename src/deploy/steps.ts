@@ -65,9 +65,20 @@ async function letGo({ compose, dir }: DeployContext): Promise<void> {
   await releaseContainers(DOCKER_ROOT, project === undefined ? {} : { project });
 }
 
+const REMIND_MS = 60_000;
+
 async function preLaunch(context: DeployContext): Promise<void> {
   const { compose, dir, env } = context;
-  const exported = await sourceScript('pre_launch_script', compose.preLaunchScript ?? '', { cwd: dir, env });
+  // a script that waits for something that never comes must not look like a machine that is busy
+  const began = performance.now();
+  const reminder = setInterval(() => {
+    const text = `pre-launch: still running after ${ui.duration(performance.now() - began)}`;
+    ui.warn(text);
+    context.tell(text);
+  }, REMIND_MS);
+  const exported = await sourceScript('pre_launch_script', compose.preLaunchScript ?? '', { cwd: dir, env }).finally(
+    () => clearInterval(reminder),
+  );
   if (exported === undefined) {
     context.ended = true;
     ui.warn('the pre-launch script ended the start with exit 0: the app is not started');

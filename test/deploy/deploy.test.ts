@@ -119,6 +119,30 @@ describe('start with docker compose', () => {
     app({ pre_launch_script: 'exit 0' });
     expect((await run(START)).told).toEqual(['pre-launch']);
   });
+  it('reminds of a pre-launch script that does not end', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    try {
+      app({
+        pre_launch_script: `while [ ! -e ${at('go')} ]; do sleep 0.05; done`,
+        runner: 'bash',
+        bash_script: 'true',
+      });
+      const heard: string[] = [];
+      const context = await deployContext(dir, { tell: (text) => heard.push(text) });
+      const script = START.find(({ name }) => name === 'run the pre-launch script');
+      const running = script?.run(context);
+      vi.advanceTimersByTime(120_000);
+      writeFileSync(at('go'), '');
+      await running;
+      vi.advanceTimersByTime(120_000);
+      expect(heard).toEqual([
+        'pre-launch: still running after 1 min 00 s',
+        'pre-launch: still running after 2 min 00 s',
+      ]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
   it('tells the host of a pre-launch key even when it is null', async () => {
     app({ pre_launch_script: null, runner: 'bash', bash_script: 'true' });
     expect((await run(START)).told).toEqual(['pre-launch', 'running main script', 'done']);
