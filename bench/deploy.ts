@@ -38,11 +38,11 @@ try {
     const { stdout } = await run(util, ['remove-orphans', '-n', '--no-dockerd', '-d', root, '-f', compose]);
     if (stdout.trim().split('\n').length !== CONTAINERS / 10) throw new Error('wrong orphans');
   });
-  console.log(row(`remove-orphans --no-dockerd, ${CONTAINERS} containers, whole process`, orphans, BUDGET_MS));
+  row(`remove-orphans --no-dockerd, ${CONTAINERS} containers, whole process`, orphans, BUDGET_MS);
   const held = await repeat(RUNS, async () => {
     await run(util, ['deploy', 'hold', '--docker-root', root]);
   });
-  console.log(row(`deploy hold, ${CONTAINERS} containers without a policy, whole process`, held, BUDGET_MS));
+  row(`deploy hold, ${CONTAINERS} containers without a policy, whole process`, held, BUDGET_MS);
 } finally {
   rmSync(dir, { recursive: true, force: true });
 }

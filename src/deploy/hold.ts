@@ -14,6 +14,7 @@ import { effect } from '../sys/effects.ts';
 import { ifExists, readLimited, utf8, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { setRestartPolicy, startContainer } from './docker-control.ts';
+import { inBatches } from './in-batches.ts';
 
 export const DOCKER_ROOT = '/var/lib/docker';
 
@@ -41,29 +42,26 @@ export interface Held {
  * @throws FILE_IO when a policy cannot be written: such a container could start by itself
  */
 export async function holdContainers(dockerRoot: string): Promise<Held[]> {
-  const held: Held[] = [];
-  for (const { id, dir } of await containerFolders(dockerRoot)) {
-    let present: { hostConfig: Record<string, unknown>; container: Held } | undefined;
-    try {
-      present = await describe(id, dir);
-    } catch (thrown) {
-      // dockerd skips a container whose record it cannot read
-      ui.warn(`container ${id.slice(0, 12)} is left alone: ${errorChain(thrown)}`);
-      continue;
-    }
-    if (present === undefined) {
-      const before = await readKept(dir);
-      if (before !== undefined) held.push(before);
-      continue;
-    }
-    const { hostConfig, container } = present;
-    await writeAtomic(join(dir, KEPT), JSON.stringify(container), 0o600);
-    const none = { ...hostConfig, RestartPolicy: { Name: 'no', MaximumRetryCount: 0 } };
-    await writeAtomic(join(dir, HOST_CONFIG), JSON.stringify(none), 0o600);
-    held.push(container);
-  }
+  const held = (await inBatches(await containerFolders(dockerRoot), holdContainer)).filter((one) => one !== undefined);
   if (held.length > 0) ui.info(`${held.length} containers of the last boot wait until the app is started`);
   return held;
+}
+
+async function holdContainer({ id, dir }: { id: string; dir: string }): Promise<Held | undefined> {
+  let present: Awaited<ReturnType<typeof describe>>;
+  try {
+    present = await describe(id, dir);
+  } catch (thrown) {
+    // dockerd skips a container whose record it cannot read
+    ui.warn(`container ${id.slice(0, 12)} is left alone: ${errorChain(thrown)}`);
+    return undefined;
+  }
+  if (present === undefined) return readKept(dir);
+  const { hostConfig, container } = present;
+  await writeAtomic(join(dir, KEPT), JSON.stringify(container), 0o600);
+  const none = { ...hostConfig, RestartPolicy: { Name: 'no', MaximumRetryCount: 0 } };
+  await writeAtomic(join(dir, HOST_CONFIG), JSON.stringify(none), 0o600);
+  return container;
 }
 
 /** A container with a restart policy; undefined when it has none, or no record. */
@@ -71,9 +69,10 @@ async function describe(
   id: string,
   dir: string,
 ): Promise<{ hostConfig: Record<string, unknown>; container: Held } | undefined> {
-  const [hostConfig, config] = await Promise.all([readObject(join(dir, HOST_CONFIG)), readObject(join(dir, CONFIG))]);
+  const hostConfig = await readObject(join(dir, HOST_CONFIG));
   const policy = (hostConfig?.['RestartPolicy'] ?? {}) as { Name?: unknown; MaximumRetryCount?: unknown };
   if (hostConfig === undefined || typeof policy.Name !== 'string' || !POLICIES.includes(policy.Name)) return undefined;
+  const config = await readObject(join(dir, CONFIG));
   const state = (config?.['State'] ?? {}) as { ExitCode?: unknown };
   const labels = ((config?.['Config'] as { Labels?: unknown } | undefined)?.Labels ?? {}) as Record<string, unknown>;
   const stopped = config?.['HasBeenManuallyStopped'] === true;

@@ -10,6 +10,7 @@ import { ifExists, readLimited, utf8 } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { type ComposeProject, composeProject } from './compose-file.ts';
 import { listContainers, removeContainer } from './docker-api.ts';
+import { inBatches } from './in-batches.ts';
 
 const PROJECT_LABEL = 'com.docker.compose.project';
 const SERVICE_LABEL = 'com.docker.compose.service';
@@ -77,19 +78,24 @@ export async function removeOrphansOffline(
   const project = await readComposeProject(composeFile);
   const root = join(dockerRoot, 'containers');
   const entries = (await ifExists(() => fs.readdir(root, { withFileTypes: true }))) ?? [];
-  const orphans: Orphan[] = [];
-  for (const { name } of entries.filter((entry) => entry.isDirectory()).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const dir = join(root, name);
-    let service: string | undefined;
+  const names = entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).toSorted();
+  const services = await inBatches(names, async (name) => {
     try {
-      const labels = await containerLabels(join(dir, 'config.v2.json'));
-      service = labels && orphanService(labels, project);
+      const labels = await containerLabels(join(root, name, 'config.v2.json'));
+      return labels && orphanService(labels, project);
     } catch (thrown) {
       ui.warn(`container ${name} is left alone: ${errorChain(thrown)}`);
+      return undefined;
     }
-    if (service === undefined) continue;
-    orphans.push({ id: name, service });
-    if (!options.dryRun) await effect(`rm -r ${dir}`, undefined, () => fs.rm(dir, { recursive: true, force: true }));
+  });
+  const orphans = names.flatMap((id, index) => {
+    const service = services[index];
+    return service === undefined ? [] : [{ id, service }];
+  });
+  if (options.dryRun) return orphans;
+  for (const { id } of orphans) {
+    const dir = join(root, id);
+    await effect(`rm -r ${dir}`, undefined, () => fs.rm(dir, { recursive: true, force: true }));
   }
   return orphans;
 }
