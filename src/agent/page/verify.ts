@@ -64,7 +64,8 @@ function fetchCommand(host: string | undefined): string {
 }
 
 function verifyCommand(identity: Attempt<Identity>): string {
-  const lines = ['dstack-util verify evidence.json'];
+  // the first run needs collateral; later ones find it in their cache
+  const lines = ['dstack-util verify evidence.json', '  --collateral https://api.trustedservices.intel.com'];
   if ('value' in identity) {
     const { appId, composeHash } = identity.value.app;
     lines.push(`  --expect app-id=${toHex(appId)}`, `  --expect compose-hash=${toHex(composeHash)}`);

@@ -140,7 +140,7 @@ describe('the page', () => {
     expect(text).toContain('No evidence can be taken: device &lt;gone&gt;');
     expect(text).toContain('Docker does not answer.');
     expect(text).toContain('docker is down');
-    expect(text).toContain('dstack-util verify evidence.json</pre>');
+    expect(text).toContain('--collateral https://api.trustedservices.intel.com</pre>');
   });
   it('bounds what an app can put on it', async () => {
     scene = await makeScene();
