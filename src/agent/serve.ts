@@ -3,6 +3,7 @@
  * the host. A listener that fails is tried again and does not take the others down.
  */
 import { type AgentConfig, type Listener as ListenerConfig, loadAgentConfig } from '../config/agent-config.ts';
+import { wipeAppKeys } from '../config/app-keys.ts';
 import { errorChain } from '../errors.ts';
 import { notifyHost } from '../net/host-api.ts';
 import { detectPlatform } from '../tdx/platform.ts';
@@ -116,6 +117,7 @@ export async function startAgent(
         ...servers.map((server) => server.close(GRACE_MS)),
       ]);
       state.keyCache.clear();
+      wipeAppKeys(state.keys);
     },
   };
 }

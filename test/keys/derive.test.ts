@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { hkdf } from '@noble/hashes/hkdf';
 import { sha256 } from '@noble/hashes/sha2';
 import fc from 'fast-check';
@@ -130,5 +130,47 @@ describe('PEM', () => {
     } catch (thrown) {
       expect(JSON.stringify(thrown)).not.toContain(broken.slice(40, 60));
     }
+  });
+
+  it('never throws anything but KEY_INVALID, and never shows what it was given', () => {
+    const body = Buffer.from(
+      privateKeyPem(deriveP256(new Uint8Array(32), []))
+        .split('\n')
+        .slice(1, 4)
+        .join('\n'),
+    );
+    const damaged = fc
+      .tuple(
+        fc.nat(body.length - 1),
+        fc.integer({ min: 32, max: 126 }),
+        fc.constantFrom('PRIVATE KEY', 'EC PRIVATE KEY', 'X'),
+      )
+      .map(([at, byte, label]) => `-----BEGIN ${label}-----\n${body.with(at, byte)}\n-----END ${label}-----\n`);
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), damaged), (pem) => {
+        try {
+          p256FromPem(pem);
+        } catch (thrown) {
+          expect(thrown).toBeInstanceOf(DstackError);
+          expect((thrown as DstackError).code).toBe('KEY_INVALID');
+          expect((thrown as DstackError).cause).toBeUndefined();
+          expect(JSON.stringify(thrown)).not.toContain(body.toString().slice(0, 24));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('of other curves and lengths is refused', () => {
+    const pem = (namedCurve: string) =>
+      generateKeyPairSync('ec', {
+        namedCurve,
+        privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+        publicKeyEncoding: { type: 'spki', format: 'pem' },
+      }).privateKey;
+    expect(p256FromPem(pem('P-256')).scalar).toHaveLength(32);
+    for (const curve of ['P-384', 'secp256k1']) expect(() => p256FromPem(pem(curve)), curve).toThrow(DstackError);
+    const { privateKey } = generateKeyPairSync('ed25519');
+    expect(() => p256FromPem(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())).toThrow(DstackError);
   });
 });
