@@ -189,7 +189,10 @@ function checkPurpose(x509: X509, { parsed, name }: Link, purpose: 'server' | 'c
 }
 
 function checkHost({ native, name }: Link, hostName: string): void {
-  const found = isIP(hostName) === 0 ? native.checkHost(hostName, { subject: 'never' }) : native.checkIP(hostName);
+  const found =
+    isIP(hostName) === 0
+      ? native.checkHost(hostName, { subject: 'never', partialWildcards: false })
+      : native.checkIP(hostName);
   if (found === undefined) {
     throw refuse('CERT_NAME_MISMATCH', `certificate ${name} is not for ${hostName}`, {
       field: 'subject_alt_name',

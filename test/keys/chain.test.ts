@@ -101,7 +101,7 @@ describe('a chain is accepted', () => {
   });
 
   it('for the names it has', async () => {
-    const names = ['kms.example', '*.apps.example', '10.0.0.1', '2001:db8::1', '::ffff:1.2.3.4'];
+    const names = ['kms.example', '*.apps.example', 'part*.example', '10.0.0.1', '2001:db8::1', '::ffff:1.2.3.4'];
     const pem = await leaf(root, { altNames: names });
     for (const hostName of [
       'kms.example',
@@ -113,7 +113,16 @@ describe('a chain is accepted', () => {
     ]) {
       expect(await code(check([pem], { hostName })), hostName).toBe('accepted');
     }
-    for (const hostName of ['x.example', 'apps.example', 'a.b.apps.example', '10.0.0.2', '2001:db8::2', 'leaf', '']) {
+    for (const hostName of [
+      'x.example',
+      'partial.example',
+      'apps.example',
+      'a.b.apps.example',
+      '10.0.0.2',
+      '2001:db8::2',
+      'leaf',
+      '',
+    ]) {
       expect(await code(check([pem], { hostName })), hostName).toBe('CERT_NAME_MISMATCH');
     }
   });
