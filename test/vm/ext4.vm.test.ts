@@ -2,11 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DstackClient } from '@phala/dstack-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
 import { agentCall, askDemo, measureWithTools, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
+import { relay } from './sdk-relay.ts';
 import { boot, payloads, vmDir } from './support.ts';
 import { hostVerifier } from './verify-on-host.ts';
 import { verifyMockQuote } from './verify-quote.ts';
@@ -16,17 +18,23 @@ interface KeyAnswer {
   signature_chain: string[];
 }
 
+/** what the app of this test has beside the demo's */
+const APP = {
+  swap_size: '64M',
+  agent_sockets: [{ name: 'web', allow: ['GetKey', 'Version'], key_prefix: 'web/' }],
+};
+
 let instanceId = '';
 
 describe.sequential('ext4', () => {
   let vm: Machine;
   beforeAll(async () => {
-    vm = await boot('ext4', { app: { swap_size: '64M' } });
+    vm = await boot('ext4', { app: APP });
     await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 840_000);
   });
   afterAll(() => vm?.stop());
 
-  const appId = defaultAppId(demoAppComposeText({ swap_size: '64M' }));
+  const appId = defaultAppId(demoAppComposeText(APP));
 
   it('reports its progress in the documented order', () => {
     expect(payloads(vm, 'boot.progress')).toEqual([
@@ -66,7 +74,7 @@ describe.sequential('ext4', () => {
 
   it('measured what was predicted, and dstack-util says so on the host', async () => {
     const host = await hostVerifier(join(vmDir('ext4'), 'host'));
-    const predicted = await host.measure(demoAppComposeText({ swap_size: '64M' }), instanceId);
+    const predicted = await host.measure(demoAppComposeText(APP), instanceId);
     expect(predicted).toMatchObject({ app_id: appId, rtmr3: (await readMeasurements(vm)).rtmr3 });
     const reportData = randomBytes(64).toString('hex');
     const answer = JSON.stringify(await agentCall(vm, 'GetQuote', { report_data: reportData }));
@@ -108,6 +116,49 @@ describe.sequential('ext4', () => {
     const base64 = await vm.ok('head -c 64 /dev/zero | dstack-util quote | base64 -w0');
     const other = verifyMockQuote(Buffer.from(base64, 'base64'));
     expect(Buffer.from(other.rtMr3).equals(Buffer.from(report.rtMr3))).toBe(true);
+  });
+
+  it('gives the scoped socket keys below its prefix and nothing else', async () => {
+    const call = (method: string, body: object) =>
+      vm.ok(
+        `curl -sS --max-time 30 --unix-socket /run/dstack/scoped/web.sock -H 'content-type: application/json' ` +
+          `-d '${JSON.stringify(body)}' http://dstack/${method}`,
+      );
+    const scoped = JSON.parse(await call('GetKey', { path: 'a' }));
+    expect(scoped.key).toBe((await agentCall<KeyAnswer>(vm, 'GetKey', { path: 'web/a' })).key);
+    expect(JSON.parse(await call('GetQuote', {})).error).toContain('agent_sockets[0].allow');
+  });
+
+  it('serves the official SDK', async () => {
+    const { url, stop } = await relay(vm, '/run/dstack.sock');
+    try {
+      const client = new DstackClient(url);
+      const info = await client.info();
+      expect(info).toMatchObject({ app_id: appId, instance_id: instanceId });
+      const { quote, event_log } = await client.getQuote('from the SDK');
+      const report = verifyMockQuote(Buffer.from(quote.replace(/^0x/, ''), 'hex'));
+      expect(Buffer.from(report.reportData).toString('latin1')).toMatch(/^from the SDK\0+$/);
+      expect(JSON.parse(event_log).length).toBeGreaterThan(5);
+      const { certificate_chain } = await client.getTlsKey({ subject: 'sdk', usageRaTls: true });
+      expect(certificate_chain).toHaveLength(2);
+      const signed = await client.sign('ed25519', 'x');
+      expect(await client.verify('ed25519', 'x', signed.signature, signed.public_key)).toMatchObject({ valid: true });
+      expect((await client.attest('x')).attestation).toMatch(/^[0-9a-f]+$/);
+    } finally {
+      stop();
+    }
+  });
+
+  it('answers the host on vsock, tried over the loopback of the guest', async () => {
+    await vm.ok('modprobe vsock_loopback');
+    // GuestApi has no Notify: that refusal has come over AF_VSOCK from the agent
+    expect((await vm.sh('dstack-util notify-host -u vsock://1:8000/api -e x -d y')).stderr).toContain(
+      'Service not found: Notify',
+    );
+    const ready = (await vm.get('/readyz')).json<{ listeners: { name: string; state: string; address: string }[] }>();
+    expect(ready.listeners).toContainEqual(
+      expect.objectContaining({ name: 'guest-api', state: 'listening', address: 'vsock:any:8000' }),
+    );
   });
 
   it('answers the old clients on tappd.sock', async () => {
@@ -194,7 +245,7 @@ describe.sequential('ext4', () => {
 describe.sequential('the same disk once more, with a 9p share', () => {
   let vm: Machine;
   beforeAll(async () => {
-    vm = await boot('ext4', { app: { swap_size: '64M' }, dataDisk: 'keep', shareMode: '9p' });
+    vm = await boot('ext4', { app: APP, dataDisk: 'keep', shareMode: '9p' });
     await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
   });
   // the first VM has shown the rest of the boot and a clean end
@@ -204,7 +255,7 @@ describe.sequential('the same disk once more, with a 9p share', () => {
     expect(payloads(vm, 'boot.progress')).toContain('initializing data disk');
     expect((await vm.sh('test -e /var/volatile/dstack/persistent/marker')).exit).toBe(1);
     const [info] = payloads(vm, 'instance.info').map((text) => JSON.parse(text));
-    expect(info.app_id).toBe(defaultAppId(demoAppComposeText({ swap_size: '64M' })));
+    expect(info.app_id).toBe(defaultAppId(demoAppComposeText(APP)));
     expect(info.instance_id).not.toBe(instanceId);
   });
 
