@@ -69,7 +69,16 @@ async function memory({ guest, pid }: AgentProcess, requests: number): Promise<v
   const middle = residentMB(pid);
   await run({ ...order, mix });
   const last = residentMB(pid);
-  row('resident memory', `${first.toFixed(1)} MB`, `${middle.toFixed(1)} MB`, `${last.toFixed(1)} MB`, 'of 80 MB');
+  await new Promise((resolve) => setTimeout(resolve, 8000));
+  const idle = residentMB(pid);
+  row(
+    'resident memory',
+    `${first.toFixed(1)} MB`,
+    `${middle.toFixed(1)} MB`,
+    `${last.toFixed(1)} MB`,
+    `idle ${idle.toFixed(1)} MB`,
+    'of 80 MB',
+  );
   console.log(
     `  growth over the last half of ${requests}: ${(last - middle).toFixed(1)} MB of 2 MB, ${descriptors(pid)} descriptors`,
   );

@@ -24,6 +24,8 @@ export interface ConnectionOwner {
   /** asks for memory for bytes of a body; false = there is none left for bodies now */
   reserve(bytes: number): boolean;
   release(bytes: number): void;
+  /** counts an answer */
+  answered(): void;
 }
 
 type Phase = 'waiting' | 'receiving' | 'working' | 'sending' | 'streaming' | 'lingering' | 'ending';
@@ -226,6 +228,7 @@ export class HttpConnection {
   #finish(last: boolean, unread: boolean): void {
     this.#exchange = undefined;
     this.#answered++;
+    this.#owner.answered();
     this.#owner.release(this.#held);
     this.#held = 0;
     if (this.#socket.destroyed) return;

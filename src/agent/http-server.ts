@@ -21,6 +21,7 @@ export interface HttpCounts {
   /** open connections now */
   readonly open: number;
   readonly accepted: number;
+  readonly answers: number;
   /** closed to make room for others, or refused because there was none */
   readonly shed: number;
 }
@@ -36,6 +37,7 @@ export class HttpServer implements ConnectionOwner {
   #held = 0;
   #closing = false;
   #accepted = 0;
+  #answers = 0;
   #shed = 0;
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -58,7 +60,7 @@ export class HttpServer implements ConnectionOwner {
   }
 
   get counts(): HttpCounts {
-    return { open: this.#live.size, accepted: this.#accepted, shed: this.#shed };
+    return { open: this.#live.size, accepted: this.#accepted, answers: this.#answers, shed: this.#shed };
   }
 
   reserve(bytes: number): boolean {
@@ -68,6 +70,10 @@ export class HttpServer implements ConnectionOwner {
 
   release(bytes: number): void {
     this.#held -= bytes;
+  }
+
+  answered(): void {
+    this.#answers++;
   }
 
   /** Takes over an accepted connection. */

@@ -17,6 +17,7 @@ import { guestService } from './guest-service.ts';
 import { tellStatus, watch } from './health.ts';
 import type { HttpHandler } from './http.ts';
 import { HttpServer } from './http-server.ts';
+import { tidyWhenIdle } from './idle.ts';
 import { Listener } from './listener.ts';
 import { peerNamer } from './peer.ts';
 import type { Readiness } from './readiness.ts';
@@ -107,11 +108,13 @@ export async function startAgent(
   }
   await Promise.all(listeners.map((listener) => listener.start()));
   void state.demo.issue();
+  const stopTidying = tidyWhenIdle(() => servers.reduce((sum, { counts }) => sum + counts.answers, 0));
   return {
     state,
     listeners,
     readiness,
     async stop() {
+      stopTidying();
       await Promise.all([
         ...listeners.map((listener) => listener.stop()),
         ...servers.map((server) => server.close(GRACE_MS)),
