@@ -45,25 +45,34 @@ async function start(options: StartOptions): Promise<void> {
   boot.start();
   const dir = join(cacheRoot, 'vm', name);
   const kms = await kmsFor(document, join(dir, 'kms'));
-  const gateway = options.gateway && kms !== undefined ? await VmGateway.start(kms.roots) : undefined;
-  const vm = await Machine.boot({
-    image,
-    dir,
-    share: { 'app-compose.json': document },
-    dataDisk: 'keep',
-    memoryMiB: options.memory,
-    // an own document may leave the file system to the platform
-    kernelArgs: [`dstack.storage_fs=${options.storage}`],
-    guestPorts: demo ? [AGENT_PORT, DEMO_PORT] : [AGENT_PORT],
-    forwards: options.ports,
-    // packets of the VPN are UDP to this host, which a restricted network does not let through
-    network: demo && gateway === undefined ? 'host' : 'open',
-    ...(kms === undefined ? {} : { rememberInstance: true }),
-    services: [...(kms?.services ?? []), ...(gateway?.services ?? [])],
-    sysConfig: { ...kms?.sysConfig, ...gateway?.sysConfig },
-    onLine: (line) => boot.line(line),
-    onEvent: (event) => boot.event(event),
-  });
+  let gateway: VmGateway | undefined;
+  let vm: Machine;
+  try {
+    gateway = options.gateway && kms !== undefined ? await VmGateway.start(kms.roots) : undefined;
+    vm = await Machine.boot({
+      image,
+      dir,
+      share: { 'app-compose.json': document },
+      dataDisk: 'keep',
+      memoryMiB: options.memory,
+      // an own document may leave the file system to the platform
+      kernelArgs: [`dstack.storage_fs=${options.storage}`],
+      guestPorts: demo ? [AGENT_PORT, DEMO_PORT] : [AGENT_PORT],
+      forwards: options.ports,
+      // packets of the VPN are UDP to this host, which a restricted network does not let through
+      network: demo && gateway === undefined ? 'host' : 'open',
+      ...(kms === undefined ? {} : { rememberInstance: true }),
+      services: [...(kms?.services ?? []), ...(gateway?.services ?? [])],
+      sysConfig: { ...kms?.sysConfig, ...gateway?.sysConfig },
+      onLine: (line) => boot.line(line),
+      onEvent: (event) => boot.event(event),
+    });
+  } catch (thrown) {
+    // they would keep this process alive
+    await gateway?.close();
+    await kms?.close();
+    throw thrown;
+  }
   interrupt.guard(vm);
   try {
     await vm.waitFor({ event: 'boot.progress', payload: 'done' }, BOOT_LIMIT_MS);

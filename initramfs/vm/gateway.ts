@@ -49,6 +49,15 @@ export class VmGateway {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await once(namespace.stdout!, 'data');
+    try {
+      return await VmGateway.#inside(namespace, roots);
+    } catch (thrown) {
+      namespace.kill();
+      throw thrown;
+    }
+  }
+
+  static async #inside(namespace: ChildProcess, roots: KmsRoots): Promise<VmGateway> {
     const wireGuard = WireGuardEnd.open({
       interface: `dsgw${process.pid % 1_000_000}`,
       port: 0,

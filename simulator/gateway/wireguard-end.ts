@@ -54,6 +54,9 @@ export class WireGuardEnd {
     if (!kernel && spawnSync('wireguard-go', [name], { env, stdio: 'ignore' }).status !== 0) {
       throw new Error('this kernel has no WireGuard, and wireguard-go cannot be started (Debian package wireguard-go)');
     }
+    // wireguard-go goes into the background before it has looked at its interface, which must not move until then: an
+    // answer of `wg` shows that it has
+    program('wg', ['show', name]);
     const there = (words: readonly string[], input?: string) => {
       const [head = '', ...rest] = [...inNamespaceOf(namespaceOf), ...words];
       return program(head, rest, input);

@@ -103,6 +103,10 @@ const WRONG: Record<string, readonly unknown[]> = {
   'app-compose.json verity_volumes[0].target': [...REQUIRED_TEXT, 'data', ''],
   'app-compose.json pre_launch_script': TEXT,
   'app-compose.json bash_script': TEXT,
+  'app-compose.json agent_sockets': ['x', {}, null, [1], [{ name: 'a', allow: ['Info'], unknown: 1 }]],
+  'app-compose.json agent_sockets[0].name': [...REQUIRED_TEXT, '', 'A', 'a/b', '-a', '..', 'a'.repeat(33)],
+  'app-compose.json agent_sockets[0].allow': [...LIST, undefined, [], ['getkey'], ['Info', 'Info']],
+  'app-compose.json agent_sockets[0].key_prefix': [1, true, {}, '', 'a', '/a/', '../', 'a//', 'a b/'],
 
   '.sys-config.json kms_urls': LIST,
   '.sys-config.json gateway_urls': LIST,
@@ -175,6 +179,7 @@ const WRONG: Record<string, readonly unknown[]> = {
   'agent.json default.core.compose_file': [1, null, []],
   'agent.json default.core.sys_config_file': [1, null, []],
   'agent.json default.core.data_disks': ['/', {}, null, [1]],
+  'agent.json default.core.scoped_sockets': [1, null, []],
   'agent.json internal-v0.address': [1, null, []],
   'agent.json internal-v0.reuse': FLAG,
   'agent.json internal.address': [1, null, []],
@@ -226,6 +231,7 @@ function goodDocument(document: Document, field: string): Record<string, unknown
       return {
         ...COMPOSE,
         ...(field.startsWith('port_policy.ports[') ? { port_policy: { ports: [{ port: 80 }] } } : {}),
+        ...(field.startsWith('agent_sockets[') ? { agent_sockets: [{ name: 'a', allow: ['Info'] }] } : {}),
         ...(field.startsWith('verity_volumes[') ? { verity_volumes: [{ ...VOLUME }] } : {}),
       };
     case '.sys-config.json': {
