@@ -2,11 +2,13 @@
 import * as fs from 'node:fs/promises';
 import * as net from 'node:net';
 import { dirname } from 'node:path';
-import { DstackError } from '../errors.ts';
+import { DstackError, errorChain } from '../errors.ts';
 import { native } from '../sys/native.ts';
 import * as ui from '../ui.ts';
 import type { InheritedSocket } from './activation.ts';
 import { type Address, showAddress } from './address.ts';
+
+const BACKLOG = 4096;
 
 /** An open listener. */
 export interface Bound {
@@ -40,6 +42,7 @@ export async function bind(
     if (thrown instanceof DstackError) throw thrown;
     throw new DstackError('LISTENER_FAILED', `cannot listen on ${showAddress(address)}`, { cause: thrown });
   }
+  await deepenBacklog(server);
   server.on('error', onFailure);
   const actual: Address = inherited
     ? { kind: 'unix', path: inherited.path, reuse: false }
@@ -58,6 +61,21 @@ export async function bind(
         await fs.rm(address.path, { force: true });
     },
   };
+}
+
+/**
+ * The runtime lets 512 connections wait to be accepted, whatever is asked for; beyond that a unix socket refuses at once,
+ * and a burst of one client would shut out the others.
+ */
+async function deepenBacklog(server: net.Server): Promise<void> {
+  const { fd } = (server as { _handle?: { fd?: number } })._handle ?? {};
+  const calls = await native().catch(() => undefined); // outside the compiled binary it stays as it is
+  if (fd === undefined || fd < 0 || calls === undefined) return;
+  try {
+    calls.setBacklog(fd, BACKLOG);
+  } catch (thrown) {
+    ui.debug(`the backlog stays as it is: ${errorChain(thrown)}`);
+  }
 }
 
 function listen(server: net.Server, options: net.ListenOptions | { fd: number }): Promise<void> {

@@ -118,6 +118,10 @@ export const bunNative: Native = {
     }
   },
 
+  setBacklog(fd, connections) {
+    check(libc.listen(fd, connections), 'listen');
+  },
+
   async vsockConnect(cid, port, timeoutMs) {
     const fd = check(libc.socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket');
     try {

@@ -27,6 +27,8 @@ export interface Native {
   peerCredentials(fd: number): PeerCredentials;
   /** A listening AF_VSOCK stream socket, close-on-exec and non-blocking; adopt it with `net.Server.listen({fd})`. */
   vsockListen(cid: number, port: number): number;
+  /** listen(2) again on a listening socket: sets how many connections may wait to be accepted (at most net.core.somaxconn). */
+  setBacklog(fd: number, connections: number): void;
   /** A connected AF_VSOCK stream socket; adopt it with `new net.Socket().connect({fd})`. */
   vsockConnect(cid: number, port: number, timeoutMs: number): Promise<number>;
   close(fd: number): void;

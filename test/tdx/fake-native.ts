@@ -30,6 +30,7 @@ export function fakeNative(overrides: Partial<Native> = {}): Native {
     },
     sendDatagram: unsupported,
     peerCredentials: unsupported,
+    setBacklog: unsupported,
     vsockListen: unsupported,
     vsockConnect: unsupported,
     close: unsupported,
