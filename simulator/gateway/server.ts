@@ -7,8 +7,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { createServer as createTlsServer, type Server, type TLSSocket } from 'node:tls';
 import { toHex } from '../../src/codec/hex.ts';
-import { checkChain } from '../../src/keys/chain.ts';
 import { OID } from '../../src/keys/extensions.ts';
+import { checkChain } from '../../src/net/chain.ts';
 import { WG_KEY } from '../../src/net/gateway-cache.ts';
 import { decodeAppInfoExtension } from '../../src/tdx/app-info.ts';
 import { PeerTable } from './peers.ts';

@@ -2,10 +2,10 @@
  * The X.509 extensions of dstack, under OID 1.3.6.1.4.1.62397.1. The payload is wrapped twice: extnValue is an OCTET
  * STRING that contains one more DER OCTET STRING. None is critical. Source: dstack keys and certificates, extensions.
  */
-import { DerReader, TAG } from '../codec/der.ts';
+import { DerReader, oidText, TAG } from '../codec/der.ts';
 import * as write from '../codec/der-write.ts';
 import { DstackError } from '../errors.ts';
-import { loadX509 } from './x509.ts';
+import { fromPem } from './derive.ts';
 
 const ARC = '1.3.6.1.4.1.62397.1';
 
@@ -48,11 +48,9 @@ export function readOctetString(der: Uint8Array): Uint8Array {
  * @throws CERT_INVALID for a damaged certificate or an extension that occurs twice
  */
 export async function readExtension(certificate: string | Uint8Array, oid: string): Promise<Uint8Array | undefined> {
-  const { X509Certificate } = await loadX509();
-  let found: { value: ArrayBuffer }[];
+  let found: Uint8Array[];
   try {
-    const parsed = new X509Certificate(typeof certificate === 'string' ? certificate : new Uint8Array(certificate));
-    found = parsed.extensions.filter(({ type }) => type === oid);
+    found = extensionValues(typeof certificate === 'string' ? fromPem(certificate, 'CERTIFICATE') : certificate, oid);
   } catch (thrown) {
     throw new DstackError('CERT_INVALID', 'the certificate cannot be read', { cause: thrown });
   }
@@ -60,5 +58,22 @@ export async function readExtension(certificate: string | Uint8Array, oid: strin
     throw new DstackError('CERT_INVALID', `extension ${oid} occurs ${found.length} times`, { field: oid });
   }
   const [only] = found;
-  return only === undefined ? undefined : readOctetString(new Uint8Array(only.value));
+  return only === undefined ? undefined : new Uint8Array(readOctetString(only));
+}
+
+/** Extensions are the last, [3] tagged member of a TBSCertificate (RFC 5280, 4.1). */
+function extensionValues(der: Uint8Array, wanted: string): Uint8Array[] {
+  const body = new DerReader(der).enter().enter();
+  while (body.more && body.peek() !== 0xa3) body.next();
+  if (!body.more) return [];
+  const list = body.enter(0xa3).enter();
+  const out: Uint8Array[] = [];
+  while (list.more) {
+    const entry = list.enter();
+    const oid = oidText(entry.next(TAG.oid).content);
+    entry.optional(0x01); // critical
+    const value = entry.next(TAG.octetString).content;
+    if (oid === wanted) out.push(value);
+  }
+  return out;
 }

@@ -4,7 +4,6 @@
  * server certificate.
  */
 import { DstackError } from '../errors.ts';
-import type { TrustedLeaf } from '../keys/chain.ts';
 import { OID } from '../keys/extensions.ts';
 import { certReportData } from '../keys/report-data.ts';
 import { type Attestation, decodeVersioned } from '../tdx/attestation.ts';
@@ -13,6 +12,7 @@ import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
 import { runtimeEventsOf } from '../verify/evidence.ts';
+import type { TrustedLeaf } from './chain.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
 export interface EvidenceRules {

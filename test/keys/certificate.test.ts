@@ -42,7 +42,7 @@ function openssl(...args: string[]): string {
 
 /** OIDs of the extensions in the order of the certificate. */
 async function extensionOrder(pem: string): Promise<string[]> {
-  const { loadX509 } = await import('../../src/keys/x509.ts');
+  const { loadX509 } = await import('../x509.ts');
   const { X509Certificate: Parsed } = await loadX509();
   return new Parsed(pem).extensions.map(({ type, critical }) => `${type}${critical ? '!' : ''}`);
 }
@@ -220,7 +220,7 @@ describe('extensions', () => {
   });
 
   it('are refused when they occur twice, or the certificate is damaged', async () => {
-    const { loadX509 } = await import('../../src/keys/x509.ts');
+    const { loadX509 } = await import('../x509.ts');
     const { X509CertificateGenerator, Extension } = await loadX509();
     const pair = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
     const twice = [1, 2].map(() => new Extension(OID.usage, false, new Uint8Array(octetString(Buffer.from('x')))));

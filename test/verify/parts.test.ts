@@ -8,7 +8,7 @@ import { issueCertificate } from '../../src/keys/certificate.ts';
 import { p256FromScalar } from '../../src/keys/derive.ts';
 import { OID } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
-import { loadX509 } from '../../src/keys/x509.ts';
+import { loadX509 } from '../x509.ts';
 import { encodeVersioned } from '../../src/tdx/attestation.ts';
 import { fullLogJson } from '../../src/tdx/log-json.ts';
 import { mrConfigIdV1, mrConfigIdV2, mrConfigIdV3 } from '../../src/tdx/mr-config.ts';

@@ -5,12 +5,12 @@ import { mockPki } from '../../simulator/pki.ts';
 import { octets } from '../../src/codec/der-write.ts';
 import { DstackError } from '../../src/errors.ts';
 import { type CertificateRequest, issueCertificate } from '../../src/keys/certificate.ts';
-import { type ChainRules, checkChain } from '../../src/keys/chain.ts';
 import { fromPem, type P256Key } from '../../src/keys/derive.ts';
 import { OID } from '../../src/keys/extensions.ts';
 import { freshTlsKey } from '../../src/keys/tls-key.ts';
-import { loadX509, type X509 } from '../../src/keys/x509.ts';
+import { type ChainRules, checkChain } from '../../src/net/chain.ts';
 import { evidenceFor } from '../net/ra-tls-server.ts';
+import { loadX509, type X509 } from '../x509.ts';
 
 interface Ca {
   readonly key: P256Key;

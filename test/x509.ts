@@ -1,7 +1,4 @@
-/**
- * Loads the X.509 library when the first certificate is made or read: it costs 20 ms, and most commands need none.
- * `reflect-metadata` must be there before it, or its dependency injection fails in the compiled binary.
- */
+/** Another X.509 library, for certificates that our own code would never write. `reflect-metadata` must be there before it. */
 export type X509 = typeof import('@peculiar/x509');
 
 let loaded: Promise<X509> | undefined;
