@@ -8,7 +8,6 @@ import { issueCertificate } from '../../src/keys/certificate.ts';
 import { p256FromScalar } from '../../src/keys/derive.ts';
 import { OID } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
-import { loadX509 } from '../x509.ts';
 import { encodeVersioned } from '../../src/tdx/attestation.ts';
 import { fullLogJson } from '../../src/tdx/log-json.ts';
 import { mrConfigIdV1, mrConfigIdV2, mrConfigIdV3 } from '../../src/tdx/mr-config.ts';
@@ -17,6 +16,7 @@ import { verdictOf } from '../../src/verify/checks.ts';
 import { checkTd } from '../../src/verify/quote-check.ts';
 import { readEvidence } from '../../src/verify/recognise.ts';
 import { judgeModule, parseTcbInfo } from '../../src/verify/tcb-info.ts';
+import { loadX509 } from '../x509.ts';
 import { attestationOf, bootEvents, COLLATERAL, COMPOSE_HASH, judge, named, quoteOf } from './guest.ts';
 
 const BODY = parseQuote(quoteOf(bootEvents())).body;
