@@ -9,6 +9,7 @@ interface Options {
 }
 
 const ROOT_LIMIT = 64 * 1024;
+const SYS_CONFIG_LIMIT = 32 * 1024;
 
 export default function define(command: Command): void {
   command
@@ -21,6 +22,18 @@ export default function define(command: Command): void {
       '\nThe result is secret: use -o. The purpose in the certificate of the KMS is not looked at, and no event is measured.',
     )
     .action(run);
+}
+
+/** Where the host says that collateral is, if this machine has such a document. */
+async function collateralService(): Promise<string | undefined> {
+  const [{ hostShared }, { parseSysConfig }, { ifExists, readLimited }] = await Promise.all([
+    import('../config/paths.ts'),
+    import('../config/sys-config.ts'),
+    import('../sys/files.ts'),
+  ]);
+  const path = hostShared('sysConfig');
+  const bytes = await ifExists(() => readLimited(path, SYS_CONFIG_LIMIT));
+  return bytes === undefined ? undefined : parseSysConfig(bytes, path).pccsUrl;
 }
 
 async function run({ kmsUrl, appId, output, rootCa }: Options): Promise<void> {
@@ -41,6 +54,7 @@ async function run({ kmsUrl, appId, output, rootCa }: Options): Promise<void> {
     vmConfig: '',
     attest: (reportData) => takeAttestation(reportData),
     pinnedRoot,
+    evidenceRules: { pccs: await collateralService() },
   });
   try {
     const text = `${formatAppKeys(keys, true)}\n`;

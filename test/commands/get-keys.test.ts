@@ -3,11 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { serveCollateral } from '../../simulator/collateral-service.ts';
 import { freshRoots } from '../../simulator/kms/roots.ts';
 import type { Kms, KmsOptions } from '../../simulator/kms/server.ts';
 import { parseAppKeys } from '../../src/config/app-keys.ts';
 import { run } from '../run-main.ts';
-import { guest, startKms, temporaryFolder } from '../simulator/kms/guest.ts';
+import { guest, pki, startKms, temporaryFolder } from '../simulator/kms/guest.ts';
 
 const app = guest();
 vi.mock('../../src/tdx/evidence.ts', () => ({ takeAttestation: (reportData: Uint8Array) => app.attest(reportData) }));
@@ -51,6 +52,23 @@ describe('get-keys', () => {
     const refused = await run('get-keys', '-k', url, '--root-ca', wrong);
     expect([refused.exit, refused.stdout]).toEqual([1, '']);
     expect(refused.stderr).toContain('error [CERT_UNTRUSTED]: failed to get app keys from KMS');
+  });
+
+  it('checks the evidence of the KMS with the collateral that the host names', async () => {
+    const use = (pccs: string) => {
+      const config = { vm_config: '{}', collateral_urls: { pccs } };
+      writeFileSync(join(folder.path, '.sys-config.json'), JSON.stringify(config));
+    };
+    vi.stubEnv('DSTACK_HOST_SHARED_DIR', folder.path);
+    const url = await start({ attested: true });
+    use('http://127.0.0.1:1');
+    expect((await run('get-keys', '-k', url)).stderr).toContain('error [COLLATERAL_UNAVAILABLE]');
+    const service = await serveCollateral(pki);
+    use(service.url);
+    // the collateral was fetched, but nothing here believes the simulated platform
+    expect((await run('get-keys', '-k', url)).stderr).toContain('error [EVIDENCE_INVALID]');
+    await service.close();
+    vi.unstubAllEnvs();
   });
 
   it('fails with the code that says why', async () => {
