@@ -9,7 +9,6 @@ import {
   containerUsage,
 } from '../deploy/container-figures.ts';
 import { type ContainerSummary, listContainers } from '../deploy/docker-api.ts';
-import { Recent } from './recent.ts';
 import { within } from './within.ts';
 
 export interface ContainerReport {
@@ -27,8 +26,13 @@ export interface ContainerReport {
   readonly cpus?: number | undefined;
 }
 
+/** how long a caller waits for the list, and then for the details */
 const LIST_MS = 2000;
 const DETAILS_MS = 1500;
+/** docker's own limit for the details of all containers: what comes after the callers have left is there for the next ones */
+const WORK_MS = 10_000;
+const AGE_MS = 5000;
+const FAILURE_AGE_MS = 1000;
 /** details of more containers than this are not asked for */
 const DETAILS_OF = 64;
 const AT_ONCE = 8;
@@ -41,19 +45,48 @@ interface Reading {
   readonly cpus?: number | undefined;
 }
 
+/** One look at docker, under way or done. */
+interface Look {
+  until: number;
+  done: boolean;
+  /** rejected when docker does not answer */
+  readonly listed: Promise<readonly ContainerSummary[]>;
+  /** with the details that came; fails only with the list */
+  readonly complete: Promise<ContainerReport[]>;
+}
+
 /** Looks at docker for everybody who asks. */
 export class Containers {
-  readonly #recent = new Recent<ContainerReport[]>();
+  #latest: Look | undefined;
   #readings = new Map<string, Reading>();
 
-  /** @throws DOCKER_UNAVAILABLE, also when docker takes too long */
-  list(): Promise<ContainerReport[]> {
-    return this.#recent.get('containers', () => this.#look());
+  /** The containers, without the details that are late. @throws DOCKER_UNAVAILABLE, also when docker takes too long */
+  async list(): Promise<ContainerReport[]> {
+    const look = this.#look();
+    const summaries = await within(LIST_MS, 'DOCKER_UNAVAILABLE', 'docker', () => look.listed);
+    return within(DETAILS_MS, 'DOCKER_UNAVAILABLE', 'docker', () => look.complete).catch(() => summaries.map(bare));
   }
 
-  async #look(): Promise<ContainerReport[]> {
-    const summaries = await within(LIST_MS, 'DOCKER_UNAVAILABLE', 'docker', () => listContainers());
-    const signal = AbortSignal.timeout(DETAILS_MS);
+  #look(): Look {
+    const known = this.#latest;
+    if (known !== undefined && (!known.done || Date.now() < known.until)) return known;
+    const listed = listContainers();
+    const complete = listed.then((summaries) => this.#details(summaries));
+    const look: Look = { until: 0, done: false, listed, complete };
+    const end = (age: number) => {
+      look.done = true;
+      look.until = Date.now() + age;
+    };
+    complete.then(
+      () => end(AGE_MS),
+      () => end(FAILURE_AGE_MS),
+    );
+    this.#latest = look;
+    return look;
+  }
+
+  async #details(summaries: readonly ContainerSummary[]): Promise<ContainerReport[]> {
+    const signal = AbortSignal.timeout(WORK_MS);
     const reports: ContainerReport[] = summaries.map(bare);
     let next = 0;
     const worker = async (): Promise<void> => {
@@ -66,13 +99,13 @@ export class Containers {
         reports[at] = { ...(reports[at] as ContainerReport), details, usage, cpus: this.#rate(Id, details, usage) };
       }
     };
-    // a docker that ignores the end of a connection must not hold the answer up
-    await within(DETAILS_MS + 100, 'DOCKER_UNAVAILABLE', 'docker', () =>
+    // a docker that ignores the end of a connection must not keep the look open
+    await within(WORK_MS + 1000, 'DOCKER_UNAVAILABLE', 'docker', () =>
       Promise.all(Array.from({ length: AT_ONCE }, worker)),
     ).catch(() => {});
     const there = new Set(summaries.map(({ Id }) => Id));
     this.#readings = new Map([...this.#readings].filter(([id]) => there.has(id)));
-    return [...reports];
+    return reports;
   }
 
   #rate(id: string, details?: ContainerState, usage?: ContainerUsage): number | undefined {

@@ -16,6 +16,8 @@ export interface Disk {
   readonly size: number;
   /** bytes that a program without privileges can still write */
   readonly available: number;
+  /** nobody can write there: it is as full as it was made */
+  readonly readOnly: boolean;
 }
 
 export interface SystemFigures {
@@ -51,6 +53,15 @@ export function parseMeminfo(text: string): Map<string, number> {
   return out;
 }
 
+/**
+ * Model and clock of the first processor in /proc/cpuinfo. The runtime's own list has no clock where the kernel cannot
+ * change it, which is every virtual machine.
+ */
+export function parseCpuinfo(text: string): { readonly model: string; readonly megahertz: number } {
+  const value = (key: string): string => new RegExp(`^${key}\\s*: *(.*)$`, 'm').exec(text)?.[1]?.trim() ?? '';
+  return { model: value('model name'), megahertz: Math.trunc(Number(value('cpu MHz'))) || 0 };
+}
+
 /** `KEY=value` lines of os-release(5), quotes removed. */
 export function parseOsRelease(text: string): Map<string, string> {
   const out = new Map<string, string>();
@@ -65,21 +76,22 @@ const text = (path: string): Promise<string> => readFile(path, 'utf8').catch(() 
 
 /** @param dataDisks mount points to report */
 export async function systemFigures(dataDisks: readonly string[]): Promise<SystemFigures> {
-  const [meminfo, osRelease, disks] = await Promise.all([
+  const [meminfo, cpuinfo, osRelease, disks] = await Promise.all([
     text('/proc/meminfo'),
+    text('/proc/cpuinfo'),
     text('/etc/os-release'),
     readDisks(dataDisks),
   ]);
   const memory = parseMeminfo(meminfo);
   const os = parseOsRelease(osRelease);
-  const processors = cpus();
+  const processor = parseCpuinfo(cpuinfo);
   const [one = 0, five = 0, fifteen = 0] = loadavg();
   return {
     osName: os.get('NAME') ?? '',
     osVersion: os.get('VERSION_ID') ?? '',
     kernel: release(),
-    cpuModel: processors[0] ? `${processors[0].model} @${processors[0].speed} MHz` : '',
-    cpus: processors.length,
+    cpuModel: processor.model === '' ? '' : `${processor.model} @${processor.megahertz} MHz`,
+    cpus: cpus().length,
     memory: {
       total: memory.get('MemTotal'),
       available: memory.get('MemAvailable'),
@@ -132,7 +144,8 @@ async function readDisks(mountPoints: readonly string[]): Promise<Disk[]> {
     if (entry === undefined) continue;
     try {
       const { bsize, blocks, bavail } = await statfs(mountPoint);
-      out.push({ name: entry.source, mountPoint, size: bsize * blocks, available: bsize * bavail });
+      const readOnly = entry.options.split(',').includes('ro');
+      out.push({ name: entry.source, mountPoint, size: bsize * blocks, available: bsize * bavail, readOnly });
     } catch (thrown) {
       ui.warn(`the size of ${mountPoint} cannot be read: ${String(thrown)}`);
     }

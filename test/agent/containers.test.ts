@@ -13,7 +13,7 @@ describe('Containers', () => {
     scene = await makeScene();
     const containers = new Containers();
     const [first, second] = await Promise.all([containers.list(), containers.list()]);
-    expect(second).toBe(first);
+    expect(second).toEqual(first);
     await containers.list();
     expect(scene.docker.requests.filter((line) => line.includes('/containers/json'))).toHaveLength(1);
     // a container that does not run is not counted
@@ -41,8 +41,16 @@ describe('Containers', () => {
     const started = Date.now();
     const list = await new Containers().list();
     expect(list).toHaveLength(4);
-    expect(list[0]).toMatchObject({ name: 'dstack-web-1', state: 'running', details: undefined, usage: undefined });
+    expect(list[0]).toMatchObject({ name: 'dstack-web-1', state: 'running' });
+    expect([list[0]?.details, list[0]?.usage]).toEqual([undefined, undefined]);
     expect(Date.now() - started).toBeLessThan(5000);
+  });
+  it('has for the next caller what came too late for this one', async () => {
+    scene = await makeScene({ docker: { delayMs: 2500 } });
+    const containers = new Containers();
+    await expect(containers.list()).rejects.toMatchObject({ code: 'DOCKER_UNAVAILABLE' });
+    await expect.poll(async () => (await containers.list())[0]?.details?.health, { timeout: 10_000 }).toBe('healthy');
+    expect(scene.docker.requests.filter((line) => line.includes('/containers/json'))).toHaveLength(1);
   });
   it('does not wait for a docker that never answers', async () => {
     scene = await makeScene({ docker: { hang: /./ } });

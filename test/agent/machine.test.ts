@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseAddress, showAddress } from '../../src/agent/address.ts';
 import { parseCounters, parseGateways, parseGateways6, parseResolvers } from '../../src/agent/network-info.ts';
-import { parseCpuTimes, parseMeminfo, parseOsRelease } from '../../src/agent/system-info.ts';
+import { parseCpuinfo, parseCpuTimes, parseMeminfo, parseOsRelease } from '../../src/agent/system-info.ts';
 import { watchdogPeriod } from '../../src/agent/watchdog.ts';
 
 describe('what the kernel tells', () => {
@@ -47,6 +47,12 @@ describe('what the kernel tells', () => {
       ['VERSION_ID', '13'],
       ['ODD', 'a=b'],
     ]);
+  });
+  it('reads model and clock of the processor', () => {
+    const one = (number: number) =>
+      `processor\t: ${number}\nmodel name\t: Some CPU @ 2.50GHz\ncpu MHz\t\t: 249${number}.998\n`;
+    expect(parseCpuinfo(`${one(4)}\n${one(5)}`)).toEqual({ model: 'Some CPU @ 2.50GHz', megahertz: 2494 });
+    expect(parseCpuinfo('')).toEqual({ model: '', megahertz: 0 });
   });
   it('reads processor times in seconds', () => {
     expect([...parseCpuTimes('cpu  100 0 50 800 25\ncpu0 1 2 3 4\n')]).toEqual([

@@ -34,6 +34,8 @@ export interface FakeDockerOptions {
   readonly logType?: string;
   /** paths that are never answered */
   readonly hang?: RegExp;
+  /** how long every answer takes */
+  readonly delayMs?: number;
 }
 
 const MULTIPLEXED = 'application/vnd.docker.multiplexed-stream';
@@ -46,10 +48,11 @@ export async function fakeDocker(
 ): Promise<FakeDocker> {
   const requests: string[] = [];
   const readers = new Set<ServerResponse>();
-  const server: Server = createServer((request, response) => {
+  const server: Server = createServer(async (request, response) => {
     const url = new URL(request.url ?? '/', 'http://docker');
     requests.push(`${request.method} ${request.url}`);
     if (options.hang?.test(url.pathname)) return;
+    if (options.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, options.delayMs));
     const json = (status: number, value: unknown) => {
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(value));

@@ -100,7 +100,7 @@ function summary(
   if (!readiness.ready) return { text: 'not ready', tone: 'bad' };
   if (boot.state === 'failed') return { text: 'start failed', tone: 'bad' };
   if (boot.state === 'running') return { text: 'starting', tone: 'warn' };
-  if ('failure' in containers) return { text: 'docker is down', tone: 'warn' };
+  if ('failure' in containers) return { text: 'docker does not answer', tone: 'warn' };
   const ill = containers.value.filter(
     ({ state, details }) =>
       state === 'dead' ||

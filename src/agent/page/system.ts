@@ -2,7 +2,7 @@
 import { type Html, html } from '../html.ts';
 import { networkFigures } from '../network-info.ts';
 import type { AgentState } from '../state.ts';
-import { systemFigures } from '../system-info.ts';
+import { type Disk, systemFigures } from '../system-info.ts';
 import { age, attempt, bar, bytes, mono, percent, row, section } from './parts.ts';
 
 export async function systemSection(state: AgentState): Promise<Html> {
@@ -19,9 +19,13 @@ export async function systemSection(state: AgentState): Promise<Html> {
     'system',
     'System',
     html`<dl>
-${row('System', `${figures.osName} ${figures.osVersion}, Linux ${figures.kernel}`)}${row('Processors', share === undefined ? processor : html`${processor}${bar(0, share, 'used')}<span class="soft">${percent(share)} busy</span>`)}${row('Load', load.map((value) => value.toFixed(2)).join(', '))}${used('Memory', memory.total, memory.available)}${used('Swap', memory.swapTotal, memory.swapFree)}${disks.map(({ mountPoint, size, available }) => used(`Disk ${mountPoint}`, size, available))}${row('Up', age(figures.uptime))}</dl>`,
+${row('System', `${figures.osName} ${figures.osVersion}, Linux ${figures.kernel}`)}${row('Processors', share === undefined ? processor : html`${processor}${bar(0, share, 'used')}<span class="soft">${percent(share)} busy</span>`)}${row('Load', load.map((value) => value.toFixed(2)).join(', '))}${used('Memory', memory.total, memory.available)}${used('Swap', memory.swapTotal, memory.swapFree)}${disks.map(disk)}${row('Up', age(figures.uptime))}</dl>`,
   );
 }
+
+/** A read-only file system has no free space by its nature: a full bar would look like a fault. */
+const disk = ({ mountPoint, size, available, readOnly }: Disk): Html | string =>
+  readOnly ? row(`Disk ${mountPoint}`, `${bytes(size)}, read-only`) : used(`Disk ${mountPoint}`, size, available);
 
 function used(name: string, total: number | undefined, free: number | undefined): Html | string {
   if (total === undefined || free === undefined) return '';

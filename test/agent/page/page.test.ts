@@ -139,7 +139,7 @@ describe('the page', () => {
     const { text } = await page({ ...state, backend }, ready, { timelinePath });
     expect(text).toContain('No evidence can be taken: device &lt;gone&gt;');
     expect(text).toContain('Docker does not answer.');
-    expect(text).toContain('docker is down');
+    expect(text).toContain('href="/readyz">docker does not answer</a>');
     expect(text).toContain('--collateral https://api.trustedservices.intel.com</pre>');
   });
   it('bounds what an app can put on it', async () => {
