@@ -8,6 +8,7 @@ import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.
 import { agentCall, askDemo, measureWithTools, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
+import { checkGuestApi, checkPublicPort, lookAtPage } from './public-port.ts';
 import { relay } from './sdk-relay.ts';
 import { boot, payloads, vmDir } from './support.ts';
 import { hostVerifier } from './verify-on-host.ts';

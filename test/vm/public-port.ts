@@ -25,7 +25,9 @@ export async function checkPublicPort(vm: Machine, appId: string): Promise<void>
     /CPU [\d.]+ %<\/span><span>memory [\d.]+ [KM]iB/,
     'They replay to RTMR3.',
     /<textarea id="quote" [^>]*>[0-9a-f]{2000,}</,
-    /(?:<a href="#event-\d+">[\s\S]*){8}/,
+    ...['app-id', 'compose-hash', 'instance-id', 'key-provider', 'storage-fs', 'system-ready'].map(
+      (event) => new RegExp(`<a href="#event-\\d+">${event}</a> <code>[0-9a-f]{12}…`),
+    ),
     `${vm.url('')}/prpc/Worker.GetAttestationForAppKey`,
   ];
   const missing = async () => {
