@@ -1,6 +1,6 @@
 /** `fde`: the encrypted data disk by hand. Boot does the same through `setup`. */
 import type { Command } from 'commander';
-import { PATHS } from '../config/paths.ts';
+import { hostShared, PATHS } from '../config/paths.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 
@@ -29,7 +29,8 @@ export default function define(command: Command): void {
     .description('make an encrypted volume on a blank disk; refuses anything else')
     .addHelpText(
       'after',
-      '\nA whole blank disk gets a partition named dstack-data. The volume is closed again afterwards.',
+      '\nA whole blank disk gets a partition named dstack-data. The volume is closed again afterwards.' +
+        '\nAn interrupted format is started over; a finished volume of the same key is left as it is.',
     )
     .action(async (options: VolumeOptions) => {
       const { closeDataDisk, formatDataDisk, refuseOpenMapping } = await import('../fde/data-disk.ts');
@@ -37,20 +38,64 @@ export default function define(command: Command): void {
       await withKey(options, async (key) => {
         await refuseOpenMapping(options.device); // before a partition is made
         const { device } = await namedDataDevice(options.device);
-        await formatDataDisk({ ...volume(options), device, key });
+        const { action } = await formatDataDisk({ ...volume(options), device, key });
         await closeDataDisk({ mountPoint: options.mountPoint });
-        ui.info(`${device}: encrypted ${options.fs} volume made`);
+        const made = action === 'mounted' ? 'is there already, nothing was changed' : 'made';
+        ui.info(`${device}: encrypted ${options.fs} volume ${made}`);
       });
     });
 
   volumeOptions(command.command('open'))
-    .description('open an encrypted volume and mount it; never formats')
-    .action(async (options: VolumeOptions) => {
-      const { mountExisting } = await import('../fde/data-disk.ts');
+    .description('open an encrypted volume and mount it; never formats unless told to')
+    .option('--create', 'make it first on a blank disk, as a boot does')
+    .action(async (options: VolumeOptions & { create?: boolean }) => {
+      const { mountExisting, openDataDisk } = await import('../fde/data-disk.ts');
+      const { namedDataDevice } = await import('../fde/choose-disk.ts');
+      const { growPartition } = await import('../fde/grow.ts');
       await withKey(options, async (key) => {
+        if (options.create) {
+          const { device } = await namedDataDevice(options.device);
+          await growPartition(device);
+          const { action } = await openDataDisk({ ...volume(options), device, key });
+          ui.info(`${device} ${action} at ${options.mountPoint}`);
+          return;
+        }
         await mountExisting({ ...volume(options), key });
         ui.info(`${options.device} mounted at ${options.mountPoint}`);
       });
+    });
+
+  volumeOptions(command.command('grow'))
+    .description('make partition, mapping and file system as large as the disk has become')
+    .addHelpText('after', '\nA closed volume grows the rest of the way when it is opened the next time.')
+    .action(async (options: VolumeOptions) => {
+      const { growVolume } = await import('../fde/grow-volume.ts');
+      await withKey(options, async (key) => {
+        const grown = await growVolume({ ...volume(options), key });
+        ui.info(`${options.device}: ${grown}`);
+      });
+    });
+
+  const volumes = command.command('volumes').description('verity volumes: read-only data an app asks for');
+  volumes.helpCommand(false);
+  volumes
+    .command('list')
+    .description('list the verity volumes that the attached disks offer')
+    .option('--json', 'print as JSON')
+    .action(async (options: { json?: boolean }) => {
+      const { listVolumes, listText } = await import('../fde/volume-status.ts');
+      const found = await listVolumes();
+      ui.result(found, { json: options.json, text: () => listText(found) });
+    });
+  volumes
+    .command('status')
+    .description('say of each verity volume in app-compose.json whether it is attached and mounted')
+    .argument('[app-compose]', 'the document', hostShared('appCompose'))
+    .option('--json', 'print as JSON')
+    .action(async (path: string, options: { json?: boolean }) => {
+      const { volumeStatus, statusLines } = await import('../fde/volume-status.ts');
+      const status = await volumeStatus(path);
+      ui.result(status, { json: options.json, text: () => statusLines(status) });
     });
 
   command

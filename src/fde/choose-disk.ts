@@ -5,8 +5,8 @@
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { deviceContent } from './content.ts';
-import { createDataPartition, DATA_LABEL } from './create-partition.ts';
-import { readMarks } from './marks.ts';
+import { createDataPartition, DATA_LABEL, DATA_START } from './create-partition.ts';
+import { isClaimed, readMark } from './marks.ts';
 import type { CmdlineReader } from './storage-options.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 import { kernelName, type Partition, partitionOf, partitions } from './sysfs.ts';
@@ -110,17 +110,21 @@ async function useDisk(
     const labels = own.map((entry) => (entry.label === '' ? entry.path : `${entry.path} (${entry.label})`));
     throw notBlank(device, `partitions ${labels.join(', ')}`);
   }
-  const content = await deviceContent(device, surface);
+  const claimed = await isClaimed(device, DATA_START, surface);
+  const content = await deviceContent(device, surface, { unfinished: claimed });
+  const create = async (): Promise<DataDevice> => ({
+    device: await createDataPartition(device, surface),
+    how: how ?? 'partition-created',
+    created: true,
+  });
   switch (content.kind) {
     case 'luks':
       return { device, how: how ?? 'whole-disk-luks', created: false };
     case 'blank':
-      return {
-        device: await createDataPartition(device, surface),
-        how: how ?? 'partition-created',
-        created: true,
-      };
+      return create();
     case 'unknown':
+      // an interrupted boot had claimed the disk and was about to write its partition table
+      if (claimed && (content.table || !content.foreign)) return create();
       throw notBlank(device, content.seen);
     default:
       // an unencrypted volume on a whole disk is somebody else's unless it was named on purpose
@@ -131,11 +135,11 @@ async function useDisk(
 
 /** Stops before anything (such as growing the partition) changes a device with content we do not know. */
 async function refuseUnknown(device: string, surface: Surface): Promise<void> {
-  const content = await deviceContent(device, surface);
-  if (content.kind !== 'unknown') return;
   // an interrupted format leaves half a volume behind; whether it may start over is decided when it is opened
-  const marks = await readMarks(device, surface);
-  if (!marks?.initialising && !marks?.ephemeral) throw notBlank(device, content.seen);
+  const marks = [await readMark(device, true, surface), await readMark(device, false, surface)];
+  const unfinished = marks.some((mark) => mark?.initialising || mark?.ephemeral);
+  const content = await deviceContent(device, surface, { unfinished });
+  if (content.kind === 'unknown' && (content.foreign || !unfinished)) throw notBlank(device, content.seen);
 }
 
 /** The one refusal for data that is not ours. */

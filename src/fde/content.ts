@@ -1,33 +1,47 @@
 /** What a device holds, from the outside. Nothing here writes. */
-import * as fs from 'node:fs/promises';
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { ifExists } from '../sys/files.ts';
+import { exists } from '../sys/files.ts';
 import { firstData } from './blank.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 import { sizeInBytes } from './sysfs.ts';
 
 export type Content =
-  | { readonly kind: 'luks' | 'zfs' | 'ext4' | 'blank' }
+  | { readonly kind: 'zfs' | 'ext4' | 'blank' }
+  /** `uuid` as the first header copy says it; damaged or foreign headers have any text or none */
+  | { readonly kind: 'luks'; readonly uuid: string }
   /**
    * `seen` names it for people: signatures, or where the first unexplained byte is. `foreign`: it bears the signature
-   * of somebody else's format, so it cannot be the remains of an interrupted format of ours
+   * of somebody else's format, so it cannot be the remains of an interrupted format of ours. `table`: the signatures are
+   * those of partition tables alone
    */
-  | { readonly kind: 'unknown'; readonly seen: string; readonly foreign: boolean };
+  | { readonly kind: 'unknown'; readonly seen: string; readonly foreign: boolean; readonly table?: boolean };
 
 const LUKS_MAGIC = '4c554b53babe';
 
+/** Magic, version, UUID: the first sector of a LUKS header, so they are of one moment. */
+const HEAD_SIZE = 512;
+const UUID_AT = 168;
+const UUID_SIZE = 40;
+
 /**
  * Finds out what a device holds. `blank` is only said after the proof of blank.ts.
+ * @param unfinished the device bears the mark of an interrupted first boot: the proof would fail, it is left out
  * @throws DISK_NOT_FOUND, FILE_IO, COMMAND_FAILED
  */
-export async function deviceContent(device: string, surface: Surface = SYSTEM): Promise<Content> {
-  const head = await readHead(device);
-  if (head === undefined) {
+export async function deviceContent(
+  device: string,
+  surface: Surface = SYSTEM,
+  { unfinished = false } = {},
+): Promise<Content> {
+  if (!(await exists(device))) {
     if (isDryRun()) return { kind: 'blank' }; // a partition this run would have created
     throw new DstackError('DISK_NOT_FOUND', `device ${device} does not exist`, { path: device });
   }
-  if (Buffer.from(head).toString('hex') === LUKS_MAGIC) return { kind: 'luks' };
+  const head = Buffer.from(await surface.read(device, 0, HEAD_SIZE));
+  if (head.toString('hex', 0, LUKS_MAGIC.length / 2) === LUKS_MAGIC) {
+    return { kind: 'luks', uuid: head.toString('latin1', UUID_AT, UUID_AT + UUID_SIZE).replace(/\0[\s\S]*$/, '') };
+  }
 
   const type = await fileSystemType(device, surface);
   if (type === 'zfs_member') return { kind: 'zfs' };
@@ -36,8 +50,11 @@ export async function deviceContent(device: string, surface: Surface = SYSTEM): 
   const signatures = await listSignatures(device, surface);
   if (signatures.length > 0 || type !== '') {
     const seen = signatures.length > 0 ? signatures.join(', ') : type;
-    return { kind: 'unknown', seen, foreign: !signatures.every((entry) => entry.startsWith('crypto_LUKS')) };
+    const every = (pattern: RegExp): boolean => signatures.every((entry) => pattern.test(entry));
+    const table = signatures.length > 0 && every(/^(gpt|PMBR) /);
+    return { kind: 'unknown', seen, foreign: !every(/^crypto_LUKS /), table };
   }
+  if (unfinished) return { kind: 'unknown', seen: 'an unfinished volume', foreign: false };
   const at = await firstData(device, await sizeInBytes(device, surface));
   return at === undefined ? { kind: 'blank' } : { kind: 'unknown', seen: `unknown data at byte ${at}`, foreign: false };
 }
@@ -62,17 +79,4 @@ export async function listSignatures(device: string, surface: Surface = SYSTEM):
   if (stdout.trim() === '') return []; // util-linux before 2.38 prints nothing at all
   const { signatures } = JSON.parse(stdout) as { signatures: { type: string; offset: string }[] };
   return signatures.map(({ type, offset }) => `${type} at byte ${Number(offset)}`);
-}
-
-async function readHead(device: string): Promise<Uint8Array | undefined> {
-  return ifExists(async () => {
-    const handle = await fs.open(device, 'r');
-    try {
-      const bytes = new Uint8Array(LUKS_MAGIC.length / 2);
-      await handle.read(bytes, 0, bytes.length, 0);
-      return bytes;
-    } finally {
-      await handle.close();
-    }
-  });
 }

@@ -1,27 +1,39 @@
 /** Gives a blank disk its data partition (dstack boot order, data device). */
+import { randomUUID } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { BITS } from './marks.ts';
+import { newGpt } from './gpt.ts';
+import { claimDisk } from './marks.ts';
 import { nodeAppears, settle } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
-import { kernelName, partitions } from './sysfs.ts';
+import { blockSize, kernelName, partitions, sizeInBytes } from './sysfs.ts';
 
 export const DATA_LABEL = 'dstack-data';
-const DATA_TYPE = '8300'; // Linux filesystem
+/** Where the partition begins, bytes. */
+export const DATA_START = 1024 * 1024;
+/** A smaller disk has no room for header area, file system and table. */
+const SMALLEST = 24 * 1024 * 1024;
 const LIMIT_MS = 10_000;
 
 /**
  * Creates one GPT partition over the whole disk, named dstack-data, marked as initialising from its first moment.
- * The caller has proven that the disk is blank.
+ * The caller has proven that the disk is blank, or that an interrupted boot had claimed it.
  * @returns the device node of the partition
- * @throws COMMAND_FAILED, DISK_NOT_FOUND when the kernel does not show the partition
+ * @throws DISK_NOT_FOUND when the disk is too small or the kernel does not show the partition, FILE_IO
  */
 export async function createDataPartition(disk: string, surface: Surface = SYSTEM): Promise<string> {
-  const layout = ['--clear', '-n', '1:1MiB:0', '-c', `1:${DATA_LABEL}`, '-t', `1:${DATA_TYPE}`];
-  await surface.run('sgdisk', [...layout, '-A', `1:set:${BITS.initialising}`, disk]);
+  const size = await sizeInBytes(disk, surface);
+  if (size < SMALLEST) {
+    throw new DstackError('DISK_NOT_FOUND', `disk ${disk} of ${size} bytes is too small for a volume`, { path: disk });
+  }
+  await claimDisk(disk, DATA_START, randomUUID(), surface);
   const name = await kernelName(disk);
+  for (const step of newGpt(size, await blockSize(name, surface), DATA_LABEL)) {
+    await surface.write(disk, step, `write a partition table with ${DATA_LABEL} to ${disk}`);
+  }
   if (isDryRun()) return `${surface.dev}/${name}${/\d$/.test(name) ? 'p' : ''}1`;
 
+  await surface.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
   for (let end = Date.now() + LIMIT_MS, pause = 50; ; pause *= 2) {
     await settle(surface);
     const part = (await partitions(surface)).find((entry) => entry.disk === name && entry.number === 1);
@@ -32,8 +44,8 @@ export async function createDataPartition(disk: string, surface: Surface = SYSTE
     if (Date.now() >= end) {
       throw new DstackError('DISK_NOT_FOUND', `the kernel does not show the new partition of ${disk}`, { path: disk });
     }
-    // sgdisk has asked already; ask again, since udev may have held the disk at that moment
-    await surface.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
+    // udev may have held the disk at that moment
     await new Promise((resolve) => setTimeout(resolve, pause));
+    await surface.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
   }
 }

@@ -1,17 +1,20 @@
 /**
  * The data disk from the point of view of the boot: open it, making it first when (and only when) nothing can be lost.
- * What is formatted and what is refused is decided in one place, `decide`; docs/disk.md has the same table in words.
+ * What is formatted and what is refused is decided in decide.ts; docs/disk.md has the same table in words.
  */
-import { DstackError } from '../errors.ts';
+import { randomUUID } from 'node:crypto';
+import { DstackError, errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { notBlank } from './choose-disk.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
+import { decide } from './decide.ts';
 import { createExt4, mountExt4, syncExt4 } from './ext4.ts';
-import { closeLuks, formatLuks, mapperPath, openLuks } from './luks.ts';
-import { type Marks, readMarks, writeMarks } from './marks.ts';
+import { closeLuks, createLuks, mappedDevice, mapperPath, openLuks, testKey } from './luks.ts';
+import { type Mark, marksContent, readMark, writeMark } from './marks.ts';
 import type { FileSystem } from './storage-options.ts';
-import { type Surface, SYSTEM } from './surface.ts';
-import { createZfs, exportZfs, mountZfs, syncZfs } from './zfs.ts';
+import { mountAt, type Surface, SYSTEM } from './surface.ts';
+import { kernelName } from './sysfs.ts';
+import { createZfs, DATASET, exportZfs, mountZfs, syncZfs } from './zfs.ts';
 
 export { closeDataDisk } from './close.ts';
 
@@ -41,37 +44,55 @@ export interface DataDisk {
  * FS_CREATE_FAILED, FS_CHECK_FAILED, FS_MOUNT_FAILED; in all these cases except FS_* nothing was changed
  */
 export async function openDataDisk(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
-  const { device } = options;
-  if (options.encrypted) await refuseOpenMapping(device, surface);
-  const marks = await readMarks(device, surface);
-  // a volume that was never ready counts as blank: no need to read what the interrupted boot left
-  const content: Content = marks?.initialising ? { kind: 'blank' } : await deviceContent(device, surface);
-  const action = decide(options, content, marks);
+  const { device, encrypted } = options;
+  if (encrypted) await refuseOpenMapping(device, surface);
+  const { content, mark } = await look(device, encrypted, surface);
+  const action = decide(options, content, mark);
   options.onStep?.(action === 'mounted' ? 'mounting data disk' : 'initializing data disk');
-  return action === 'mounted' ? mountExisting(options, surface) : initialise(options, action, marks, surface);
+  return action === 'mounted' ? mountExisting(options, surface) : initialise(options, action, mark, content, surface);
 }
 
-/** Opens and mounts a volume that must be there; never formats. @throws as openDataDisk */
+/**
+ * Opens and mounts a volume that must be there; never formats. A volume that is open already is left as it is, if the
+ * key is its key. @throws as openDataDisk
+ */
 export async function mountExisting(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
   const { device, encrypted, mountPoint, fs } = options;
-  if (encrypted) await refuseOpenMapping(device, surface);
-  const target = encrypted ? await openLuks(device, options.key, surface) : device;
+  const target = encrypted ? await openOnce(device, options.key, surface) : device;
+  const done = { ...(encrypted ? { mapper: target } : {}), action: 'mounted' } as const;
+  if ((await mountAt(mountPoint, surface)) !== undefined && (await mountedFrom(target, mountPoint, surface)))
+    return done;
   await closeOnFailure(surface, async () => {
     await expectFileSystem(target, fs, surface);
     await (fs === 'zfs' ? mountZfs : mountExt4)(target, mountPoint, surface);
   });
-  return { ...(encrypted ? { mapper: target } : {}), action: 'mounted' };
+  return done;
 }
 
-/** Makes a volume on a blank device, or on one whose first format was interrupted. @throws DISK_NOT_BLANK, FS_* */
+/**
+ * Makes a volume on a blank device, or on one whose first format was interrupted. One that is there already and belongs
+ * to the same key is left as it is: its action is `mounted`. @throws DISK_NOT_BLANK, FS_*
+ */
 export async function formatDataDisk(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
   await refuseOpenMapping(options.device, surface);
-  const marks = await readMarks(options.device, surface);
-  const content = await deviceContent(options.device, surface);
-  if (content.kind !== 'blank' && !marks?.initialising) {
-    throw notBlank(options.device, content.kind === 'unknown' ? content.seen : `a ${content.kind} volume`);
-  }
-  return initialise(options, 'initialised', marks, surface);
+  const { content, mark } = await look(options.device, options.encrypted, surface);
+  if (content.kind === 'blank' || mark?.initialising) return initialise(options, 'initialised', mark, content, surface);
+  const refusal = notBlank(options.device, content.kind === 'unknown' ? content.seen : `a ${content.kind} volume`);
+  if (content.kind !== 'luks') throw refusal;
+  return mountExisting(options, surface).catch(() => {
+    throw refusal;
+  });
+}
+
+/** What a device holds, and its mark if that mark was made for it. */
+async function look(
+  device: string,
+  encrypted: boolean,
+  surface: Surface,
+): Promise<{ content: Content; mark: Mark | undefined }> {
+  const mark = await readMark(device, encrypted, surface);
+  const content = await deviceContent(device, surface, { unfinished: mark?.initialising === true });
+  return { content, mark: marksContent(mark, content, encrypted) ? mark : undefined };
 }
 
 /** The mapping has one name: two volumes cannot be open at once. @throws LUKS_OPEN_FAILED */
@@ -84,34 +105,65 @@ export async function refuseOpenMapping(device: string, surface: Surface = SYSTE
   });
 }
 
-/** Formats, mounts, and only then says so on the disk. */
+/** Opens the volume unless exactly this one is open already. */
+async function openOnce(device: string, key: Uint8Array, surface: Surface): Promise<string> {
+  const open = await mappedDevice(surface);
+  if (open === undefined || open !== (await kernelName(device))) {
+    await refuseOpenMapping(device, surface);
+    return openLuks(device, key, surface);
+  }
+  await testKey(device, key, surface);
+  return mapperPath(surface);
+}
+
+async function mountedFrom(target: string, mountPoint: string, surface: Surface): Promise<boolean> {
+  const source = (await mountAt(mountPoint, surface))?.source ?? '';
+  return source === target || source === DATASET;
+}
+
+/** Marks, formats, mounts, and only then says on the disk that the volume is ready. docs/disk.md has the states. */
 async function initialise(
-  { device, encrypted, key, ephemeral, fs, mountPoint }: DataDiskOptions,
+  options: DataDiskOptions,
   action: 'initialised' | 'reformatted-ephemeral',
-  marks: Marks | undefined,
+  mark: Mark | undefined,
+  content: Content,
   surface: Surface,
 ): Promise<DataDisk> {
-  if (marks === undefined) {
-    ui.warn(`${device} is no GPT partition: if this first boot is interrupted, the disk must be blanked by hand`);
-  } else if (action === 'initialised' && !marks.initialising) {
-    await writeMarks(device, { initialising: true, ephemeral: false }, surface);
+  const { device, encrypted, key, fs, mountPoint } = options;
+  const ephemeral = encrypted && options.ephemeral;
+  const uuid = mark?.uuid ?? randomUUID();
+  // a later attempt keeps the UUID: the header that an earlier one left must stay known as unfinished
+  if (mark === undefined && !(await writeMark(device, encrypted, { initialising: true, ephemeral, uuid }, surface))) {
+    throw noRoom(device);
   }
-  let target = device;
-  if (encrypted) {
-    await formatLuks(device, key, surface);
-    target = await openLuks(device, key, surface);
-  } else {
-    await surface.run('wipefs', ['--all', '--quiet', device]); // what an interrupted first boot left behind
+  const ready = async (): Promise<void> => {
+    if (action === 'initialised') await writeMark(device, encrypted, { initialising: false, ephemeral, uuid }, surface);
+  };
+  if (!encrypted) {
+    // an unfinished file system that can be mounted is finished: without a key nothing else tells whose it is
+    if (content.kind === fs && (await finished(options, surface))) {
+      await ready();
+      return { action };
+    }
+    await surface.run('wipefs', ['--all', '--quiet', device]);
   }
+  const target = encrypted ? await createLuks(device, key, uuid, surface) : device;
   await closeOnFailure(surface, async () => {
     await (fs === 'zfs' ? createZfs : createExt4)(target, mountPoint, surface);
     await (fs === 'zfs' ? syncZfs(surface) : syncExt4(mountPoint, surface));
   });
-
-  if (marks !== undefined && action === 'initialised') {
-    await writeMarks(device, { initialising: false, ephemeral: encrypted && ephemeral }, surface);
-  }
+  await ready();
   return { ...(encrypted ? { mapper: target } : {}), action };
+}
+
+async function finished(options: DataDiskOptions, surface: Surface): Promise<boolean> {
+  try {
+    await mountExisting(options, surface);
+    return true;
+  } catch (thrown) {
+    ui.info(`${options.device}: the unfinished file system is made anew: ${errorChain(thrown)}`);
+    return false;
+  }
 }
 
 /** Runs `work` on an open volume; when it fails, pool and mapping are given back as far as possible. */
@@ -126,54 +178,11 @@ async function closeOnFailure(surface: Surface, work: () => Promise<void>): Prom
   }
 }
 
-/**
- * The rule. A volume is made anew only if it was never ready, if its keys are known to be gone, or if the device is
- * blank. Everything else is opened as it is or refused.
- */
-export function decide(
-  { device, encrypted, ephemeral, fs }: Pick<DataDiskOptions, 'device' | 'encrypted' | 'ephemeral' | 'fs'>,
-  content: Content,
-  marks: Marks | undefined,
-): DataDisk['action'] {
-  if (marks?.initialising) return 'initialised';
-  // throw-away keys on both sides: nothing is lost, also when the last such boot was interrupted while formatting
-  const leftover = content.kind === 'luks' || (content.kind === 'unknown' && content.foreign === false);
-  if (marks?.ephemeral && encrypted && ephemeral && leftover) return 'reformatted-ephemeral';
-  switch (content.kind) {
-    case 'unknown':
-      throw notBlank(device, content.seen);
-    case 'blank':
-      if (marks === undefined && encrypted && ephemeral) throw needsPartition(device, 'a volume with throw-away keys');
-      // zpool would partition the whole disk its own way, and not be found there again
-      if (marks === undefined && !encrypted && fs === 'zfs') throw needsPartition(device, 'an unencrypted zfs volume');
-      return 'initialised';
-    case 'luks':
-      if (!encrypted) throw notBlank(device, 'an encrypted volume, but dstack.storage_encrypted is off');
-      if (ephemeral) throw foreign(device, 'an encrypted volume that keys of key provider none cannot open', undefined);
-      if (marks?.ephemeral) {
-        throw foreign(
-          device,
-          'a volume whose keys ended with the boot that made it',
-          'nobody can open this volume any more: attach a blank disk, or let the host blank this one',
-        );
-      }
-      return 'mounted';
-    default:
-      if (encrypted) throw notBlank(device, `an unencrypted ${content.kind} file system`);
-      if (content.kind !== fs) throw notBlank(device, `${content.kind}, but storage_fs is ${fs}`);
-      return 'mounted';
-  }
-}
-
-function needsPartition(device: string, what: string): DstackError {
-  return new DstackError('STORAGE_OPTION_INVALID', `${device} is no GPT partition: ${what} needs one`, {
+function noRoom(device: string): DstackError {
+  return new DstackError('STORAGE_OPTION_INVALID', `${device} has no room for the mark of an unfinished volume`, {
     path: device,
-    hint: 'name a partition, or a blank disk that dstack-util prepare may partition',
+    hint: 'name a partition with free space in front of it, or a blank disk that dstack-util prepare may partition',
   });
-}
-
-function foreign(device: string, what: string, hint: string | undefined): DstackError {
-  return new DstackError('DISK_FOREIGN', `${device} holds ${what}`, { path: device, hint });
 }
 
 /** Says in plain words what mount would only fail at. */

@@ -1,9 +1,10 @@
 /** Makes a data partition use all of a disk that has become larger. Nothing here is fatal: the smaller size still works. */
 import { DstackError, errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
+import { entryRange, grownGpt, readGpt } from './gpt.ts';
 import { waitForNode } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
-import { type Partition, partitionOf, SECTOR, sectors } from './sysfs.ts';
+import { blockSize, type Partition, partitionOf, SECTOR, sectors } from './sysfs.ts';
 
 /** Less free space behind the partition is not worth a write: the backup GPT (33 sectors) and the rounding to 1 MiB. */
 const SLACK = 2 * 2048;
@@ -11,7 +12,7 @@ const SLACK = 2 * 2048;
 /**
  * Grows the partition behind a device to the end of its disk, if there is something to gain. Must run before the
  * volume is opened (the LUKS mapping takes the size of the partition at that moment); it also works on a partition in
- * use, whose mapping then grows at the next boot.
+ * use, whose mapping then grows with `growOpenVolume` or at the next boot. A power cut leaves the old or the new table.
  * @returns true when the partition became larger
  */
 export async function growPartition(device: string, surface: Surface = SYSTEM): Promise<boolean> {
@@ -32,16 +33,20 @@ export async function growPartition(device: string, surface: Surface = SYSTEM): 
 
 async function grow(part: Partition, surface: Surface): Promise<void> {
   const disk = `${surface.dev}/${part.disk}`;
-  // the backup table moves to the new end first, or parted stops with a question about it
-  await surface.run('sgdisk', ['-e', disk]);
-  const resize = [disk, 'resizepart', String(part.number), '100%'];
-  try {
-    await surface.run('parted', ['--script', ...resize]);
-  } catch (thrown) {
-    if (!(thrown instanceof DstackError) || !errorChain(thrown).includes('being used')) throw thrown;
-    // --script answers "no" to "partition is being used, continue?": the question must be answered in its own words
-    await surface.run('parted', ['---pretend-input-tty', ...resize], { stdin: 'Yes\n' });
+  const block = await blockSize(part.disk, surface);
+  const size = (await sectors(part.disk, surface)) * SECTOR;
+  const gpt = await readGpt((at, length) => surface.read(disk, at, length), block);
+  const range = gpt && entryRange(gpt, part.number);
+  if (gpt === undefined || range === undefined || range.first * block !== part.start * SECTOR) {
+    throw new DstackError('DISK_NOT_BLANK', `${disk} has no partition table that names ${part.name}`, { path: disk });
   }
-  // fails (BLKRRPART, EBUSY) when the partition is in use; parted has told the kernel the new size then
-  await surface.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
+  const steps = grownGpt(gpt, part.number, size);
+  if (steps === undefined) {
+    throw new DstackError('DISK_NOT_BLANK', `another partition of ${disk} is in the way of ${part.name}`, {
+      path: disk,
+    });
+  }
+  for (const step of steps) await surface.write(disk, step, `grow ${part.name} in the partition table of ${disk}`);
+  // resizes what the kernel knows without letting go of the partition, so it may be in use
+  await surface.run('partx', ['--update', '--nr', String(part.number), disk]);
 }

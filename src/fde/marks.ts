@@ -1,67 +1,137 @@
 /**
- * Two notes to the next boot, kept in the partition table: GPT attribute bits of the data partition.
+ * The note that a volume carries about its own first boot: one sector, readable without the key, outside everything that
+ * the header check, cryptsetup and the reference look at. docs/disk.md has the states and transitions.
  *
- * They must not be in the LUKS header (whose every member is checked, and which the reference must accept), and they
- * must be readable without the key. The type-specific bits 48-63 of a Linux filesystem partition (0FC63DAF-...) are
- * free except 59, 60 and 63, which systemd uses.
- *
- * - initialising: the volume has never been ready. Set before anything is formatted, cleared when the file system is
- *   mounted and synced. While it is set there is nothing to lose, so an interrupted first boot may start over.
+ * - initialising: the volume has never been ready. It is the first thing written on a blank disk and goes last, when the
+ *   file system is mounted and everything is on the disk. While it is there nothing can be lost.
  * - ephemeral: made with keys that ended with that boot (key provider none). Nobody can ever open it again.
  *
- * The host can set both. All it wins is that the volume is made anew, which it can have by attaching a blank disk.
- * A volume whose bits are clear is never formatted, whatever else is wrong with it.
+ * One sector is written completely or not at all, so a mark is the old one or the new one. No mark means: ready.
+ * A mark counts only together with what it was made for (`marksContent`): a volume that somebody else made on the same
+ * disk later is never taken for an unfinished one. The host can write marks; all it wins is that the volume is made
+ * anew, which it can have by attaching a blank disk.
  */
-import { DstackError } from '../errors.ts';
-import { effect, isDryRun } from '../sys/effects.ts';
-import { waitForNode } from './nodes.ts';
+import { createHash } from 'node:crypto';
+import type { Content } from './content.ts';
+import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { type Surface, SYSTEM } from './surface.ts';
-import { partitionOf } from './sysfs.ts';
+import { partitionOf, partitions, SECTOR, sizeInBytes } from './sysfs.ts';
 
-export interface Marks {
+export interface Mark {
   readonly initialising: boolean;
   readonly ephemeral: boolean;
+  /** UUID of the LUKS header (or ext4 file system) the mark belongs to */
+  readonly uuid: string;
 }
 
-/** GPT attribute bit numbers. */
-export const BITS = { initialising: 52, ephemeral: 53 } as const;
+/** Bytes of a mark. */
+export const MARK_SIZE = 512;
+/** An encrypted volume keeps it in the gap behind its key slot: the last 4 KiB in front of the payload. */
+export const MARK_AT = PAYLOAD_OFFSET - 4096;
+/** An unencrypted one has no gap: the last 4 KiB in front of the partition hold it, if they belong to nobody. */
+const BEFORE_PARTITION = 4096;
+/** Everything in front of this may belong to a partition table. */
+const TABLE_END = 128 * 1024;
 
-/**
- * The marks of a partition, or undefined for a whole disk: it has no partition table to keep them in.
- * @throws COMMAND_FAILED
- */
-export async function readMarks(device: string, surface: Surface = SYSTEM): Promise<Marks | undefined> {
-  const part = await partitionOf(device, surface);
-  if (part === undefined) {
-    // a partition that this run would have created, with the mark it would have got
-    if (isDryRun() && !(await surface.isBlockDevice(device))) return { initialising: true, ephemeral: false };
-    return undefined;
+const TITLE = 'dstack volume mark 1';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A mark as bytes: text lines, the last of which is their SHA-256, padded with zeros. */
+export function encodeMark({ initialising, ephemeral, uuid }: Mark): Uint8Array {
+  const keys = ephemeral ? 'ephemeral' : 'lasting';
+  const text = `${TITLE}\nstate ${initialising ? 'initialising' : 'ready'}\nkeys ${keys}\nuuid ${uuid}\n`;
+  const bytes = Buffer.alloc(MARK_SIZE);
+  bytes.write(`${text}sha256 ${createHash('sha256').update(text).digest('hex')}\n`, 'latin1');
+  return bytes;
+}
+
+/** The mark in a sector; undefined for anything that is not exactly one. */
+export function parseMark(bytes: Uint8Array): Mark | undefined {
+  const text = Buffer.from(bytes).toString('latin1');
+  const [, state, keys, uuid = ''] = /^.*\nstate (\S+)\nkeys (\S+)\nuuid (\S+)\n/.exec(text) ?? [];
+  if (!UUID.test(uuid)) return undefined;
+  const mark = { initialising: state === 'initialising', ephemeral: keys === 'ephemeral', uuid };
+  return Buffer.from(encodeMark(mark)).equals(bytes) ? mark : undefined;
+}
+
+interface Place {
+  readonly path: string;
+  readonly at: number;
+}
+
+/** Where the mark of a device lies; undefined when there is no room for one. */
+async function place(device: string, encrypted: boolean, surface: Surface): Promise<Place | undefined> {
+  if (encrypted) {
+    return (await sizeInBytes(device, surface)) < PAYLOAD_OFFSET ? undefined : { path: device, at: MARK_AT };
   }
-  const disk = `${surface.dev}/${part.disk}`;
-  const { stdout } = await surface.run('sgdisk', ['-i', String(part.number), disk], { readOnly: true });
-  const flags = /^Attribute flags: ([0-9A-Fa-f]{16})$/m.exec(stdout)?.[1];
-  // an MBR has no attributes, and writing some would convert it
-  if (flags === undefined || stdout.includes('converting MBR')) return undefined;
-  const bits = BigInt(`0x${flags}`);
-  const has = (bit: number): boolean => ((bits >> BigInt(bit)) & 1n) === 1n;
-  return { initialising: has(BITS.initialising), ephemeral: has(BITS.ephemeral) };
+  const part = await partitionOf(device, surface);
+  if (part === undefined) return undefined;
+  const at = part.start * SECTOR - BEFORE_PARTITION;
+  const inside = (other: { disk: string; start: number; size: number }): boolean =>
+    other.disk === part.disk && other.start < part.start && (other.start + other.size) * SECTOR > at;
+  if (at < TABLE_END || (await partitions(surface)).some(inside)) return undefined;
+  return { path: `${surface.dev}/${part.disk}`, at };
+}
+
+/** The mark of a device, or undefined when it has none. @throws FILE_IO */
+export async function readMark(
+  device: string,
+  encrypted: boolean,
+  surface: Surface = SYSTEM,
+): Promise<Mark | undefined> {
+  const found = await place(device, encrypted, surface);
+  if (found === undefined) return undefined;
+  return parseMark(await surface.read(found.path, found.at, MARK_SIZE));
+}
+
+/** Writes the mark; it is on the disk when this returns. @returns false when the device has no room for one */
+export async function writeMark(
+  device: string,
+  encrypted: boolean,
+  mark: Mark,
+  surface: Surface = SYSTEM,
+): Promise<boolean> {
+  const found = await place(device, encrypted, surface);
+  if (found === undefined) return false;
+  await surface.write(found.path, [{ at: found.at, bytes: encodeMark(mark) }], `mark ${device} as ${words(mark)}`);
+  return true;
 }
 
 /**
- * Writes both marks. One call takes about a second: sgdisk syncs and pauses. If the partition is in use the kernel
- * keeps its (unchanged) table, which is fine: only attributes change.
- * @throws COMMAND_FAILED, DISK_NOT_FOUND when the partition node does not come back
+ * The first write on a blank disk, before its partition table: marks for the partition that will begin at `start`
+ * (bytes), at both places, since it is not known yet whether the volume will be encrypted.
  */
-export async function writeMarks(device: string, marks: Marks, surface: Surface = SYSTEM): Promise<void> {
-  const part = await partitionOf(device, surface);
-  if (part === undefined) {
-    if (isDryRun()) return effect(`mark ${device} as ready`, undefined, async () => {});
-    throw new DstackError('INTERNAL', `${device} is no partition and cannot carry a mark`, { path: device });
+export async function claimDisk(disk: string, start: number, uuid: string, surface: Surface = SYSTEM): Promise<void> {
+  const bytes = encodeMark({ initialising: true, ephemeral: false, uuid });
+  const pieces = [start - BEFORE_PARTITION, start + MARK_AT].map((at) => ({ at, bytes }));
+  await surface.write(disk, pieces, `claim the blank disk ${disk}`);
+}
+
+/** True for a disk whose claim was written but whose partition table was not finished. @throws FILE_IO */
+export async function isClaimed(disk: string, start: number, surface: Surface = SYSTEM): Promise<boolean> {
+  if ((await sizeInBytes(disk, surface)) < start + PAYLOAD_OFFSET) return false;
+  for (const at of [start - BEFORE_PARTITION, start + MARK_AT]) {
+    if (parseMark(await surface.read(disk, at, MARK_SIZE))?.initialising) return true;
   }
-  const change = (name: keyof Marks): string[] => [
-    '-A',
-    `${part.number}:${marks[name] ? 'set' : 'clear'}:${BITS[name]}`,
-  ];
-  await surface.run('sgdisk', [...change('initialising'), ...change('ephemeral'), `${surface.dev}/${part.disk}`]);
-  await waitForNode(device, surface);
+  return false;
+}
+
+/** Whether a mark was made for what the device holds now. */
+export function marksContent(mark: Mark | undefined, content: Content, encrypted: boolean): boolean {
+  if (mark === undefined) return false;
+  switch (content.kind) {
+    case 'luks':
+      return encrypted && content.uuid === mark.uuid;
+    case 'ext4':
+    case 'zfs':
+      return !encrypted;
+    case 'unknown':
+      return !content.foreign;
+    default:
+      return true;
+  }
+}
+
+function words({ initialising, ephemeral }: Mark): string {
+  return initialising ? 'initialising' : ephemeral ? 'ready, with keys that end' : 'ready';
 }

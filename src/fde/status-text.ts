@@ -3,7 +3,7 @@ import type { DiskStatus } from './status.ts';
 
 /** One line a fact, label and value; an absent fact has no line. */
 export function statusText(status: DiskStatus): string {
-  const { partition, marks, content, header } = status;
+  const { partition, mark, content, header } = status;
   const rows: [string, string][] = [
     ['device', `${status.device} (${(status.size / 1024 ** 3).toFixed(2)} GiB)`],
     [
@@ -14,10 +14,11 @@ export function statusText(status: DiskStatus): string {
     ],
     ['holds', content.kind === 'unknown' ? content.seen : HOLDS[content.kind]],
   ];
-  if (marks?.initialising) rows.push(['mark', 'initialising: was never ready, the next boot makes it anew']);
-  if (marks?.ephemeral) rows.push(['mark', 'ephemeral: its keys ended with the boot that made it']);
+  if (mark?.initialising) rows.push(['mark', 'initialising: was never ready, the next boot makes it anew']);
+  if (mark?.ephemeral) rows.push(['mark', 'ephemeral: its keys ended with the boot that made it']);
   if (header !== null) {
     rows.push(['header', header.accepted ? `accepted, uuid ${header.uuid}` : `rejected: ${header.reason}`]);
+    rows.push(['key slots', header.keySlots === null ? 'unknown' : `${header.keySlots}`]);
   }
   rows.push(['mapping', status.mapper ?? 'not open']);
   if (status.fileSystem !== '') rows.push(['file system', status.fileSystem]);

@@ -3,8 +3,8 @@ import { DstackError, errorChain } from '../errors.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
 import { DATA_LABEL } from './create-partition.ts';
 import { mapperPath } from './luks.ts';
-import { checkLuksHeader, type LuksHeader, readLuksHeader } from './luks-header.ts';
-import { type Marks, readMarks } from './marks.ts';
+import { BINARY_SIZE, checkLuksHeader, type LuksHeader, readLuksHeader } from './luks-header.ts';
+import { type Mark, marksContent, readMark } from './marks.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 import { type Partition, partitionOf, partitions, sizeInBytes } from './sysfs.ts';
 import { DATASET } from './zfs.ts';
@@ -14,16 +14,28 @@ export interface DiskStatus {
   /** bytes */
   readonly size: number;
   readonly partition: Pick<Partition, 'disk' | 'number' | 'label'> | null;
-  /** null for a whole disk: it cannot carry marks */
-  readonly marks: Marks | null;
+  /** what the volume says about its first boot; null when it says nothing, which means that it is ready */
+  readonly mark: Mark | null;
   readonly content: Content;
   /** verdict on the LUKS header; null when there is none */
-  readonly header: { readonly accepted: true; readonly uuid: string } | { accepted: false; reason: string } | null;
+  readonly header: HeaderStatus | null;
   /** path of the open mapping */
   readonly mapper: string | null;
   /** type of the file system, seen only while the volume is open or not encrypted; empty when unknown */
   readonly fileSystem: string;
   readonly mountPoints: readonly string[];
+}
+
+export interface HeaderStatus {
+  readonly accepted: boolean;
+  /** as the header says it, checked only if accepted; null when it cannot be told */
+  readonly uuid: string | null;
+  readonly keySlots: number | null;
+  /** of the only key slot of an accepted header */
+  readonly iterations: number | null;
+  /** the broken rule: `copy 0 keyslots.1`, and what is wrong in words */
+  readonly rule: string | null;
+  readonly reason: string | null;
 }
 
 /**
@@ -36,14 +48,16 @@ export async function diskStatus(device?: string, surface: Surface = SYSTEM): Pr
     throw new DstackError('DISK_NOT_FOUND', `${path} is no block device`, { path });
   }
   const part = await partitionOf(path, surface);
-  const content = await deviceContent(path, surface);
+  const marks = [await readMark(path, true, surface), await readMark(path, false, surface)];
+  const unfinished = marks.some((mark) => mark?.initialising);
+  const content = await deviceContent(path, surface, { unfinished });
   const mapper = (await surface.isBlockDevice(mapperPath(surface))) ? mapperPath(surface) : null;
   const target = content.kind === 'luks' ? mapper : path;
   return {
     device: path,
     size: await sizeInBytes(path, surface),
     partition: part === undefined ? null : { disk: part.disk, number: part.number, label: part.label },
-    marks: (await readMarks(path, surface)) ?? null,
+    mark: marks.find((mark, i) => marksContent(mark, content, i === 0)) ?? null,
     content,
     header: content.kind === 'luks' ? await verdict(path) : null,
     mapper,
@@ -59,11 +73,29 @@ export async function checkHeader(path: string): Promise<LuksHeader> {
   return checkLuksHeader(await readLuksHeader(path));
 }
 
-async function verdict(path: string): Promise<DiskStatus['header']> {
+async function verdict(path: string): Promise<HeaderStatus> {
+  const bytes = await readLuksHeader(path);
   try {
-    return { accepted: true, uuid: (await checkHeader(path)).uuid };
+    const { uuid, iterations } = checkLuksHeader(bytes);
+    return { accepted: true, uuid, keySlots: 1, iterations, rule: null, reason: null };
   } catch (thrown) {
-    return { accepted: false, reason: errorChain(thrown) };
+    const rule = (thrown instanceof DstackError ? thrown.field : undefined) ?? null;
+    return { accepted: false, ...looseFacts(bytes), iterations: null, rule, reason: errorChain(thrown) };
+  }
+}
+
+/** What a rejected header says about itself, for people only. */
+function looseFacts(bytes: Uint8Array): Pick<HeaderStatus, 'uuid' | 'keySlots'> {
+  const text = (start: number, end: number): string =>
+    Buffer.from(bytes.subarray(start, end))
+      .toString('latin1')
+      .replace(/\0[\s\S]*$/, '');
+  const uuid = /^[0-9a-f-]{36}$/.exec(text(168, 208))?.[0] ?? null;
+  try {
+    const { keyslots } = JSON.parse(text(BINARY_SIZE, bytes.length >> 1)) as { keyslots?: object };
+    return { uuid, keySlots: keyslots === undefined ? null : Object.keys(keyslots).length };
+  } catch {
+    return { uuid, keySlots: null };
   }
 }
 

@@ -91,6 +91,11 @@ export async function sectors(name: string, surface: Surface = SYSTEM): Promise<
   return readNumber(`${surface.sysfs}/class/block/${name}/size`);
 }
 
+/** Bytes of a logical block of a disk: 512, or 4096 on disks that know nothing smaller. */
+export async function blockSize(disk: string, surface: Surface = SYSTEM): Promise<number> {
+  return Number((await readText(`${surface.sysfs}/class/block/${disk}/queue/logical_block_size`)) ?? SECTOR);
+}
+
 /** Size of a device node or regular file in bytes. @throws FILE_IO */
 export async function sizeInBytes(path: string, surface: Surface = SYSTEM): Promise<number> {
   const stat = await ifExists(() => fs.stat(path));

@@ -24,7 +24,8 @@ export interface WantedVolume {
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-const mapping = (index: number): string => `dstack-verity${index}`;
+/** Name of the mapping of the volume with this index in the list. */
+export const mapping = (index: number): string => `dstack-verity${index}`;
 
 /**
  * Opens and mounts all volumes in their order.
@@ -107,7 +108,7 @@ async function mountVolume(device: string, target: string, surface: Surface): Pr
 }
 
 /** Root hash of an active mapping in hex, or undefined. */
-async function activeRoot(name: string, surface: Surface): Promise<string | undefined> {
+export async function activeRoot(name: string, surface: Surface): Promise<string | undefined> {
   const { stdout } = await surface.run('veritysetup', ['status', name], { ok: [0, 1, 4], readOnly: true });
   return /^\s*root hash:\s+([0-9a-f]+)$/m.exec(stdout)?.[1];
 }

@@ -1,8 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs/promises';
+import { basename } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { chooseDataDevice } from '../../src/fde/choose-disk.ts';
+import { DATA_START } from '../../src/fde/create-partition.ts';
+import { encodeMark, MARK_AT } from '../../src/fde/marks.ts';
 import { FakeMachine, poke } from './fake-machine.ts';
 import { buildHeader } from './header-builder.ts';
 
@@ -16,15 +20,14 @@ const choose = (cmdline = '', env: Record<string, string> = {}) =>
   chooseDataDevice({ cmdline: parseCmdline(cmdline), env }, machine);
 
 /** commands that write to a disk */
-const writes = () =>
-  machine.calls.filter((call) => /^(sgdisk (?!-i)|parted|cryptsetup|mkfs|zpool|wipefs --all)/.test(call));
+const writes = () => machine.calls.filter((call) => /^(write|cryptsetup|mkfs|zpool|wipefs --all)/.test(call));
 
 describe('chooseDataDevice', () => {
   it('partitions a blank /dev/vdb and marks it as initialising', async () => {
     await machine.addDisk('vdb', 64);
     expect(await choose()).toEqual({ device: machine.path('vdb1'), how: 'partition-created', created: true });
-    expect(machine.flags('vdb')).toBe(1n << 52n);
-    expect(writes()).toHaveLength(1);
+    expect(await machine.mark('vdb1')).toMatchObject({ initialising: true, ephemeral: false });
+    expect(writes()).toHaveLength(3); // the claim, the two copies of the table without the first header, and that
   });
 
   it('takes the partition dstack-data on any disk before /dev/vdb', async () => {
@@ -81,10 +84,50 @@ describe('chooseDataDevice', () => {
 
   it('lets the leftovers of an interrupted first boot through: they are judged when the volume is opened', async () => {
     await machine.addDisk('vdb', 64);
-    const part = await machine.addPartition('vdb', 1, 'dstack-data', 40, 1n << 52n);
+    const part = await machine.addPartition('vdb', 1, 'dstack-data', 40);
     await poke(part, 8192, 'half a volume');
+    await expect(choose()).rejects.toMatchObject({ code: 'DISK_NOT_BLANK' });
+    await poke(part, MARK_AT, encodeMark({ initialising: true, ephemeral: false, uuid: randomUUID() }));
     expect((await choose()).device).toBe(part);
   });
+
+  it('does not take a mark as leave to overwrite what somebody made there since', async () => {
+    await machine.addDisk('vdb', 64);
+    const part = await machine.addPartition('vdb', 1, 'dstack-data', 40);
+    await poke(part, MARK_AT, encodeMark({ initialising: true, ephemeral: false, uuid: randomUUID() }));
+    execFileSync('/usr/sbin/mkswap', ['-q', part]);
+    await expect(choose()).rejects.toMatchObject({ code: 'DISK_NOT_BLANK', value: expect.stringContaining('swap') });
+    const disk = await machine.addDisk('vdc', 64);
+    await poke(disk, DATA_START + MARK_AT, encodeMark({ initialising: true, ephemeral: false, uuid: randomUUID() }));
+    execFileSync('/usr/sbin/mkfs.ext4', ['-q', '-F', disk]);
+    const before = await fs.readFile(disk);
+    await expect(choose(`dstack.data_device=${disk}`)).resolves.toMatchObject({ device: disk, created: false });
+    expect((await fs.readFile(disk)).equals(before)).toBe(true);
+  });
+
+  it('power cuts at every write of the partition table: the next boot finds or makes it', async () => {
+    const plain = await FakeMachine.create();
+    const take = (disk: string) =>
+      chooseDataDevice({ cmdline: parseCmdline(`dstack.data_device=${disk}`), env: {} }, plain);
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= 3; seed++) {
+      for (let step = 0; ; step++) {
+        const disk = await plain.addDisk('vdx', 26);
+        Object.assign(plain, { seed, cutAfter: step });
+        const first = await take(disk).catch(() => undefined);
+        await plain.restart();
+        const second = await take(disk);
+        expect(second.device).toBe(`${disk}1`);
+        expect(await plain.mark('vdx1')).toMatchObject({ initialising: true });
+        seen.add(second.created ? 'made' : 'found');
+        await plain.restart();
+        await plain.removeDisk('vdx');
+        if (first !== undefined) break;
+      }
+    }
+    expect([...seen].sort()).toEqual(['found', 'made']);
+    await plain.destroy();
+  }, 60_000);
 
   describe('override', () => {
     beforeEach(async () => {

@@ -2,15 +2,18 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { chooseDataDevice } from '../../src/fde/choose-disk.ts';
 import type { Content } from '../../src/fde/content.ts';
-import { closeDataDisk, type DataDiskOptions, decide, formatDataDisk, openDataDisk } from '../../src/fde/data-disk.ts';
+import { closeDataDisk, type DataDiskOptions, formatDataDisk, openDataDisk } from '../../src/fde/data-disk.ts';
+import { decide } from '../../src/fde/decide.ts';
 import { growPartition } from '../../src/fde/grow.ts';
 import { setupSwap } from '../../src/fde/swap.ts';
+import { partitions } from '../../src/fde/sysfs.ts';
 import { FakeMachine, PowerCut, poke } from './fake-machine.ts';
 import { buildHeader, goodJson } from './header-builder.ts';
 
 const KEY = new Uint8Array(32).fill(7);
 const OTHER_KEY = new Uint8Array(32).fill(8);
-const EPHEMERAL = 1n << 53n;
+const READY = { initialising: false, ephemeral: false };
+const EPHEMERAL = { initialising: false, ephemeral: true };
 
 let machine: FakeMachine;
 beforeEach(async () => {
@@ -36,14 +39,14 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
     const steps: string[] = [];
     const first = await boot({ fs, onStep: (text) => steps.push(text) });
     expect(first).toEqual({ action: 'initialised', mapper: machine.path('mapper/dstack_data_disk') });
-    expect(machine.flags('vdb')).toBe(0n);
+    expect(await machine.mark('vdb1')).toMatchObject(READY);
     expect((await machine.mounts()).at(-1)).toMatchObject({ mountPoint: '/mnt/data', type: fs });
 
     await closeDataDisk({ mountPoint: '/mnt/data' }, machine);
     expect(await machine.isBlockDevice(machine.path('mapper/dstack_data_disk'))).toBe(false);
-    machine.restart();
+    await machine.restart();
     expect((await boot({ fs, onStep: (text) => steps.push(text) })).action).toBe('mounted');
-    expect(machine.calls.filter((call) => /^sgdisk (?!-i)/.test(call))).toEqual([]);
+    expect(machine.count('write')).toBe(0);
     expect(formats()).toBe(0);
     expect(steps).toEqual(['initializing data disk', 'mounting data disk']);
   });
@@ -63,7 +66,7 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
   it('also without a clean end of the boot before', async () => {
     await machine.addDisk('vdb', 48);
     await boot({ fs });
-    machine.restart();
+    await machine.restart();
     expect((await boot({ fs })).action).toBe('mounted');
   });
 
@@ -71,7 +74,7 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
     await machine.addDisk('vdb', 48);
     const options = { fs, encrypted: false } as const;
     expect(await boot(options)).toEqual({ action: 'initialised' });
-    machine.restart();
+    await machine.restart();
     // the label of the pool is a made-up one that libblkid does not know
     if (fs === 'ext4') expect(await boot(options)).toEqual({ action: 'mounted' });
     expect(machine.count('cryptsetup')).toBe(0);
@@ -80,34 +83,68 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
   it('with a wrong key changes nothing', async () => {
     await machine.addDisk('vdb', 48);
     await boot({ fs });
-    machine.restart();
+    await machine.restart();
     await expect(boot({ fs, key: OTHER_KEY })).rejects.toMatchObject({ code: 'LUKS_KEY_WRONG' });
     expect(formats()).toBe(0);
-    machine.restart();
+    await machine.restart();
     expect((await boot({ fs })).action).toBe('mounted');
   });
 
-  it('power cuts at every step of the first boot: the next boot always comes up', async () => {
-    await machine.addDisk('vdb', 48);
-    for (let step = 0; ; step++) {
-      machine.restart();
-      machine.cutAfter = step;
-      const done = await boot({ fs }).catch((thrown) => {
-        expect(thrown).toBeInstanceOf(PowerCut);
-        return undefined;
-      });
-      if (done !== undefined) break;
-      expect(step).toBeLessThan(40);
+  it.each([true, false])(
+    'power cuts at every step of the first boot (encrypted %s): the next one comes up',
+    async (encrypted) => {
+      // the label of the made-up pool is unknown to libblkid
+      if (fs === 'zfs' && !encrypted) return;
+      const options = { fs, encrypted } as const;
+      await machine.addDisk('vdb', 26);
+      for (let step = 0; ; step++) {
+        await machine.restart();
+        Object.assign(machine, { seed: 1 + 7 * step, cutAfter: step });
+        const done = await boot(options).catch((thrown) => {
+          expect(thrown).toBeInstanceOf(PowerCut);
+          return undefined;
+        });
+        if (done !== undefined) break;
+        expect(step).toBeLessThan(40);
+        // one that is not interrupted finishes from here; tried on a copy, the next cut hits what this one left
+        const copy = await machine.copyDisk('vdb');
+        await machine.restart();
+        expect((await boot(options)).action).toMatch(/initialised|mounted/);
+        await machine.restart();
+        expect((await boot(options)).action).toBe('mounted');
+        await machine.restoreDisk('vdb', copy);
+      }
+      expect((await machine.mounts()).at(-1)?.mountPoint).toBe('/mnt/data');
+      if (encrypted) expect(await machine.mark('vdb1')).toMatchObject(READY);
+    },
+    60_000,
+  );
+
+  it('never makes a ready volume anew, whatever happens while the power fails again and again', async () => {
+    for (let seed = 1; seed <= 2; seed++) {
+      await machine.addDisk('vdb', 26);
+      let ready = false;
+      for (let round = 0; round < 20; round++) {
+        await machine.restart();
+        Object.assign(machine, { seed: seed * 1000 + round, cutAfter: (seed * 7 + round * 5) % 23 });
+        const done = await boot({ fs }).catch(() => undefined);
+        // the mark of a ready volume is on the disk before the boot goes on
+        if (ready) expect(formats()).toBe(0);
+        ready ||= (await machine.mark('vdb1').catch(() => undefined))?.initialising === false;
+        if (done !== undefined) expect(ready).toBe(true);
+      }
+      await machine.restart();
+      await boot({ fs });
+      await machine.restart();
+      await machine.removeDisk('vdb');
     }
-    expect((await machine.mounts()).at(-1)?.mountPoint).toBe('/mnt/data');
-    expect(machine.flags('vdb')).toBe(0n);
   });
 
   it('power cuts at every step of later boots: never formatted again', async () => {
     await machine.addDisk('vdb', 48);
     await boot({ fs });
     for (let step = 0; ; step++) {
-      machine.restart();
+      await machine.restart();
       machine.cutAfter = step;
       const done = await boot({ fs }).catch(() => undefined);
       expect(formats()).toBe(0);
@@ -123,21 +160,21 @@ describe('keys that end with the boot (key provider none)', () => {
   it('make a marked volume that the next such boot makes anew', async () => {
     await machine.addDisk('vdb', 48);
     expect((await boot(none)).action).toBe('initialised');
-    expect(machine.flags('vdb')).toBe(EPHEMERAL);
-    machine.restart();
+    expect(await machine.mark('vdb1')).toMatchObject(EPHEMERAL);
+    await machine.restart();
     expect((await boot({ ...none, key: OTHER_KEY })).action).toBe('reformatted-ephemeral');
-    expect(machine.flags('vdb')).toBe(EPHEMERAL);
+    expect(await machine.mark('vdb1')).toMatchObject(EPHEMERAL);
   });
 
   it('come up after a power cut at every step of a later boot', async () => {
     await machine.addDisk('vdb', 48);
     await boot(none);
     for (let step = 0; ; step++) {
-      machine.restart();
+      await machine.restart();
       machine.cutAfter = step;
       if ((await boot({ ...none, key: OTHER_KEY }).catch(() => undefined)) !== undefined) break;
       expect(step).toBeLessThan(40);
-      machine.restart();
+      await machine.restart();
       await boot({ ...none, key: new Uint8Array(32).fill(step) });
     }
   });
@@ -145,17 +182,17 @@ describe('keys that end with the boot (key provider none)', () => {
   it('never touch a volume of real keys', async () => {
     await machine.addDisk('vdb', 48);
     await boot();
-    machine.restart();
+    await machine.restart();
     await expect(boot(none)).rejects.toMatchObject({ code: 'DISK_FOREIGN' });
     expect(formats()).toBe(0);
-    machine.restart();
+    await machine.restart();
     expect((await boot()).action).toBe('mounted');
   });
 
   it('leave a volume behind that real keys refuse', async () => {
     await machine.addDisk('vdb', 48);
     await boot(none);
-    machine.restart();
+    await machine.restart();
     await expect(boot()).rejects.toMatchObject({ code: 'DISK_FOREIGN', hint: expect.stringContaining('blank') });
     expect(formats()).toBe(0);
   });
@@ -174,11 +211,11 @@ describe('with the real tools for file systems', () => {
       machine = real;
       await machine.addDisk('vdb', 48);
       await boot();
-      machine.restart();
+      await machine.restart();
       await machine.resizeDisk('vdb', 64);
       expect((await boot()).action).toBe('mounted');
       expect(machine.count('e2fsck -f -p')).toBe(1);
-      machine.restart();
+      await machine.restart();
       await expect(boot({ fs: 'zfs' })).rejects.toMatchObject({
         code: 'FS_MOUNT_FAILED',
         message: expect.stringContaining('holds ext4, not zfs'),
@@ -200,16 +237,16 @@ describe('a header that departs from ours', () => {
     await poke(part, 0, buildHeader({ json }));
     await expect(boot()).rejects.toMatchObject({ code: 'LUKS_HEADER_REJECTED', value: 'cipher_null-ecb' });
     expect(machine.count('luksOpen')).toBe(0);
-    expect(machine.count('umount /tmp/dstack-luks-header')).toBe(1);
     expect(formats()).toBe(0);
   });
 });
 
 describe('decide', () => {
   const base = { device: '/dev/vdb1', encrypted: true, ephemeral: false, fs: 'zfs' } as const;
-  const clear = { initialising: false, ephemeral: false };
+  const clear = { ...READY, uuid: '' };
   const contents: Content[] = [
-    ...(['luks', 'zfs', 'ext4', 'blank'] as const).map((kind) => ({ kind })),
+    ...(['zfs', 'ext4', 'blank'] as const).map((kind) => ({ kind })),
+    { kind: 'luks', uuid: '' },
     { kind: 'unknown', seen: 'x', foreign: true },
     { kind: 'unknown', seen: 'x', foreign: false },
   ];
@@ -237,38 +274,42 @@ describe('decide', () => {
   });
 
   it('refuses an encrypted volume when encryption is off, and an open one when it is on', () => {
-    expect(outcome({ ...base, encrypted: false }, { kind: 'luks' }, clear)).toBe('DISK_NOT_BLANK');
+    expect(outcome({ ...base, encrypted: false }, { kind: 'luks', uuid: '' }, clear)).toBe('DISK_NOT_BLANK');
     expect(outcome(base, { kind: 'zfs' }, clear)).toBe('DISK_NOT_BLANK');
     expect(outcome({ ...base, encrypted: false }, { kind: 'ext4' }, clear)).toBe('DISK_NOT_BLANK');
     expect(outcome({ ...base, encrypted: false }, { kind: 'zfs' }, clear)).toBe('mounted');
   });
 
   it('does not take an ephemeral mark as leave to format a foreign file system', () => {
-    const marks = { initialising: false, ephemeral: true };
+    const marks = { ...EPHEMERAL, uuid: '' };
     const none = { ...base, ephemeral: true };
     expect(outcome(none, { kind: 'unknown', seen: 'xfs', foreign: true }, marks)).toBe('DISK_NOT_BLANK');
     expect(outcome(none, { kind: 'ext4' }, marks)).toBe('DISK_NOT_BLANK');
     expect(outcome(none, { kind: 'unknown', seen: 'noise', foreign: false }, marks)).toBe('reformatted-ephemeral');
   });
-
-  it('refuses throw-away keys on a device that cannot carry their mark', () => {
-    expect(outcome({ ...base, ephemeral: true }, { kind: 'blank' }, undefined)).toBe('STORAGE_OPTION_INVALID');
-    expect(outcome({ ...base, encrypted: false }, { kind: 'blank' }, undefined)).toBe('STORAGE_OPTION_INVALID');
-    expect(outcome(base, { kind: 'blank' }, undefined)).toBe('initialised');
-  });
 });
 
 describe('formatDataDisk', () => {
-  it('refuses everything that is not blank, its own volumes too', async () => {
+  const options = { mountPoint: '/mnt/data', fs: 'ext4', encrypted: true, ephemeral: false } as const;
+  const format = (key: Uint8Array) => formatDataDisk({ ...options, key, device: machine.path('vdb1') }, machine);
+
+  it('does nothing the second time, and refuses a volume of another key', async () => {
     await machine.addDisk('vdb', 48);
     await boot();
     await closeDataDisk({ mountPoint: '/mnt/data' }, machine);
-    machine.restart();
-    const options = { mountPoint: '/mnt/data', fs: 'ext4', encrypted: true, key: KEY, ephemeral: false } as const;
-    await expect(formatDataDisk({ ...options, device: machine.path('vdb1') }, machine)).rejects.toMatchObject({
-      code: 'DISK_NOT_BLANK',
-    });
+    await machine.restart();
+    expect((await format(KEY)).action).toBe('mounted');
+    await closeDataDisk({ mountPoint: '/mnt/data' }, machine);
+    await expect(format(OTHER_KEY)).rejects.toMatchObject({ code: 'DISK_NOT_BLANK' });
     expect(formats()).toBe(0);
+  });
+
+  it('finishes what was interrupted', async () => {
+    await machine.addDisk('vdb', 48);
+    machine.cutAfter = 9;
+    await expect(boot()).rejects.toBeInstanceOf(PowerCut);
+    await machine.restart();
+    expect((await format(KEY)).action).toBe('initialised');
   });
 });
 
@@ -276,22 +317,39 @@ describe('growPartition', () => {
   it('grows the partition when the disk has grown, and writes nothing when it has not', async () => {
     await machine.addDisk('vdb', 48);
     await boot();
-    machine.restart();
+    await machine.restart();
     expect(await growPartition(machine.path('vdb1'), machine)).toBe(false);
-    expect(machine.count('sgdisk')).toBe(0);
+    expect(machine.count('write')).toBe(0);
     await machine.resizeDisk('vdb', 96);
     expect(await growPartition(machine.path('vdb1'), machine)).toBe(true);
-    expect(machine.count('parted ---pretend-input-tty')).toBe(0);
     expect((await boot()).action).toBe('mounted');
     expect(await growPartition(machine.path('vdb1'), machine)).toBe(false);
   });
 
-  it('answers the question of parted when the partition is in use', async () => {
+  it('grows again and again, and a power cut at any write leaves the old or the new size', async () => {
+    await machine.addDisk('vdb', 26);
+    await boot();
+    const sizes = new Set<number>();
+    for (let step = 0; step < 12; step++) {
+      await machine.restart();
+      await machine.resizeDisk('vdb', 30 + 2 * step);
+      machine.seed = step + 1;
+      machine.cutAfter = step % 4;
+      await growPartition(machine.path('vdb1'), machine);
+      await machine.restart();
+      sizes.add((await partitions(machine))[0]?.size ?? 0);
+      expect((await boot()).action).toBe('mounted');
+      expect(formats()).toBe(0);
+    }
+    expect(sizes.size).toBeGreaterThan(3);
+    expect(sizes.has(0)).toBe(false);
+  });
+
+  it('leaves a partition alone that another one lies behind', async () => {
     await machine.addDisk('vdb', 48);
-    await boot({ encrypted: false });
-    await machine.resizeDisk('vdb', 96);
-    expect(await growPartition(machine.path('vdb1'), machine)).toBe(true);
-    expect(machine.count('parted ---pretend-input-tty')).toBe(1);
+    await machine.addPartition('vdb', 1, 'dstack-data', 20);
+    expect(await growPartition(machine.path('vdb1'), machine)).toBe(false);
+    expect(machine.count('write')).toBe(0);
   });
 
   it('is never fatal', async () => {

@@ -1,16 +1,20 @@
 /**
  * A machine for the data disk code: a made-up sysfs tree, sparse files as devices, and stand-ins for the tools that need
- * a kernel (partition tables, device-mapper, mounts, ZFS). They obey the rules of the real ones: cryptsetup answers 2 to
- * a wrong key, a new LUKS volume turns the old payload into noise, a node appears when its partition does. With
+ * a kernel (partitions, device-mapper, mounts, ZFS). They obey the rules of the real ones: cryptsetup answers 2 to
+ * a wrong key, the payload behind a LUKS header belongs to the volume key of that header, the kernel takes a partition
+ * table only if its primary copy is whole, a power cut keeps any sectors of what was being written. With
  * `realTools` blkid, wipefs, mkfs.ext4, e2fsck and resize2fs are the real programs, on files; without, stand-ins that
  * know LUKS and ext4.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { DstackError } from '../../src/errors.ts';
-import type { Surface } from '../../src/fde/surface.ts';
+import { MARK_AT, MARK_SIZE, type Mark, parseMark } from '../../src/fde/marks.ts';
+import type { Piece, Surface } from '../../src/fde/surface.ts';
 import { type RunOptions, type RunResult, run as realRun } from '../../src/sys/exec.ts';
 import { exists } from '../../src/sys/files.ts';
 import type { MountEntry } from '../../src/sys/mounts.ts';
@@ -19,16 +23,16 @@ import { buildHeader, goodJson } from './header-builder.ts';
 
 const SECTOR = 512;
 const ALIGN = 2048;
-const HEADER_AREA = 16 * 1024 * 1024;
-/** as much of it as ever has content */
-const HEADER_BYTES = 65_536;
+const MIB = 1024 * 1024;
+const HEADER_AREA = 16 * MIB;
+/** what cryptsetup makes for one key slot */
+const HEADER_BYTES = 294_912;
 const MAPPER = 'dstack_data_disk';
 
 interface FakePartition {
   label: string;
   start: number;
   size: number;
-  flags: bigint;
 }
 
 /** Thrown by the machine to play a power cut: nothing after it happens. */
@@ -41,11 +45,15 @@ export class FakeMachine implements Surface {
   readonly calls: string[] = [];
   /** commands that change something count down to a power cut; undefined = never */
   cutAfter: number | undefined;
+  /** which sectors of an interrupted write stay: the next number of a fixed sequence */
+  seed = 1;
   readonly #root: string;
   readonly #disks = new Map<string, Map<number, FakePartition>>();
   readonly #mounts: MountEntry[] = [];
-  /** payload of an open mapping, by name of the device under it */
-  #open: string | undefined;
+  /** disks whose partitions are those of the table that lies on them */
+  readonly #tabled = new Set<string>();
+  /** the open mapping: the device under it, and the file that plays its payload */
+  #open: { device: string; payload: string } | undefined;
   #pool: { device: string; datasets: string[]; mountPoint: string; imported: boolean } | undefined;
   #swaps: string[] = [];
 
@@ -87,19 +95,52 @@ export class FakeMachine implements Surface {
     await sparse(this.path(name), mib * 1024 * 1024);
   }
 
-  async addPartition(disk: string, number: number, label: string, mib: number, flags = 0n): Promise<string> {
+  /** Takes a disk out of the machine. */
+  async removeDisk(name: string): Promise<void> {
+    for (const number of this.#table(name).keys()) {
+      await fs.rm(join(this.sysfs, 'class/block', `${name}${number}`));
+      await fs.rm(this.path(`${name}${number}`));
+    }
+    await fs.rm(join(this.sysfs, 'class/block', name));
+    await fs.rm(join(this.sysfs, 'devices', name), { recursive: true });
+    await fs.rm(this.path(name));
+    this.#disks.delete(name);
+    this.#tabled.delete(name);
+  }
+
+  /** What a machine would find on the disk if it were switched off now. */
+  async copyDisk(name: string): Promise<Uint8Array> {
+    if (this.#tabled.has(name)) await this.#reread(name);
+    return fs.readFile(this.path(name));
+  }
+
+  /** Puts a copy back, while the machine is off. */
+  async restoreDisk(name: string, copy: Uint8Array): Promise<void> {
+    this.#tabled.delete(name);
+    for (const number of this.#table(name).keys()) {
+      await fs.rm(join(this.sysfs, 'class/block', `${name}${number}`));
+      await fs.rm(join(this.sysfs, 'devices', name, `${name}${number}`), { recursive: true });
+      await fs.rm(this.path(`${name}${number}`));
+    }
+    this.#table(name).clear();
+    await fs.writeFile(this.path(name), copy);
+    await this.#reread(name);
+  }
+
+  async addPartition(disk: string, number: number, label: string, mib: number): Promise<string> {
     const table = this.#table(disk);
-    table.set(number, { label, start: ALIGN, size: (mib * 1024 * 1024) / SECTOR, flags });
+    table.set(number, { label, start: ALIGN, size: (mib * 1024 * 1024) / SECTOR });
     return this.#announce(disk, number);
   }
 
-  /** attribute bits of partition 1 */
-  flags(disk: string): bigint {
-    return this.#table(disk).get(1)?.flags ?? 0n;
+  /** the mark in the gap of an encrypted volume */
+  async mark(name: string): Promise<Mark | undefined> {
+    return parseMark(await this.read(this.path(name), MARK_AT, MARK_SIZE));
   }
 
   /** What survives a restart: disks, nothing else. */
-  restart(): void {
+  async restart(): Promise<void> {
+    for (const disk of this.#tabled) await this.#reread(disk);
     this.cutAfter = undefined;
     this.calls.length = 0;
     this.#mounts.length = 0;
@@ -128,11 +169,41 @@ export class FakeMachine implements Surface {
     return `Filename Type\n${this.#swaps.map((path) => `${path} file\n`).join('')}`;
   }
 
+  async read(path: string, at: number, length: number): Promise<Uint8Array> {
+    const handle = await fs.open(path, 'r');
+    const bytes = Buffer.alloc(length);
+    const { bytesRead } = await handle.read(bytes, 0, length, at);
+    await handle.close();
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytesRead);
+  }
+
+  async write(path: string, pieces: readonly Piece[]): Promise<void> {
+    this.calls.push(`write ${path} ${pieces.map(({ at, bytes }) => `${at}+${bytes.length}`).join(' ')}`);
+    const cut = this.cutAfter !== undefined && this.cutAfter-- <= 0;
+    const handle = await fs.open(path, 'r+');
+    for (const { at, bytes } of pieces) {
+      if (at % SECTOR !== 0 || bytes.length % SECTOR !== 0) throw new Error(`write of part of a sector: ${at}`);
+      for (let i = 0; i < bytes.length; i += cut ? SECTOR : bytes.length) {
+        const part = cut ? bytes.subarray(i, i + SECTOR) : bytes;
+        if (!cut || this.#chance()) await handle.write(part, 0, part.length, at + i);
+      }
+    }
+    await handle.close();
+    if (cut) throw new PowerCut();
+  }
+
+  /** True every other time or so (numbers of Park and Miller). */
+  #chance(): boolean {
+    this.seed = (this.seed * 48_271) % 2_147_483_647;
+    return (this.seed & 64) === 0;
+  }
+
   run = async (program: Program, args: readonly string[], options: RunOptions = {}): Promise<RunResult> => {
     this.calls.push([program, ...args].join(' '));
     if (!options.readOnly && this.cutAfter !== undefined && this.cutAfter-- <= 0) {
-      // the longest-lasting step is also cut in its middle: the old header is gone, the new one not there yet
-      if (args[0] === 'luksFormat') await this.#cryptsetup([...args], options, true);
+      // a file system that is being made when the power fails leaves anything behind
+      const making = program === 'mkfsExt4' || (program === 'zpool' && args[0] === 'create');
+      if (making && this.#chance()) await poke(await this.#backing(args.at(-1) ?? ''), 4096, randomBytes(4096));
       throw new PowerCut();
     }
     const result = await this.#execute(program, [...args], options);
@@ -146,10 +217,10 @@ export class FakeMachine implements Surface {
 
   async #execute(program: Program, args: string[], options: RunOptions): Promise<RunResult> {
     switch (program) {
-      case 'sgdisk':
-        return this.#sgdisk(args);
-      case 'parted':
-        return this.#parted(args);
+      case 'blockdev':
+      case 'partx':
+        await this.#reread(basename(args.at(-1) ?? ''));
+        return OK;
       case 'cryptsetup':
         return this.#cryptsetup(args, options);
       case 'zpool':
@@ -162,6 +233,7 @@ export class FakeMachine implements Surface {
       case 'e2fsck':
       case 'resize2fs': {
         const target = await this.#backing(args.at(-1) ?? '');
+        if (program === 'wipefs' && args.includes('--all')) await poke(target, 0, new Uint8Array(64 * 1024));
         if (!this.#realTools) return standIn(program, target);
         return realRun(program, [...args.slice(0, -1), target], { ...options, ok: range(256) });
       }
@@ -186,7 +258,7 @@ export class FakeMachine implements Surface {
         if (args[0] === 'zfs') await fs.mkdir(join(this.sysfs, 'module/zfs'), { recursive: true });
         return OK;
       default:
-        return OK; // udevadm, blockdev, sync, mkswap, fallocate
+        return OK; // udevadm, sync, mkswap, fallocate
     }
   }
 
@@ -215,86 +287,80 @@ export class FakeMachine implements Surface {
     return this.path(name);
   }
 
-  async #sgdisk(args: string[]): Promise<RunResult> {
-    const disk = basename(args.at(-1) ?? '');
-    const table = this.#table(disk);
-    if (args[0] === '-i') {
-      const part = table.get(Number(args[1]));
-      if (part === undefined) return { ...OK, stdout: `Partition #${args[1]} does not exist.\n` };
-      const flags = part.flags.toString(16).toUpperCase().padStart(16, '0');
-      return {
-        ...OK,
-        stdout: `First sector: ${part.start}\nAttribute flags: ${flags}\nPartition name: '${part.label}'\n`,
-      };
+  /** Takes the table of a disk as the kernel does: only a whole primary one, behind a protective MBR. */
+  async #reread(disk: string): Promise<void> {
+    this.#tabled.add(disk);
+    for (const [number, part] of this.#table(disk)) {
+      for (const [at, length] of this.#used(part.size * SECTOR)) {
+        await copyRange(this.path(`${disk}${number}`), at, this.path(disk), part.start * SECTOR + at, length);
+      }
+      await fs.rm(join(this.sysfs, 'class/block', `${disk}${number}`));
+      await fs.rm(join(this.sysfs, 'devices', disk, `${disk}${number}`), { recursive: true });
+      await fs.rm(this.path(`${disk}${number}`));
     }
-    if (args.includes('--clear')) {
-      const sectors = Number(await fs.readFile(join(this.sysfs, 'devices', disk, 'size'), 'utf8'));
-      const label = args[args.indexOf('-c') + 1]?.split(':')[1] ?? '';
-      table.set(1, { label, start: ALIGN, size: sectors - ALIGN - 33, flags: 0n });
+    this.#table(disk).clear();
+    const bytes = Buffer.from(await this.read(this.path(disk), 0, 64 * 1024));
+    const header = bytes.subarray(SECTOR, SECTOR + 92);
+    const own = header.readUInt32LE(16);
+    const blanked = Buffer.from(header);
+    blanked.writeUInt32LE(0, 16);
+    const entries = Number(header.readBigUInt64LE(72)) * SECTOR;
+    const list = bytes.subarray(entries, entries + 128 * 128);
+    const isGpt = header.toString('latin1', 0, 8) === 'EFI PART' && crc32(blanked) === own;
+    if (bytes.readUInt16BE(510) !== 0x55aa || bytes[450] !== 0xee || !isGpt) return;
+    if (crc32(list) !== header.readUInt32LE(88)) return;
+    for (let i = 0; i < 128; i++) {
+      const entry = list.subarray(i * 128, (i + 1) * 128);
+      if (entry.readUInt32LE(0) === 0) continue;
+      const [start, end] = [Number(entry.readBigUInt64LE(32)), Number(entry.readBigUInt64LE(40))];
+      const label = entry.toString('utf16le', 56).replace(/\0+$/, '');
+      this.#table(disk).set(i + 1, { label, start, size: end - start + 1 });
+      await this.#announce(disk, i + 1);
+      for (const [at, length] of this.#used((end - start + 1) * SECTOR)) {
+        await copyRange(this.path(disk), start * SECTOR + at, this.path(`${disk}${i + 1}`), at, length);
+      }
     }
-    args.forEach((word, i) => {
-      if (word !== '-A') return;
-      const [number, verb, bit] = args[i + 1]?.split(':') ?? [];
-      const part = table.get(Number(number))!;
-      const mask = 1n << BigInt(bit ?? 0);
-      part.flags = verb === 'set' ? part.flags | mask : part.flags & ~mask;
-    });
-    if (args.includes('--clear')) await this.#announce(disk, 1);
-    return OK;
   }
 
-  async #parted(args: string[]): Promise<RunResult> {
-    const [how, disk = '', , number] = args;
-    if (how === '--script' && this.#mounts.some(({ source }) => source === `${disk}${number}`)) {
-      return {
-        ...failed(1),
-        stderr: `Warning: Partition ${disk}${number} is being used. Are you sure you want to continue?`,
-      };
-    }
-    const part = this.#table(basename(disk)).get(Number(number))!;
-    const sectors = Number(await fs.readFile(join(this.sysfs, 'devices', basename(disk), 'size'), 'utf8'));
-    part.size = sectors - part.start - 33;
-    await this.#announce(basename(disk), Number(number));
-    return OK;
+  /** Where stand-ins ever write on a partition; real tools write anywhere. */
+  #used(size: number): [at: number, length: number][] {
+    if (this.#realTools) return [[0, size]];
+    const places: [number, number][] = [
+      [0, MIB],
+      [HEADER_AREA - MIB, 2 * MIB],
+    ];
+    return places.filter(([at, length]) => at + length <= size);
   }
 
   // --- device-mapper: the payload of a LUKS volume is a file of its own
 
-  #payload(device: string): string {
-    return join(this.#root, 'payload', basename(device));
-  }
-
   async #backing(path: string): Promise<string> {
-    return path === join(this.dev, 'mapper', MAPPER) && this.#open !== undefined ? this.#payload(this.#open) : path;
+    return path === join(this.dev, 'mapper', MAPPER) && this.#open !== undefined ? this.#open.payload : path;
   }
 
-  async #cryptsetup(args: string[], options: RunOptions, cut = false): Promise<RunResult> {
+  async #cryptsetup(args: string[], options: RunOptions): Promise<RunResult> {
     const passphrase = Buffer.from(options.stdin ?? '');
-    const device = args.at(-1) ?? '';
+    const option = (name: string): string => args[args.indexOf(name) + 1] ?? '';
     switch (args[0]) {
       case 'luksFormat': {
         const json = goodJson();
         json.digests['0'].digest = fingerprint(passphrase);
-        const handle = await fs.open(device, 'r+');
-        const { size } = await handle.stat();
-        await handle.write(new Uint8Array(HEADER_BYTES), 0, HEADER_BYTES, 0);
-        // where the payload begins: the proof that this device is not blank any more must not hang on the header
-        await handle.write(randomBytes(4096), 0, 4096, HEADER_AREA);
-        if (!cut) await handle.write(buildHeader({ json }), 0, undefined, 0);
-        await handle.close();
-        await fs.rm(this.#payload(device), { force: true });
-        await sparse(this.#payload(device), size - HEADER_AREA);
-        return OK;
-      }
-      case 'luksHeaderBackup': {
-        await fs.writeFile(args[2] ?? '', await head(device, HEADER_BYTES));
+        json.keyslots['0'].kdf.salt = randomBytes(32).toString('base64');
+        const file = Buffer.concat([buildHeader({ json, uuid: option('--uuid') }), randomBytes(HEADER_BYTES - 32_768)]);
+        await fs.writeFile(option('--header'), file);
         return OK;
       }
       case 'luksOpen': {
-        const header = await fs.readFile(args[args.indexOf('--header') + 1] ?? '', 'latin1');
+        const header = (await head(option('--header'), 32_768)).toString('latin1');
         if (!header.includes(fingerprint(passphrase))) return failed(2);
+        if (args.includes('--test-passphrase')) return OK;
         if (this.#open !== undefined) return failed(5);
-        this.#open = args.at(-2) ?? '';
+        const device = args.at(-2) ?? '';
+        const volumeKey = /"salt":"([^"]+)"/.exec(header)?.[1] ?? '';
+        const payload = join(this.#root, 'payload', createHash('sha256').update(volumeKey).digest('hex'));
+        if (!existsSync(payload)) await poke(device, HEADER_AREA, randomBytes(4096));
+        await sparse(payload, (await fs.stat(device)).size - HEADER_AREA);
+        this.#open = { device, payload };
         return OK;
       }
       case 'luksClose':
@@ -401,6 +467,20 @@ async function sparse(path: string, size: number): Promise<void> {
   await handle.close();
 }
 
+/** Makes a range of one file equal to that of another, with few writes. */
+async function copyRange(from: string, at: number, to: string, toAt: number, length: number): Promise<void> {
+  const [source, target] = [await fs.open(from, 'r'), await fs.open(to, 'r+')];
+  const [fresh, old] = [Buffer.alloc(MIB), Buffer.alloc(MIB)];
+  for (let done = 0; done < length; done += MIB) {
+    const size = Math.min(MIB, length - done);
+    await source.read(fresh.fill(0), 0, size, at + done);
+    await target.read(old.fill(0), 0, size, toAt + done);
+    if (!fresh.equals(old)) await target.write(fresh, 0, size, toAt + done);
+  }
+  await source.close();
+  await target.close();
+}
+
 async function head(path: string, length: number): Promise<Buffer> {
   const handle = await fs.open(path, 'r');
   const bytes = Buffer.alloc(length);
@@ -415,13 +495,15 @@ const EXT4_MAGIC = { at: 1080, bytes: '53ef' };
 async function standIn(program: Program, path: string): Promise<RunResult> {
   const bytes = await head(path, 16_390);
   const isExt4 = bytes.toString('hex', EXT4_MAGIC.at, EXT4_MAGIC.at + 2) === EXT4_MAGIC.bytes;
+  const isTable = bytes.toString('latin1', 512, 520) === 'EFI PART';
   const isLuks = bytes.toString('latin1', 0, 4) === 'LUKS' || bytes.toString('latin1', 16_384, 16_388) === 'SKUL';
   const type = isExt4 ? 'ext4' : isLuks ? 'crypto_LUKS' : '';
+  const seen = type === '' && isTable ? 'gpt' : type;
   switch (program) {
     case 'blkid':
       return type === '' ? failed(2) : { ...OK, stdout: `TYPE=${type}\n` };
     case 'wipefs':
-      return { ...OK, stdout: JSON.stringify({ signatures: type === '' ? [] : [{ type, offset: '0x438' }] }) };
+      return { ...OK, stdout: JSON.stringify({ signatures: seen === '' ? [] : [{ type: seen, offset: '0x438' }] }) };
     case 'mkfsExt4':
       await poke(path, EXT4_MAGIC.at, Buffer.from(EXT4_MAGIC.bytes, 'hex'));
       return OK;

@@ -1,15 +1,16 @@
 /** The real cryptsetup, sgdisk and parted on image files: no device-mapper and no loop device is needed for these. */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDataPartition } from '../../src/fde/create-partition.ts';
 import { growPartition } from '../../src/fde/grow.ts';
-import { formatLuks } from '../../src/fde/luks.ts';
-import { readMarks, writeMarks } from '../../src/fde/marks.ts';
+import { createLuks } from '../../src/fde/luks.ts';
+import { MARK_AT, readMark, writeMark } from '../../src/fde/marks.ts';
 import { checkHeader } from '../../src/fde/status.ts';
-import type { Surface } from '../../src/fde/surface.ts';
+import { type Surface, SYSTEM } from '../../src/fde/surface.ts';
 import { installed, run } from '../../src/sys/exec.ts';
 import { FakeMachine } from './fake-machine.ts';
 
@@ -21,13 +22,26 @@ const missing = async (...programs: Parameters<typeof installed>[0][]): Promise<
   return undefined;
 };
 const noCryptsetup = await missing('cryptsetup');
-const noPartitionTools = await missing('sgdisk', 'parted');
+const SGDISK = '/usr/sbin/sgdisk';
+const noPartitionTools = existsSync(SGDISK) && existsSync('/usr/sbin/parted') ? undefined : 'sgdisk, parted';
 
 let dir: string;
 beforeAll(async () => {
   dir = await fs.mkdtemp(join(tmpdir(), 'real-'));
 });
 afterAll(() => fs.rm(dir, { recursive: true }));
+
+/** The real machine without a device-mapper: what needs one or a mount is left out. */
+const FILES_ONLY: Surface = {
+  ...SYSTEM,
+  isBlockDevice: async () => true,
+  run: async (program, args, options) =>
+    program === 'cryptsetup' && args[0] === 'luksFormat'
+      ? run(program, args, options)
+      : { exit: 0, stdout: '', stderr: '' },
+};
+const UUID = '37230443-192d-49f8-98c1-9964a91f8a1f';
+const formatLuks = (path: string, key: Uint8Array) => createLuks(path, key, UUID, FILES_ONLY);
 
 async function image(mib: number): Promise<string> {
   const path = join(dir, `${Math.random()}.img`);
@@ -41,10 +55,19 @@ const cryptsetup = (args: string[], input = PASSPHRASE): void => {
 };
 
 describe.skipIf(noCryptsetup)('cryptsetup (skipped where it is not installed)', () => {
-  it('formats a header that the check accepts, with the hex text of the key', async () => {
+  it('formats a header that the check accepts, with the hex text of the key, and spares the mark', async () => {
     const path = await image(24);
+    const mark = { initialising: true, ephemeral: false, uuid: UUID };
+    await writeMark(path, true, mark);
     await formatLuks(path, KEY);
-    expect(await checkHeader(path)).toMatchObject({ headerSize: 16_384, keyslotOffset: 32_768, iterations: 1000 });
+    expect(await readMark(path, true)).toEqual(mark);
+    expect(MARK_AT).toBe(16 * 1024 * 1024 - 4096);
+    expect(await checkHeader(path)).toMatchObject({
+      uuid: UUID,
+      headerSize: 16_384,
+      keyslotOffset: 32_768,
+      iterations: 1000,
+    });
     cryptsetup(['open', '--test-passphrase', '--key-file=-', path]);
     expect(() => cryptsetup(['open', '--test-passphrase', '--key-file=-', path], 'x')).toThrow();
     // a backup is what is checked before opening
@@ -70,7 +93,8 @@ describe.skipIf(noCryptsetup)('cryptsetup (skipped where it is not installed)', 
 
   it('a second key slot is rejected', async () => {
     const path = await image(24);
-    await formatLuks(path, KEY);
+    const wide = ['--sector-size', '512', '--offset', '32768', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'];
+    cryptsetup(['luksFormat', '--batch-mode', '--type', 'luks2', ...wide, '--key-file=-', path]);
     const second = join(dir, 'second');
     await fs.writeFile(second, 'known to the host');
     cryptsetup(['luksAddKey', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', '--key-file=-', path, second]);
@@ -104,44 +128,56 @@ describe.skipIf(noCryptsetup)('cryptsetup (skipped where it is not installed)', 
 });
 
 describe.skipIf(noPartitionTools)('sgdisk and parted (skipped where they are not installed)', () => {
-  /** A fake kernel around the real tools: `vdb` is an image file. */
-  async function machine(mib: number): Promise<{ surface: Surface; fake: FakeMachine; disk: string }> {
+  const sgdisk = (...args: string[]): string => execFileSync(SGDISK, args, { encoding: 'utf8' });
+  const parted = (...args: string[]): string =>
+    execFileSync('/usr/sbin/parted', ['--script', ...args], { encoding: 'utf8' });
+
+  it('take the table that is made and grown here, marks stay', async () => {
     const fake = await FakeMachine.create();
-    const disk = await fake.addDisk('vdb', mib);
-    const surface: Surface = {
-      sysfs: fake.sysfs,
-      dev: fake.dev,
-      isBlockDevice: (path) => fake.isBlockDevice(path),
-      mounts: () => fake.mounts(),
-      swaps: () => fake.swaps(),
-      run: async (program, args, options) => {
-        // the fake keeps its own books, so that sysfs shows what the kernel would
-        await fake.run(program, args, options);
-        return program === 'sgdisk' || program === 'parted'
-          ? run(program, args, options)
-          : fake.run(program, args, options);
-      },
-    };
-    return { surface, fake, disk };
-  }
-
-  it('makes the partition, keeps the marks and survives growth', async () => {
-    const { surface, fake, disk } = await machine(64);
     try {
-      const part = await createDataPartition(disk, surface);
+      const disk = await fake.addDisk('vdb', 64);
+      const part = await createDataPartition(disk, fake);
       expect(part).toBe(fake.path('vdb1'));
-      expect(await readMarks(part, surface)).toEqual({ initialising: true, ephemeral: false });
-      await writeMarks(part, { initialising: false, ephemeral: true }, surface);
-      expect(await readMarks(part, surface)).toEqual({ initialising: false, ephemeral: true });
+      expect(sgdisk('-v', disk)).toContain('No problems found');
+      expect(parted(disk, 'unit', 's', 'print')).toMatch(/ 1 +2048s +\d+s +\d+s +dstack-data/);
+      const mark = { initialising: false, ephemeral: true, uuid: UUID };
+      await writeMark(part, true, mark, fake);
 
+      for (const mib of [96, 128]) {
+        await fake.resizeDisk('vdb', mib);
+        expect(await growPartition(part, fake)).toBe(true);
+        expect(await readMark(part, true, fake)).toEqual(mark);
+        await fake.restart(); // what the kernel sees comes from the disk
+        expect(sgdisk('-v', disk)).toContain('No problems found');
+        const info = sgdisk('-i', '1', disk);
+        expect(info).toContain('First sector: 2048 ');
+        expect(info).toContain('Linux filesystem');
+        expect(Number(/Partition size: (\d+) sectors/.exec(info)?.[1])).toBe(((mib - 2) * 1024 * 1024) / 512);
+        expect(info).toContain("Partition name: 'dstack-data'");
+        expect(parted(disk, 'unit', 's', 'print')).toContain('dstack-data');
+      }
+    } finally {
+      await fake.destroy();
+    }
+  });
+
+  it('make a table that is grown here: one of sgdisk, as the reference makes it', async () => {
+    const fake = await FakeMachine.create();
+    try {
+      const disk = await fake.addDisk('vdb', 64);
+      sgdisk('-n', '1:1MiB:0', '-c', '1:dstack-data', '-t', '1:8300', disk);
+      await fake.run('blockdev', ['--rereadpt', disk]);
+      await fake.resizeDisk('vdb', 80);
+      expect(await growPartition(fake.path('vdb1'), fake)).toBe(true);
+      await fake.restart();
+      expect(sgdisk('-v', disk)).toContain('No problems found');
+      // and back: the reference moves and enlarges what was written here
       await fake.resizeDisk('vdb', 96);
-      expect(await growPartition(part, surface)).toBe(true);
-      expect(await readMarks(part, surface)).toEqual({ initialising: false, ephemeral: true });
-      const { stdout } = await run('sgdisk', ['-i', '1', disk], {});
-      expect(stdout).toContain('First sector: 2048 ');
-      expect(Number(/Partition size: (\d+) sectors/.exec(stdout)?.[1])).toBeGreaterThan((94 * 1024 * 1024) / 512);
-      expect(stdout).toContain("Partition name: 'dstack-data'");
-      expect((await run('sgdisk', ['-v', disk], {})).stdout).toContain('No problems found');
+      sgdisk('-e', disk);
+      parted(disk, 'resizepart', '1', '100%');
+      expect(sgdisk('-v', disk)).toContain('No problems found');
+      await fake.restart();
+      expect((await fake.read(`${fake.sysfs}/class/block/vdb1/size`, 0, 20)).length).toBeGreaterThan(4);
     } finally {
       await fake.destroy();
     }

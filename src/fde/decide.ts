@@ -1,0 +1,48 @@
+/** What becomes of a device, by what it holds. docs/disk.md has this as a table. */
+import { DstackError } from '../errors.ts';
+import { notBlank } from './choose-disk.ts';
+import type { Content } from './content.ts';
+import type { DataDisk, DataDiskOptions } from './data-disk.ts';
+import type { Mark } from './marks.ts';
+
+/**
+ * A volume is made anew only if it was never ready, if its keys are known to be gone, or if the device is blank.
+ * Everything else is opened as it is or refused.
+ * @param mark only one that was made for this content (`marksContent`)
+ * @throws DISK_NOT_BLANK, DISK_FOREIGN
+ */
+export function decide(
+  { device, encrypted, ephemeral, fs }: Pick<DataDiskOptions, 'device' | 'encrypted' | 'ephemeral' | 'fs'>,
+  content: Content,
+  mark: Mark | undefined,
+): DataDisk['action'] {
+  if (mark?.initialising) return 'initialised';
+  // throw-away keys on both sides: nothing is lost, also when the last such boot was interrupted while formatting
+  const leftover = content.kind === 'luks' || (content.kind === 'unknown' && content.foreign === false);
+  if (mark?.ephemeral && encrypted && ephemeral && leftover) return 'reformatted-ephemeral';
+  switch (content.kind) {
+    case 'unknown':
+      throw notBlank(device, content.seen);
+    case 'blank':
+      return 'initialised';
+    case 'luks':
+      if (!encrypted) throw notBlank(device, 'an encrypted volume, but dstack.storage_encrypted is off');
+      if (ephemeral) throw foreign(device, 'an encrypted volume that keys of key provider none cannot open', undefined);
+      if (mark?.ephemeral) {
+        throw foreign(
+          device,
+          'a volume whose keys ended with the boot that made it',
+          'nobody can open this volume any more: attach a blank disk, or let the host blank this one',
+        );
+      }
+      return 'mounted';
+    default:
+      if (encrypted) throw notBlank(device, `an unencrypted ${content.kind} file system`);
+      if (content.kind !== fs) throw notBlank(device, `${content.kind}, but storage_fs is ${fs}`);
+      return 'mounted';
+  }
+}
+
+function foreign(device: string, what: string, hint: string | undefined): DstackError {
+  return new DstackError('DISK_FOREIGN', `${device} holds ${what}`, { path: device, hint });
+}

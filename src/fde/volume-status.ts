@@ -1,0 +1,63 @@
+/** What a person wants to know about verity volumes. Changes nothing. */
+import { parseAppCompose } from '../config/app-compose.ts';
+import { readLimited } from '../sys/files.ts';
+import { mountAt, type Surface, SYSTEM } from './surface.ts';
+import { scanVolumes } from './volume-scan.ts';
+import { activeRoot, mapping } from './volumes.ts';
+
+/** A volume on an attached disk; `root` is what its envelope advertises. */
+export interface ListedVolume {
+  readonly root: string;
+  readonly data: string;
+  readonly hash: string;
+}
+
+/** A volume that an app asks for. */
+export interface VolumeStatus {
+  readonly index: number;
+  readonly source: string;
+  readonly root: string;
+  readonly target: string;
+  /** a disk with this root hash is attached */
+  readonly attached: boolean;
+  /** it is open and mounted at the target */
+  readonly active: boolean;
+}
+
+const COMPOSE_LIMIT = 50 * 1024 * 1024;
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** The volumes of all attached disks, in the order of their disks. */
+export async function listVolumes(surface: Surface = SYSTEM): Promise<ListedVolume[]> {
+  return (await scanVolumes(surface)).map(({ root, data, hash }) => ({ root: hex(root), data, hash }));
+}
+
+/** One line a volume, as `dstack-volume scan` prints it. */
+export const listText = (found: readonly ListedVolume[]): string =>
+  found.map(({ root, data, hash }) => `${root}\tdata=${data}\thash=${hash}`).join('\n');
+
+/** The state of each volume an app-compose.json asks for. @throws FILE_NOT_FOUND, JSON_INVALID, DOCUMENT_INVALID */
+export async function volumeStatus(path: string, surface: Surface = SYSTEM): Promise<VolumeStatus[]> {
+  const { verityVolumes } = parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
+  const attached = new Set((await listVolumes(surface)).map(({ root }) => root));
+  const out: VolumeStatus[] = [];
+  // the mapping has the number of the first entry with its root hash
+  const first = new Map<string, number>();
+  for (const [index, { source, verityRoot, target }] of verityVolumes.entries()) {
+    const root = hex(verityRoot);
+    const at = first.get(root) ?? index;
+    first.set(root, at);
+    const active = (await mountAt(target, surface)) !== undefined && (await activeRoot(mapping(at), surface)) === root;
+    out.push({ index, source, root, target, attached: attached.has(root), active });
+  }
+  return out;
+}
+
+/** One line a volume, as `dstack-volume status` prints it. */
+export const statusLines = (status: readonly VolumeStatus[]): string =>
+  status
+    .map(
+      ({ index, root, target, attached, active }) =>
+        `${index}\troot=${root}\ttarget=${target}\tattached=${attached}\tactive=${active}`,
+    )
+    .join('\n');
