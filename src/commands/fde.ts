@@ -98,6 +98,15 @@ export default function define(command: Command): void {
       ui.result(status, { json: options.json, text: () => statusLines(status) });
     });
 
+  volumes
+    .command('mount')
+    .description('open and mount the verity volumes in app-compose.json, as a boot does')
+    .argument('[app-compose]', 'the document', hostShared('appCompose'))
+    .action(async (path: string) => {
+      const { mountVolumesOf } = await import('../fde/volume-status.ts');
+      await mountVolumesOf(path);
+    });
+
   command
     .command('close')
     .description('stop swapping, unmount, export the pool and close the mapping')

@@ -1,9 +1,9 @@
-/** What a person wants to know about verity volumes. Changes nothing. */
+/** Verity volumes by hand: what is there, and the step of the boot. */
 import { parseAppCompose } from '../config/app-compose.ts';
 import { readLimited } from '../sys/files.ts';
 import { mountAt, type Surface, SYSTEM } from './surface.ts';
 import { scanVolumes } from './volume-scan.ts';
-import { activeRoot, mapping } from './volumes.ts';
+import { activeRoot, mapping, mountVerityVolumes } from './volumes.ts';
 
 /** A volume on an attached disk; `root` is what its envelope advertises. */
 export interface ListedVolume {
@@ -38,7 +38,7 @@ export const listText = (found: readonly ListedVolume[]): string =>
 
 /** The state of each volume an app-compose.json asks for. @throws FILE_NOT_FOUND, JSON_INVALID, DOCUMENT_INVALID */
 export async function volumeStatus(path: string, surface: Surface = SYSTEM): Promise<VolumeStatus[]> {
-  const { verityVolumes } = parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
+  const verityVolumes = await wantedBy(path);
   const attached = new Set((await listVolumes(surface)).map(({ root }) => root));
   const out: VolumeStatus[] = [];
   // the mapping has the number of the first entry with its root hash
@@ -52,6 +52,13 @@ export async function volumeStatus(path: string, surface: Surface = SYSTEM): Pro
   }
   return out;
 }
+
+/** Opens and mounts what an app-compose.json asks for; what is mounted already stays. @throws as mountVerityVolumes */
+export async function mountVolumesOf(path: string, surface: Surface = SYSTEM): Promise<void> {
+  await mountVerityVolumes(await wantedBy(path), surface);
+}
+
+const wantedBy = async (path: string) => parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path).verityVolumes;
 
 /** One line a volume, as `dstack-volume status` prints it. */
 export const statusLines = (status: readonly VolumeStatus[]): string =>

@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs/promises';
-import { basename } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { chooseDataDevice } from '../../src/fde/choose-disk.ts';

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
 import { checkLuksHeader } from '../../src/fde/luks-header.ts';
 import { buildHeader, type GoodJson, goodJson, type HeaderParts } from './header-builder.ts';
+import { corpus, jsonText, withText } from './header-corpus.ts';
 
 function verdict(bytes: Uint8Array): DstackError | undefined {
   try {
@@ -243,3 +246,67 @@ describe('checkLuksHeader', () => {
     );
   });
 });
+
+const recorded = JSON.parse(readFileSync(new URL('./real-headers.json', import.meta.url), 'utf8')) as {
+  version: string;
+  header: string;
+}[];
+
+describe.each(recorded)('a header that cryptsetup $version made', ({ header }) => {
+  const good = new Uint8Array(gunzipSync(Buffer.from(header, 'base64')));
+
+  it('is accepted', () => {
+    expect(checkLuksHeader(good)).toMatchObject({ headerSize: 16_384, keyslotOffset: 32_768 });
+  });
+
+  it.each(corpus(good).map(({ name, rule, bytes }) => [name, rule, bytes] as const))(
+    'bent is rejected: %s',
+    (_, rule, bytes) => {
+      const error = verdict(bytes);
+      expect(error?.code).toBe('LUKS_HEADER_REJECTED');
+      expect(error?.field).toBe(rule);
+    },
+  );
+
+  it('is bent in more than 60 ways, no two alike', () => {
+    const all = corpus(good);
+    expect(all.length).toBeGreaterThanOrEqual(60);
+    expect(new Set(all.map(({ bytes }) => Buffer.from(bytes).toString('base64'))).size).toBe(all.length);
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+  });
+
+  // what differs between versions 2.4 and 2.8: order of members, white space, iteration count, size of the slot area
+  const same: [string, (tree: GoodJson) => unknown][] = [
+    ['members in reverse', (tree) => reversed(tree)],
+    [
+      'more iterations',
+      (tree) => {
+        tree.keyslots['0'].kdf.iterations = 2_796_202;
+        tree.digests['0'].iterations = 175_229;
+        return tree;
+      },
+    ],
+    [
+      'another place and size of the slot area',
+      (tree) => {
+        tree.keyslots['0'].area = { ...tree.keyslots['0'].area, offset: '8388608', size: '262144' };
+        tree.config.keyslots_size = '8388608';
+        return tree;
+      },
+    ],
+  ];
+  it.each(same)('is accepted with %s', (_, change) => {
+    const text = JSON.stringify(change(JSON.parse(jsonText(good)) as GoodJson));
+    expect(verdict(withText(good, text))).toBeUndefined();
+    expect(verdict(withText(good, JSON.stringify(JSON.parse(text), null, 2)))).toBeUndefined();
+  });
+});
+
+function reversed(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, inner]) => [key, reversed(inner)]),
+  );
+}
