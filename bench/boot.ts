@@ -9,6 +9,7 @@ import { ensureBinaries, ensureDevImage } from '../initramfs/vm/dev-image.ts';
 import { Machine } from '../initramfs/vm/machine.ts';
 import { readSteps } from '../initramfs/vm/step-log.ts';
 import { duration } from '../src/ui.ts';
+import { benchDisk } from './disk.ts';
 
 /** milliseconds */
 const BUDGET = { firstStart: 15 * 60_000, laterStart: 60_000, version: 50 };
@@ -89,6 +90,8 @@ async function main(runs: number): Promise<void> {
   console.log('\ncommand line');
   const { util } = await ensureBinaries();
   row('dstack-util --version, 20 runs', median(await versionTimes(util, 20)), BUDGET.version);
+
+  await benchDisk();
 }
 
 const runs = process.argv

@@ -1,7 +1,8 @@
 /** The ZFS pool `dstack` on the data disk, with its one dataset `dstack/data` (dstack boot order, file systems). */
+import * as fs from 'node:fs/promises';
 import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { exists } from '../sys/files.ts';
+import { exists, ifExists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { mountAt, type Surface, SYSTEM } from './surface.ts';
 
@@ -90,8 +91,12 @@ async function importPool(device: string, surface: Surface): Promise<void> {
   }
 }
 
-/** Loads the kernel module; a failure shows in the next command, with a better message. */
+/**
+ * Loads the kernel module; a failure shows in the next command, with a better message. A unit of the image has begun to
+ * load it long before: modprobe then waits for the end of that.
+ */
 async function loadZfs(surface: Surface): Promise<void> {
-  if (await exists(`${surface.sysfs}/module/zfs`)) return;
+  const state = await ifExists(() => fs.readFile(`${surface.sysfs}/module/zfs/initstate`, 'utf8'));
+  if (state?.trim() === 'live') return;
   await surface.run('modprobe', ['zfs'], { ok: [0, 1] });
 }
