@@ -156,6 +156,7 @@ export class Guest {
   /** Writes the whole machine into a file. */
   async freeze(file: string): Promise<void> {
     await this.#qmp.execute('stop');
+    await this.#qmp.execute('migrate-set-parameters', { 'max-bandwidth': 8 * 1024 ** 3 });
     await this.#qmp.execute('migrate', { uri: `file:${file}` });
     const done = async () => {
       const { status } = (await this.#qmp.execute('query-migrate')) as { status?: string };

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { cacheRoot } from '../../initramfs/lib/cache.ts';
 import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';
 import { FrozenGuest } from './frozen-guest.ts';
-import { control, cutPower, emptyReport, type FileSystem, type Report } from './power-cuts.ts';
+import { control, cutPower, emptyReport, type FileSystem, type Report, replayFirstBoot } from './power-cuts.ts';
 
 const USAGE = `usage: npm run fault -- disk [options]
   --cuts N        how many power cuts (60)
@@ -13,6 +13,7 @@ const USAGE = `usage: npm run fault -- disk [options]
   --fs LIST       file systems (ext4,zfs)
   --minutes N     end after this time with what there is
   --resume FILE   add to the report in this file, and go on with its seeds
+  --replay        instead of random cuts: stop one recorded first boot after every change
   --no-control    leave out the control run without fsync`;
 
 const { positionals, values } = parseArgs({
@@ -23,6 +24,7 @@ const { positionals, values } = parseArgs({
     fs: { type: 'string', default: 'ext4,zfs' },
     minutes: { type: 'string' },
     resume: { type: 'string' },
+    replay: { type: 'boolean', default: false },
     'no-control': { type: 'boolean', default: false },
   },
 });
@@ -30,6 +32,8 @@ const { positionals, values } = parseArgs({
 interface Saved {
   report: Report;
   control?: Report;
+  /** where a replay goes on, by file system */
+  replayed?: Partial<Record<FileSystem, number>>;
 }
 
 async function disk(): Promise<void> {
@@ -49,13 +53,19 @@ async function disk(): Promise<void> {
   try {
     const systems = values.fs.split(',') as FileSystem[];
     if (!values['no-control'] && saved.control === undefined) {
-      saved.control = await control({ frozen, dir, say }, systems[0] ?? 'ext4');
+      saved.control = await control({ frozen, say }, systems[0] ?? 'ext4');
       say(`control without fsync: ${saved.control.lostAcknowledged} acknowledged entries lost, as must be`);
     }
     const cuts = Number(values.cuts) - saved.report.cuts;
     const seed = Number(values.seed) * 7919 + saved.report.cuts;
     const { report } = saved;
-    await cutPower({ frozen, dir, cuts, seed, systems, report, say, ...(until === undefined ? {} : { until }) });
+    const limit = until === undefined ? {} : { until };
+    if (values.replay) {
+      for (const fs of systems) {
+        saved.replayed ??= {};
+        saved.replayed[fs] = await replayFirstBoot({ frozen, report, say, seed, ...limit }, fs, saved.replayed[fs]);
+      }
+    } else await cutPower({ frozen, cuts, seed, systems, report, say, ...limit });
   } finally {
     frozen.discard();
     if (values.resume !== undefined) writeFileSync(values.resume, `${JSON.stringify(saved, null, 2)}\n`);

@@ -2,9 +2,8 @@
  * Power cuts against the data disk: first boots that are cut at a chosen write, later boots cut while they open, grow or
  * write. After each cut the next boot must come up with every write that was acknowledged as being on the disk.
  */
-import { join } from 'node:path';
 import type { FrozenGuest, Guest } from './frozen-guest.ts';
-import { VolatileDisk } from './volatile-disk.ts';
+import { type Change, VolatileDisk } from './volatile-disk.ts';
 
 export type FileSystem = 'ext4' | 'zfs';
 export type CutKind = 'first boot' | 'open' | 'grow' | 'writing' | 'idle';
@@ -81,7 +80,8 @@ export class DiskLife {
   readonly #fs: FileSystem;
   readonly #report: Report;
   readonly #disk = new VolatileDisk(96 * MIB);
-  readonly #socket: string;
+  /** short enough for a socket (unix(7): 108 bytes) */
+  readonly #socket = `/tmp/dstack-fault-${process.pid}.sock`;
   readonly #dice: Dice;
   readonly #fsync: boolean;
   #acknowledged = 0;
@@ -93,7 +93,6 @@ export class DiskLife {
     fs: FileSystem;
     report: Report;
     seed: number;
-    dir: string;
     say: (text: string) => void;
     fsync?: boolean;
   }) {
@@ -101,7 +100,6 @@ export class DiskLife {
     this.#fs = parts.fs;
     this.#report = parts.report;
     this.#dice = new Dice(parts.seed);
-    this.#socket = join(parts.dir, 'disk.sock');
     this.#fsync = parts.fsync ?? true;
     this.#say = parts.say;
   }
@@ -111,7 +109,7 @@ export class DiskLife {
     if (kind === 'grow') this.#disk.enlarge(32 * MIB);
     await this.#boot(async (guest, cut) => {
       const reached = new Promise<'cut'>((resolve) => {
-        this.#disk.onChange = (count) => {
+        this.#disk.onChange = (count: number) => {
           if (count !== change) return;
           this.#disk.freeze();
           resolve('cut');
@@ -205,19 +203,25 @@ export class DiskLife {
     return true;
   }
 
-  /** Changes that an undisturbed opening of this disk makes. */
-  get changes(): number {
-    return this.#disk.changes;
-  }
-
-  /** Opens without a cut and tells how many changes that took. */
-  async countChanges(): Promise<number> {
-    let count = 0;
+  /** Opens without a cut and tells what that did to the disk. */
+  async record(): Promise<readonly Change[]> {
+    const log: Change[] = [];
+    this.#disk.onChange = (_, change) => log.push(change);
     await this.#boot(async (guest) => {
       await this.#verify(guest, await guest.sh(openScript(this.#fs)));
-      count = this.#disk.changes;
     });
-    return count;
+    return log;
+  }
+
+  /** Boots with the disk as it was after the first `count` changes of a record, some of the unflushed ones lost. */
+  async recoverFrom(log: readonly Change[], count: number, keep: number): Promise<boolean> {
+    for (const change of log.slice(0, count)) this.#disk.apply(change);
+    await this.#disk.cut(this.#dice.below(1e9), keep);
+    this.#report.cuts++;
+    this.#report.byKind['first boot'] = (this.#report.byKind['first boot'] ?? 0) + 1;
+    const good = await this.verify();
+    this.#say(`cut ${this.#report.cuts}: ${this.#fs}, first boot replayed to change ${count} of ${log.length}`);
+    return good;
   }
 }
 
@@ -225,7 +229,6 @@ const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => 
 
 export interface RunOptions {
   readonly frozen: FrozenGuest;
-  readonly dir: string;
   readonly cuts: number;
   readonly seed: number;
   readonly systems: readonly FileSystem[];
@@ -236,7 +239,7 @@ export interface RunOptions {
 }
 
 /** Makes `cuts` more cuts, on as many disks as that takes, and checks each disk at its end. */
-export async function cutPower({ frozen, dir, cuts, seed, systems, report, say, until }: RunOptions): Promise<void> {
+export async function cutPower({ frozen, cuts, seed, systems, report, say, until }: RunOptions): Promise<void> {
   const began = performance.now();
   const goal = report.cuts + cuts;
   const dice = new Dice(seed);
@@ -246,12 +249,12 @@ export async function cutPower({ frozen, dir, cuts, seed, systems, report, say, 
     const fs = systems[number % systems.length] as FileSystem;
     if (!changes.has(fs)) {
       const scratch = emptyReport();
-      const trial = new DiskLife({ frozen, fs, report: scratch, seed: 1, dir, say });
-      changes.set(fs, await trial.countChanges());
+      const trial = new DiskLife({ frozen, fs, report: scratch, seed: 1, say });
+      changes.set(fs, (await trial.record()).length);
       say(`${fs}: a first boot makes ${changes.get(fs)} changes on the disk`);
     }
     const all = changes.get(fs) ?? 1;
-    const life = new DiskLife({ frozen, fs, report, seed: seed + 1000 * number, dir, say });
+    const life = new DiskLife({ frozen, fs, report, seed: seed + 1000 * number, say });
     // the first changes are those of mark, table and header: they get every other cut
     const early = (): number => 1 + dice.below(dice.below(2) === 0 ? Math.min(8, all) : all);
     for (let i = dice.below(2); i < 2 && more(); i++) await life.cutWhileOpening('first boot', early());
@@ -264,8 +267,29 @@ export async function cutPower({ frozen, dir, cuts, seed, systems, report, say, 
   report.seconds += Math.round((performance.now() - began) / 1000);
 }
 
+/**
+ * The first boot of one disk, recorded, then stopped after every change in turn: one time with nothing kept of what was
+ * not flushed, one time with half of its sectors. `from` and `to` choose a part of the changes.
+ */
+export async function replayFirstBoot(
+  { frozen, report, say, until, seed }: Pick<RunOptions, 'frozen' | 'report' | 'say' | 'until' | 'seed'>,
+  fs: FileSystem,
+  from = 0,
+): Promise<number> {
+  const began = performance.now();
+  const log = await new DiskLife({ frozen, fs, report: emptyReport(), seed: 1, say }).record();
+  say(`${fs}: ${log.length} changes, ${log.filter(({ flush }) => flush).length} of them flushes`);
+  let at = from;
+  for (; at <= 2 * log.length && (until === undefined || performance.now() < until); at++) {
+    const life = new DiskLife({ frozen, fs, report, seed: seed + at, say });
+    await life.recoverFrom(log, at >> 1, at % 2 === 0 ? 0 : 0.5);
+  }
+  report.seconds += Math.round((performance.now() - began) / 1000);
+  return at;
+}
+
 /** The control: entries are called acknowledged without an fsync. The cut must lose some, or the disk proves nothing. */
-export async function control(options: Pick<RunOptions, 'frozen' | 'dir' | 'say'>, fs: FileSystem): Promise<Report> {
+export async function control(options: Pick<RunOptions, 'frozen' | 'say'>, fs: FileSystem): Promise<Report> {
   const report = emptyReport();
   const life = new DiskLife({ ...options, fs, report, seed: 7, fsync: false });
   await life.cutWhileWriting(1500);

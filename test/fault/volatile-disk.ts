@@ -16,6 +16,14 @@ const REPLY_ACK = 1;
 const REPLY_INFO = 3;
 const REPLY_UNSUPPORTED = 0x80000001;
 
+/** One request that changes something. */
+export interface Change {
+  readonly flush: boolean;
+  readonly at: number;
+  readonly bytes: Uint8Array;
+  readonly fua: boolean;
+}
+
 interface Write {
   readonly at: number;
   readonly bytes: Uint8Array;
@@ -70,7 +78,7 @@ export class VolatileDisk {
   /** requests that change something since the last cut: writes and flushes */
   changes = 0;
   /** called at each of them, before it takes effect */
-  onChange: ((count: number) => void) | undefined;
+  onChange: ((count: number, change: Change) => void) | undefined;
   #dead = false;
 
   constructor(size: number) {
@@ -114,6 +122,7 @@ export class VolatileDisk {
     for (const socket of this.#sockets) socket.destroy();
     this.#sockets.clear();
     await new Promise<void>((resolve) => (this.#server ? this.#server.close(() => resolve()) : resolve()));
+    this.#server = undefined;
     let state = (seed % 2_147_483_646) + 1;
     const chance = (): boolean => {
       state = (state * 48_271) % 2_147_483_647;
@@ -187,11 +196,13 @@ export class VolatileDisk {
       if (type === COMMAND.DISC) return;
       const data = type === COMMAND.WRITE ? await reader.take(length) : undefined;
       if (type === COMMAND.WRITE && data === undefined) return;
-      if (type !== COMMAND.READ) this.onChange?.(++this.changes);
-      if (this.#dead) return; // the cut came with this request: it is neither done nor answered
-      if (data) this.#write(at, Uint8Array.from(data), (flags & FUA) !== 0);
-      if (type === COMMAND.WRITE_ZEROES) this.#write(at, new Uint8Array(length), (flags & FUA) !== 0);
-      if (type === COMMAND.FLUSH) this.#flush();
+      if (type === COMMAND.WRITE || type === COMMAND.WRITE_ZEROES || type === COMMAND.FLUSH) {
+        const bytes = data ? Uint8Array.from(data) : new Uint8Array(type === COMMAND.FLUSH ? 0 : length);
+        const change: Change = { flush: type === COMMAND.FLUSH, at, bytes, fua: (flags & FUA) !== 0 };
+        this.onChange?.(++this.changes, change);
+        if (this.#dead) return; // the cut came with this request: it is neither done nor answered
+        this.apply(change);
+      }
       const out = Buffer.alloc(16);
       out.writeUInt32BE(0x67446698);
       head.copy(out, 8, 8, 16);
@@ -200,13 +211,14 @@ export class VolatileDisk {
     }
   }
 
-  #write(at: number, bytes: Uint8Array, fua: boolean): void {
+  /** Does what a request asks for. */
+  apply({ flush, at, bytes, fua }: Change): void {
+    if (flush) {
+      for (const write of this.#pending) this.#stable.set(write.bytes, write.at);
+      this.#pending = [];
+      return;
+    }
     this.#current.set(bytes, at);
     this.#pending.push({ at, bytes, fua });
-  }
-
-  #flush(): void {
-    for (const { at, bytes } of this.#pending) this.#stable.set(bytes, at);
-    this.#pending = [];
   }
 }

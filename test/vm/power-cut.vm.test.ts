@@ -19,14 +19,14 @@ beforeAll(async () => {
 afterAll(() => frozen?.discard());
 
 it('loses what was not flushed', async () => {
-  const { lostAcknowledged, bricked } = await control({ frozen, dir, say }, 'ext4');
+  const { lostAcknowledged, bricked } = await control({ frozen, say }, 'ext4');
   expect(lostAcknowledged, lines.join('\n')).toBeGreaterThan(0);
   expect(bricked).toBe(0);
 });
 
 it('comes up after every cut, with every acknowledged write', async () => {
   const report = emptyReport();
-  await cutPower({ frozen, dir, cuts: 6, seed: Date.now() % 1e6, systems: ['ext4', 'zfs'], report, say });
+  await cutPower({ frozen, cuts: 6, seed: Date.now() % 1e6, systems: ['ext4', 'zfs'], report, say });
   const what = lines.join('\n');
   expect(report, what).toMatchObject({ cuts: 6, bricked: 0, lostAcknowledged: 0, formattedAnew: 0 });
   expect(report.acknowledged, what).toBeGreaterThan(0);
