@@ -146,6 +146,7 @@ export class FakeMachine implements Surface {
     this.#mounts.length = 0;
     this.#swaps = [];
     this.#open = undefined;
+    await fs.rm(join(this.sysfs, 'class/block', MAPPER), { recursive: true, force: true });
     if (this.#pool) this.#pool.imported = false;
   }
 
@@ -361,13 +362,18 @@ export class FakeMachine implements Surface {
         if (!existsSync(payload)) await poke(device, HEADER_AREA, randomBytes(4096));
         await sparse(payload, (await fs.stat(device)).size - HEADER_AREA);
         this.#open = { device, payload };
+        const slave = join(this.sysfs, 'class/block', MAPPER, 'slaves', basename(device));
+        await fs.mkdir(slave, { recursive: true });
         return OK;
       }
       case 'luksClose':
         // the kernel counts every mount, also bind mounts elsewhere
         if (this.#mounts.some(({ source }) => source.endsWith('/mapper/dstack_data_disk'))) return failed(5);
         this.#open = undefined;
+        await fs.rm(join(this.sysfs, 'class/block', MAPPER), { recursive: true });
         return OK;
+      case 'resize':
+        return this.#open === undefined ? failed(4) : OK;
       default:
         throw new Error(`unexpected cryptsetup ${args[0]}`);
     }
