@@ -1,10 +1,11 @@
 /** Makes a data partition use all of a disk that has become larger. Nothing here is fatal: the smaller size still works. */
 import { DstackError, errorChain } from '../errors.ts';
+import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
 import { entryRange, grownGpt, readGpt } from './gpt.ts';
 import { waitForNode } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
-import { blockSize, type Partition, partitionOf, SECTOR, sectors } from './sysfs.ts';
+import { blockSize, type Partition, partition, partitionOf, SECTOR, sectors } from './sysfs.ts';
 
 /** Less free space behind the partition is not worth a write: the backup GPT (33 sectors) and the rounding to 1 MiB. */
 const SLACK = 2 * 2048;
@@ -47,6 +48,15 @@ async function grow(part: Partition, surface: Surface): Promise<void> {
     });
   }
   for (const step of steps) await surface.write(disk, step, `grow ${part.name} in the partition table of ${disk}`);
+  // udev may have made the kernel read the table again by now: the node goes and comes back with its new size
+  await waitForNode(part.path, surface);
+  if (await isLarger(part, surface)) return;
   // resizes what the kernel knows without letting go of the partition, so it may be in use
-  await surface.run('partx', ['--update', '--nr', String(part.number), disk]);
+  await surface.run('partx', ['--update', '--nr', String(part.number), disk], { ok: [0, 1] });
+  if (!isDryRun() && !(await isLarger(part, surface))) {
+    throw new DstackError('COMMAND_FAILED', `the kernel does not show the new size of ${part.name}`, { path: disk });
+  }
 }
+
+const isLarger = async (part: Partition, surface: Surface): Promise<boolean> =>
+  ((await partition(part.name, surface))?.size ?? 0) > part.size;

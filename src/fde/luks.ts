@@ -94,7 +94,7 @@ export async function testKey(device: string, key: Uint8Array, surface: Surface 
 
 /** Makes an open mapping as large as its device has become. @throws as openLuks */
 export async function resizeLuks(device: string, key: Uint8Array, surface: Surface = SYSTEM): Promise<void> {
-  const args = ['resize', '--type', 'luks2', '--key-file=-', MAPPER];
+  const args = ['resize', '--key-file=-', MAPPER];
   await withHeaderCopy(device, surface, async (header) => {
     await open(device, header, key, surface, ['--test-passphrase']);
     const failure = { code: 'LUKS_OPEN_FAILED', timeout: TIMEOUT_MS } as const;

@@ -14,6 +14,7 @@
 import { createHash } from 'node:crypto';
 import type { Content } from './content.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
+import { waitForNode } from './nodes.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 import { partitionOf, partitions, SECTOR, sizeInBytes } from './sysfs.ts';
 
@@ -94,6 +95,8 @@ export async function writeMark(
   const found = await place(device, encrypted, surface);
   if (found === undefined) return false;
   await surface.write(found.path, [{ at: found.at, bytes: encodeMark(mark) }], `mark ${device} as ${words(mark)}`);
+  // a write to the disk makes udev read its table again: the node of the partition may go and come back
+  if (found.path !== device) await waitForNode(device, surface);
   return true;
 }
 
