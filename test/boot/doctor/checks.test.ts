@@ -58,9 +58,9 @@ function guest(
       device: '/dev/vdb1',
       size: 1,
       partition: null,
-      marks: null,
+      mark: null,
       content: { kind: 'luks' } as never,
-      header: { accepted: true, uuid: 'u' },
+      header: { accepted: true, uuid: 'u', keySlots: 1, iterations: 1000, rule: null, reason: null },
       mapper: '/dev/mapper/dstack_data_disk',
       fileSystem: 'ext4',
       mountPoints: ['/var/volatile/dstack/persistent'],
@@ -108,7 +108,12 @@ describe('doctor', () => {
   });
 
   it.each([
-    ['a rejected header', { header: { accepted: false as const, reason: 'rule cipher' } }, 'failed', /rule cipher/],
+    [
+      'a rejected header',
+      { header: { accepted: false, uuid: null, keySlots: 1, iterations: null, rule: 'x', reason: 'rule cipher' } },
+      'failed',
+      /rule cipher/,
+    ],
     ['a disk that is not mounted', { mountPoints: [] }, 'failed', /not mounted/],
     ['a disk without encryption', { header: null }, 'warning', /not encrypted/],
   ])('sees %s', async (_, change, status, text) => {
