@@ -63,7 +63,9 @@ export class WireGuardEnd {
     };
     if (namespaceOf !== undefined) program('ip', ['link', 'set', name, 'netns', String(namespaceOf)]);
     const listen = port === 0 ? [] : ['listen-port', String(port)];
-    there(['wg', 'set', name, ...listen, 'private-key', '/dev/stdin'], `${keys.sk}\n`);
+    // through cat: Node hands children a socket as stdin, which cannot be opened as /dev/stdin
+    const piped = ['sh', '-c', 'cat | "$@"', 'sh'];
+    there([...piped, 'wg', 'set', name, ...listen, 'private-key', '/dev/stdin'], `${keys.sk}\n`);
     there(['ip', '-4', 'address', 'add', address, 'dev', name]);
     there(['ip', 'link', 'set', 'mtu', '1420', 'up', 'dev', name]);
     return new WireGuardEnd(options, keys.pk, !kernel);
