@@ -1,0 +1,198 @@
+/**
+ * Keys from a KMS: the first boot makes a volume, the next one opens it again, a KMS that refuses stops the boot before
+ * the disk. No container is started. A helper in the guest looks at argv and environment of every process during the
+ * whole boot; no secret may be there, in the journal, on the console or in what the host is told.
+ */
+import { randomBytes } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
+import { agentCall, readMeasurements } from '../../initramfs/vm/checks.ts';
+import { fingerprint } from '../../initramfs/vm/disk.ts';
+import { startVmKms, type VmKms } from '../../initramfs/vm/kms.ts';
+import type { Machine } from '../../initramfs/vm/machine.ts';
+import { defaultAppId } from '../../initramfs/vm/share.ts';
+import { envCryptKey, issueKeys } from '../../simulator/kms/derive.ts';
+import { fromHex, toHex } from '../../src/codec/hex.ts';
+import { envPublicKey, sealEnvBlob } from '../../src/config/env-cipher.ts';
+import { boot, fails, NOTHING_STARTED, payloads, vmDir } from './support.ts';
+
+const APP = { key_provider: 'kms', allowed_envs: ['PLANTED'] };
+const appId = defaultAppId(demoAppComposeText(APP));
+/** what must be seen nowhere */
+const planted = `planted-${randomBytes(12).toString('hex')}`;
+/** who may have keys: changed by the tests */
+const allowed = new Set([appId]);
+const KEYS = '/dstack/.host-shared/.appkeys.json';
+const MARKER = '/var/volatile/dstack/persistent/marker';
+const DISK = `${vmDir('kms')}/data.img`;
+const SECRET_WATCH = `
+mkdir -p /run/watch
+setsid -f bash -c 'while [[ ! -e /run/watch/stop ]]; do
+  cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >>/run/watch/seen 2>/dev/null; sleep 0.2
+done; touch /run/watch/stopped' >/dev/null 2>&1 </dev/null
+`;
+
+let kms: VmKms;
+let instanceId = '';
+let keyFile = '';
+
+async function start(dataDisk: 'blank' | 'keep', before = ''): Promise<Machine> {
+  const env = JSON.stringify({ env: [{ key: 'PLANTED', value: planted }] });
+  const publicKey = envPublicKey(envCryptKey(kms.roots, fromHex(appId)));
+  const vm = await boot('kms', {
+    share: { 'app-compose.json': demoAppComposeText(APP), '.encrypted-env': sealEnvBlob(Buffer.from(env), publicKey) },
+    dataDisk,
+    dataDiskSize: 512 * 1024 * 1024,
+    services: kms.services,
+    sysConfig: kms.sysConfig,
+    rememberInstance: true,
+    kernelArgs: NOTHING_STARTED,
+    guestPorts: [8090],
+  });
+  // the units of the real boot up to the data disk, and nothing that belongs to containers
+  const go = 'systemctl start --no-block systemd-networkd.service dstack-prepare.service';
+  await vm.ok(`${before}\n${go}`, { timeoutMs: 240_000 });
+  return vm;
+}
+
+/** A text from the guest, packed for the way. */
+const fetchText = async (vm: Machine, command: string): Promise<string> => {
+  const packed = await vm.ok(`${command} | gzip -1 | base64 -w0`, { timeoutMs: 240_000 });
+  return gunzipSync(Buffer.from(packed, 'base64')).toString('latin1');
+};
+
+beforeAll(async () => {
+  kms = await startVmKms({ policy: { apps: allowed, composeHashes: new Set() } });
+});
+afterAll(() => kms?.close());
+
+describe.sequential('the first boot with a KMS', () => {
+  let vm: Machine;
+  beforeAll(async () => {
+    vm = await start('blank', SECRET_WATCH);
+    await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
+    await vm.ok('systemctl start dstack-guest-agent.service', { timeoutMs: 300_000 });
+  });
+  afterAll(() => vm?.stop());
+
+  it('gets its keys, makes the volume, and measures who gave them', async () => {
+    expect(payloads(vm, 'boot.error')).toEqual([]);
+    expect(payloads(vm, 'boot.progress')).toContain('initializing data disk');
+    const measured = await readMeasurements(vm);
+    expect(measured.replayed).toBe(measured.rtmr3);
+    expect(measured.events).toEqual([
+      'system-preparing',
+      'app-id',
+      'compose-hash',
+      'gpu-policy-hash',
+      'instance-id',
+      'boot-mr-done',
+      'os-image-hash',
+      'key-provider',
+      'storage-fs',
+      'system-ready',
+    ]);
+    instanceId = measured.instanceId;
+    const info = await agentCall<{ key_provider_info: string }>(vm, 'Info');
+    expect(JSON.parse(info.key_provider_info)).toEqual({ name: 'kms', id: toHex(kms.roots.ca.key.spkiDer) });
+  });
+
+  it('has the keys that the KMS derives for this instance, readable by root only', async () => {
+    const issued = issueKeys(kms.roots, fromHex(appId), fromHex(instanceId));
+    keyFile = await vm.ok(`cat ${KEYS}`);
+    expect(JSON.parse(keyFile)).toMatchObject({
+      disk_crypt_key: toHex(issued.diskCryptKey),
+      env_crypt_key: toHex(issued.envCryptKey),
+      k256_key: toHex(issued.k256Key),
+    });
+    expect(await vm.ok(`stat -c %a ${KEYS} /dstack/.host-shared/.decrypted-env`)).toBe('600\n600');
+    expect(await vm.ok('cat /dstack/.host-shared/.decrypted-env')).toBe(`PLANTED=${planted}`);
+    const { signature_chain } = await agentCall<{ signature_chain: string[] }>(vm, 'GetKey', { path: 'p' });
+    expect(signature_chain[1]).toBe(toHex(issued.k256Signature));
+    const tls = { subject: 'service', usage_server_auth: true };
+    const { certificate_chain } = await agentCall<{ certificate_chain: string[] }>(vm, 'GetTlsKey', tls);
+    expect(certificate_chain).toHaveLength(3);
+    expect(certificate_chain[2]).toBe(kms.roots.ca.certificate);
+    await vm.ok(`echo kept >${MARKER}; sync`);
+  });
+
+  it('leaves no secret in argv, environment, journal, console, timeline or on the host', async () => {
+    await vm.ok('touch /run/watch/stop; until [[ -e /run/watch/stopped ]]; do sleep 0.1; done', { timeoutMs: 60_000 });
+    const places = {
+      processes: await fetchText(vm, 'cat /run/watch/seen'),
+      journal: await fetchText(vm, 'journalctl -b --no-pager -o export'),
+      timeline: await fetchText(vm, 'cat /run/log/dstack/*'),
+      console: vm.console.text,
+      host: JSON.stringify(vm.events),
+    };
+    // the watch has seen the boot, and the journal is that of the boot
+    for (const name of ['dstack-util\0setup', 'cryptsetup\0']) expect(places.processes).toContain(name);
+    expect(places.journal).toContain('get the app keys ... done');
+    const { disk_crypt_key, env_crypt_key, k256_key } = JSON.parse(keyFile);
+    const secrets: Record<string, string> = { planted, disk_crypt_key, env_crypt_key, k256_key };
+    for (const [place, text] of Object.entries(places)) {
+      for (const [name, secret] of Object.entries(secrets)) {
+        for (const form of [secret, Buffer.from(secret, name === 'planted' ? 'utf8' : 'hex').toString('base64')]) {
+          expect(text.includes(form), `${name} in ${place}`).toBe(false);
+        }
+      }
+    }
+  });
+
+  it('gives the same keys to get-keys, and a code for each way in which there are none', async () => {
+    const getKeys = 'dstack-util get-keys -k https://10.0.2.101';
+    await vm.ok(`${getKeys} -o /run/keys.json`, { timeoutMs: 120_000 });
+    expect(await vm.ok('stat -c %a /run/keys.json')).toBe('600');
+    const { disk_crypt_key } = JSON.parse(await vm.ok('cat /run/keys.json; rm /run/keys.json'));
+    expect(disk_crypt_key).toBe(JSON.parse(keyFile).disk_crypt_key);
+    allowed.clear();
+    const refused = await fails(vm, getKeys, 'KMS_REFUSED', 120_000);
+    expect(refused).toContain('nothing is allowed here');
+    allowed.add(appId);
+    await fails(vm, 'dstack-util get-keys -k https://10.0.2.77', 'KMS_UNREACHABLE', 120_000);
+  });
+
+  it('powers off cleanly', async () => {
+    expect(await vm.stop()).toBe('clean');
+  });
+});
+
+describe.sequential('the next boot', () => {
+  let vm: Machine;
+  beforeAll(async () => {
+    vm = await start('keep');
+    await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
+  });
+  afterAll(() => vm?.kill().then(() => vm.stop()));
+
+  it('is the same instance with the same data', async () => {
+    expect(payloads(vm, 'boot.progress')).toContain('mounting data disk');
+    expect(payloads(vm, 'boot.progress')).not.toContain('initializing data disk');
+    expect(await vm.ok(`cat ${MARKER}`)).toBe('kept');
+    const [info] = payloads(vm, 'instance.info').map((text) => JSON.parse(text));
+    expect(info.instance_id).toBe(instanceId);
+  });
+});
+
+describe.sequential('a boot that the KMS refuses', () => {
+  let vm: Machine;
+  let before = '';
+  beforeAll(async () => {
+    before = await fingerprint(DISK);
+    allowed.clear();
+    vm = await start('keep');
+  });
+  afterAll(() => vm?.kill().then(() => vm.stop()));
+
+  it('says who refused what, and has not touched the disk', async () => {
+    const { payload } = await vm.waitFor({ event: 'boot.error' }, 840_000);
+    expect(payload).toContain('failed to get app keys from KMS');
+    expect(payload).toContain('[KMS_REFUSED]');
+    expect(payloads(vm, 'boot.error')).toHaveLength(1);
+    expect(payloads(vm, 'instance.info')).toEqual([]);
+    expect(await vm.sh(`test -e ${KEYS} -o -e /var/volatile${KEYS}`)).toMatchObject({ exit: 1 });
+    expect(await vm.ok('ls /dev/mapper')).not.toContain('dstack_data_disk');
+    expect(await fingerprint(DISK)).toBe(before);
+  });
+});
