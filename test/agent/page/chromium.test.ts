@@ -106,7 +106,7 @@ describe.skipIf(CHROMIUM === undefined)(`the page in chromium${REASON}`, { timeo
       const { page } = await open(browser, url, { width: 1200, theme: 'light' });
       await page.locator('.copy').nth(1).click();
       expect(await page.evaluate('getSelection().toString()')).toMatch(
-        /^dstack-util verify evidence\.json \\\n {2}--expect app-id=/,
+        /^dstack-util verify evidence\.json \\\n {2}--collateral \S+ \\\n {2}--expect app-id=\w+ \\\n {2}--expect compose-hash=\w+$/,
       );
       await page.context().close();
     });
