@@ -1,7 +1,8 @@
-/** Without docker the app cannot start: that is told, and everything before it still works. */
+/** Without docker the app cannot start: that is told, and everything before it still works, evidence above all. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { agentCall } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
+import { attestCommands, foreignMeasurement, manyEmitters, quoteService } from './evidence.ts';
 import { boot, NOTHING_STARTED, payloads } from './support.ts';
 
 let vm: Machine;
@@ -24,3 +25,13 @@ it('serves keys nevertheless', async () => {
   expect(key).toMatch(/^[0-9a-f]{64}$/);
   expect(await vm.ok('systemctl show -P Result app-compose.service')).toBe('exit-code');
 });
+
+it('gives evidence on the command line', async () => {
+  await attestCommands(vm, await agentCall<{ app_id: string; instance_id: string }>(vm, 'Info'));
+});
+
+it('takes quotes from the service of the host where one is configured', () => quoteService(vm));
+
+it('keeps log and register in step when 20 processes measure 50 events each', () => manyEmitters(vm, 20, 50), 500_000);
+
+it('measures nothing more when something else has extended the register', () => foreignMeasurement(vm));
