@@ -76,7 +76,7 @@ describe('forms of evidence', () => {
     const log = bytesOf(fullLogJson([...FIRMWARE, ...attestationOf(bootEvents(2)).runtimeEvents.map(toLog)]));
     const report = await judge(quoteOf(bootEvents(2)), {
       eventLog: log,
-      expect: ['compose-hash=' + toHex(COMPOSE_HASH)],
+      expect: [`compose-hash=${toHex(COMPOSE_HASH)}`],
     });
     expect([report.verdict, report.rows.length]).toEqual(['valid', 10]);
   });
