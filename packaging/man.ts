@@ -142,6 +142,14 @@ const sentence = (line: string): string => (line.endsWith('.') ? line : `${line}
 
 /** Text that groff prints as it is: hyphens stay ASCII, a leading dot or quote is no request. */
 export function text(value: string): string {
-  const escaped = value.replaceAll('\\', '\\e').replaceAll('-', '\\-').replaceAll(/\s+/g, ' ').trim();
+  const escaped = value
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+    .replaceAll(
+      /[^\x00-\x7f]/gu,
+      (sign) => `\\[u${(sign.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}]`,
+    );
   return /^[.']/.test(escaped) ? `\\&${escaped}` : escaped;
 }

@@ -91,10 +91,13 @@ export function sbom(input: SbomInput): string {
 
 /** What ends up in the binary: everything that is not for development only, and the runtime. */
 function shippedPackages(lock: Lock): { name: string; entry: LockEntry }[] {
-  return Object.entries(lock.packages)
+  const all = Object.entries(lock.packages)
     .filter(([path, entry]) => path !== '' && (!entry.dev || path === `node_modules/${RUNTIME}`))
     .map(([path, entry]) => ({ name: path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length), entry }))
-    .toSorted((a, b) => (`${a.name}@${a.entry.version}` < `${b.name}@${b.entry.version}` ? -1 : 1));
+    .map(({ name, entry }) => [`${name}@${entry.version}`, { name, entry }] as const)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  // the same version may lie in several folders
+  return [...new Map(all).values()];
 }
 
 const spdxId = (name: string, version: string): string =>

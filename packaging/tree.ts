@@ -10,6 +10,7 @@ import { manPages } from './man.ts';
 const FROM_OVERLAY = [
   'usr/lib/systemd/system/app-compose.service',
   'usr/lib/systemd/system/dstack-gateway-checker.service',
+  'usr/lib/systemd/system/dstack-modules.service',
   'usr/lib/systemd/system/dstack-guest-agent.service',
   'usr/lib/systemd/system/dstack-guest-agent.socket',
   'usr/lib/systemd/system/dstack-prepare.service',

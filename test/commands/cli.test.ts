@@ -18,7 +18,7 @@ describe('dstack-util', () => {
     expect(stderr).toBe('');
     for (const { name, alias } of COMMANDS)
       expect(stdout).toMatch(new RegExp(`^  ${alias ? `${name}\\|${alias}` : name} `, 'm'));
-    expect(stdout).toContain('Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 misconfigured.');
+    expect(stdout).toContain('Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 misconfigured,');
   });
 
   it.each(COMMANDS.map(({ name }) => name))('%s --help explains itself on stdout', (name) => {

@@ -34,6 +34,7 @@ describe('manual pages', () => {
     expect(text('a-b \\ c')).toBe('a\\-b \\e c');
     expect(text('.so /etc/passwd')).toBe('\\&.so /etc/passwd');
     expect(text("'quoted'")).toBe("\\&'quoted'");
+    expect(text('app’s 🔑')).toBe('app\\[u2019]s \\[u1F511]');
   });
 
   it.skipIf(!hasGroff)('are accepted by groff without a warning', async () => {
