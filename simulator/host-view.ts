@@ -1,13 +1,7 @@
 /** What a guest reports, for a person: one line an event, and on a terminal a status line that moves with the boot. */
+import type { PhaseReport } from '../src/boot/phase.ts';
 import type { HostEvent } from './host-api.ts';
-
-interface Phase {
-  readonly sequence: string;
-  readonly n: number;
-  readonly of: number;
-  readonly name: string;
-  readonly ms: number;
-}
+import { parsePhase } from './phase-report.ts';
 
 const BAR = 20;
 
@@ -16,17 +10,6 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 /** Foreign text must not steer the terminal. */
 const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
-
-function parsePhase(payload: string): Phase | undefined {
-  try {
-    const { sequence, n, of, name, ms } = JSON.parse(payload) as Record<string, unknown>;
-    if (typeof sequence !== 'string' || typeof name !== 'string') return undefined;
-    if (typeof n !== 'number' || typeof of !== 'number' || typeof ms !== 'number') return undefined;
-    return { sequence, n, of, name, ms };
-  } catch {
-    return undefined;
-  }
-}
 
 function parseInstance(payload: string): string {
   try {
@@ -40,8 +23,8 @@ function parseInstance(payload: string): string {
 /** Follows the boots of one VM; a boot begins with the first event, and anew after a power-off. */
 export class HostView {
   #began: number | undefined;
-  #phase: Phase | undefined;
-  #slowest: Phase | undefined;
+  #phase: PhaseReport | undefined;
+  #slowest: PhaseReport | undefined;
   #doing = 'waiting for the guest';
   #ended: 'done' | 'failed' | 'off' | undefined;
 

@@ -1,19 +1,8 @@
 /** Turns what a booting guest reports into progress lines. */
 import type { HostEvent } from '../../simulator/host-api.ts';
+import { parsePhase } from '../../simulator/phase-report.ts';
 import type { PhaseReport } from '../../src/boot/phase.ts';
 import type { ProgressView } from './progress-view.ts';
-
-/** Reads the payload of `boot.phase`; undefined for anything malformed. */
-export function parsePhase(payload: string): PhaseReport | undefined {
-  try {
-    const { sequence, n, of, name, ms } = JSON.parse(payload) as Record<string, unknown>;
-    if (typeof sequence !== 'string' || typeof name !== 'string') return undefined;
-    if (typeof n !== 'number' || typeof of !== 'number' || typeof ms !== 'number') return undefined;
-    return { sequence, n, of, name, ms };
-  } catch {
-    return undefined;
-  }
-}
 
 /** Phases that took less are only counted: a boot has some fifty of them. */
 const SHOWN_MS = 500;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { BootView, parsePhase } from '../../initramfs/vm/boot-view.ts';
+import { BootView } from '../../initramfs/vm/boot-view.ts';
 import { ProgressView } from '../../initramfs/vm/progress-view.ts';
+import { parsePhase } from '../../simulator/phase-report.ts';
 
 function make(isTTY: boolean, columns = 80) {
   const state = { text: '', time: 0 };
