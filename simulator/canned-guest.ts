@@ -5,6 +5,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { concat } from '../src/codec/bytes.ts';
 import { toHex } from '../src/codec/hex.ts';
 import { parseAppCompose } from '../src/config/app-compose.ts';
 import { type AppKeys, formatAppKeys } from '../src/config/app-keys.ts';
@@ -17,7 +18,6 @@ import { encodeVersioned, strip, tdxEventLog, tdxQuote } from '../src/tdx/attest
 import { EVENT, type EventVersion, type RuntimeEvent } from '../src/tdx/events.ts';
 import { fullLogJson } from '../src/tdx/log-json.ts';
 import { beforeKeys, evidence, paperEvents, sha256 } from './canned-evidence.ts';
-import { concat } from './der.ts';
 import { type MockPki, mockPki } from './pki.ts';
 
 const SAMPLE_COMPOSE = {

@@ -3,8 +3,8 @@
  * the same event types in the same registers, with invented content. It is the same in every boot.
  */
 import { createHash } from 'node:crypto';
+import { concat } from '../src/codec/bytes.ts';
 import { ACPI_DATA } from '../src/tdx/tdx-event.ts';
-import { concat } from './der.ts';
 
 /** Size of the table area; the rest behind the log is filled with 0xFF. */
 export const CCEL_SIZE = 65_536;

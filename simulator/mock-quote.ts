@@ -1,10 +1,9 @@
 /** Making TDX quotes of version 4 that standard DCAP verification accepts against the mock root (dstack simulators). */
 
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { cut } from '../src/codec/bytes.ts';
+import { concat, cut } from '../src/codec/bytes.ts';
 import { REPORT_OFFSET } from '../src/tdx/report.ts';
 import { QE_IDENTITY } from './collateral.ts';
-import { concat } from './der.ts';
 import { signRaw } from './mock-keys.ts';
 import { type MockPki, pckChain } from './pki.ts';
 

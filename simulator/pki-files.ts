@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../src/codec/hex.ts';
-import { pem } from './der.ts';
+import { toPem } from '../src/keys/derive.ts';
 import { type MockPki, mockPki, pckChain, pemChain } from './pki.ts';
 
 const CERTIFICATES = ['root', 'pckCa', 'pck', 'tcb', 'qe'] as const satisfies readonly (keyof MockPki)[];
@@ -30,8 +30,8 @@ export async function writePki(seed: Uint8Array, dir: string, collateralUrl: str
   const files: Record<string, string> = {
     ...Object.fromEntries(CERTIFICATES.map((key) => [`${NAMES[key]}.pem`, pemChain(pki[key])])),
     'tdx-pck-chain.pem': pckChain(pki),
-    'tdx-root.crl': pem('X509 CRL', pki.rootCrl),
-    'tdx-pck.crl': pem('X509 CRL', pki.pckCrl),
+    'tdx-root.crl': toPem('X509 CRL', pki.rootCrl),
+    'tdx-pck.crl': toPem('X509 CRL', pki.pckCrl),
   };
   files['manifest.json'] = `${JSON.stringify({ version: 1, tdx: 'tdx-root-ca.pem' }, null, 2)}\n`;
   const simulator = { platform: 'dstack-tdx', mock_attestation_seed: toHex(seed), collateral_base_url: collateralUrl };

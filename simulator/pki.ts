@@ -4,21 +4,8 @@
  * share nothing but the seed.
  */
 import { createHash } from 'node:crypto';
-import {
-  bitString,
-  boolean,
-  enumerated,
-  explicit,
-  implicit,
-  integer,
-  octetString,
-  oid,
-  pem,
-  sequence,
-  set,
-  time,
-  utf8String,
-} from './der.ts';
+import { bits, integer, item, octets, oid, sequence, set, time, utf8, yes } from '../src/codec/der-write.ts';
+import { toPem } from '../src/keys/derive.ts';
 import { type MockKey, mockKey, signDer } from './mock-keys.ts';
 
 export interface MockPki {
@@ -35,26 +22,33 @@ export interface MockPki {
 }
 
 const SERIAL = 42;
-const NOT_BEFORE = new Date('2020-01-01T00:00:00Z');
-const NOT_AFTER = new Date('2100-01-01T00:00:00Z');
+const NOT_BEFORE = time(Date.parse('2020-01-01T00:00:00Z') / 1000);
+const NOT_AFTER = time(Date.parse('2100-01-01T00:00:00Z') / 1000);
 const DNS_NAME = 'mock.dstack.invalid';
+
+const TAG_ENUMERATED = 0x0a;
+const number = (value: number): Uint8Array => integer(Uint8Array.of(value));
+/** `[tag]` around values */
+const explicit = (tag: number, ...content: readonly Uint8Array[]): Uint8Array => item(0xa0 | tag, ...content);
+/** `[tag] IMPLICIT` primitive */
+const implicit = (tag: number, content: Uint8Array): Uint8Array => item(0x80 | tag, content);
 
 const ECDSA_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));
 const EC_P256 = sequence(oid('1.2.840.10045.2.1'), oid('1.2.840.10045.3.1.7'));
 
-const name = (commonName: string): Uint8Array => sequence(set(sequence(oid('2.5.4.3'), utf8String(commonName))));
-const spki = (key: MockKey): Uint8Array => sequence(EC_P256, bitString(key.point));
+const name = (commonName: string): Uint8Array => sequence(set(sequence(oid('2.5.4.3'), utf8(commonName))));
+const spki = (key: MockKey): Uint8Array => sequence(EC_P256, bits(key.point));
 
 const extension = (id: string, value: Uint8Array, critical = false): Uint8Array =>
-  sequence(oid(id), ...(critical ? [boolean(true)] : []), octetString(value));
+  sequence(oid(id), ...(critical ? [yes()] : []), octets(value));
 
 /** SHA-256 of the public key, cut to 20 bytes */
 const keyId = (key: MockKey): Uint8Array =>
   new Uint8Array(createHash('sha256').update(spki(key)).digest().subarray(0, 20));
 
 // key usage bits: digitalSignature 0, keyCertSign 5, cRLSign 6
-const CA_USAGE = bitString(Uint8Array.of(0x86), 1);
-const LEAF_USAGE = bitString(Uint8Array.of(0x80), 7);
+const CA_USAGE = bits(Uint8Array.of(0x86), 1);
+const LEAF_USAGE = bits(Uint8Array.of(0x80), 7);
 const SERVER_AUTH = sequence(oid('1.3.6.1.5.5.7.3.1'));
 
 interface Party {
@@ -67,39 +61,39 @@ function certificate(subject: Party, issuer: Party, isCa: boolean, extra: readon
     extension('2.5.29.17', sequence(implicit(2, Buffer.from(DNS_NAME)))),
     extension('2.5.29.15', isCa ? CA_USAGE : LEAF_USAGE, true),
     ...(isCa
-      ? [extension('2.5.29.14', octetString(keyId(subject.key))), extension('2.5.29.19', sequence(boolean(true)), true)]
+      ? [extension('2.5.29.14', octets(keyId(subject.key))), extension('2.5.29.19', sequence(yes()), true)]
       : // verifiers in the field run web PKI end-entity checks, which ask for serverAuth
         [extension('2.5.29.37', SERVER_AUTH)]),
     ...extra,
   ];
   const body = sequence(
-    explicit(0, integer(2)),
-    integer(SERIAL),
+    explicit(0, number(2)),
+    number(SERIAL),
     ECDSA_SHA256,
     name(issuer.commonName),
-    sequence(time(NOT_BEFORE), time(NOT_AFTER)),
+    sequence(NOT_BEFORE, NOT_AFTER),
     name(subject.commonName),
     spki(subject.key),
     explicit(3, sequence(...extensions)),
   );
-  return sequence(body, ECDSA_SHA256, bitString(signDer(issuer.key, body)));
+  return sequence(body, ECDSA_SHA256, bits(signDer(issuer.key, body)));
 }
 
 function crl(issuer: Party, revoked: readonly number[] = []): Uint8Array {
-  const entries = revoked.map((serial) => sequence(integer(serial), time(NOT_BEFORE)));
+  const entries = revoked.map((serial) => sequence(number(serial), NOT_BEFORE));
   const body = sequence(
-    integer(1),
+    number(1),
     ECDSA_SHA256,
     name(issuer.commonName),
-    time(NOT_BEFORE),
-    time(NOT_AFTER),
+    NOT_BEFORE,
+    NOT_AFTER,
     ...(entries.length > 0 ? [sequence(...entries)] : []),
     explicit(
       0,
-      sequence(extension('2.5.29.35', sequence(implicit(0, keyId(issuer.key)))), extension('2.5.29.20', integer(1))),
+      sequence(extension('2.5.29.35', sequence(implicit(0, keyId(issuer.key)))), extension('2.5.29.20', number(1))),
     ),
   );
-  return sequence(body, ECDSA_SHA256, bitString(signDer(issuer.key, body)));
+  return sequence(body, ECDSA_SHA256, bits(signDer(issuer.key, body)));
 }
 
 const SGX = '1.2.840.113741.1.13.1';
@@ -107,15 +101,15 @@ const SGX = '1.2.840.113741.1.13.1';
 /** The SGX extension of a PCK certificate: a platform whose numbers are all zero. */
 function sgxExtension(): Uint8Array {
   const entry = (id: string, value: Uint8Array): Uint8Array => sequence(oid(`${SGX}.${id}`), value);
-  const zeros = (size: number): Uint8Array => octetString(new Uint8Array(size));
+  const zeros = (size: number): Uint8Array => octets(new Uint8Array(size));
   return extension(
     SGX,
     sequence(
       entry('1', zeros(16)), // PPID
       entry('3', zeros(2)), // PCE id
       entry('4', zeros(6)), // FMSPC
-      entry('5', enumerated(0)), // SGX type
-      entry('2', sequence(entry('2.17', integer(0)), entry('2.18', zeros(16)))), // TCB: PCE SVN, CPU SVN
+      entry('5', item(TAG_ENUMERATED, Uint8Array.of(0))), // SGX type
+      entry('2', sequence(entry('2.17', number(0)), entry('2.18', zeros(16)))), // TCB: PCE SVN, CPU SVN
     ),
   );
 }
@@ -146,7 +140,7 @@ export function mockPki(seed: Uint8Array, { revoked = [] }: PkiOptions = {}): Mo
 
 /** Certificates one after the other in PEM. */
 export const pemChain = (...certificates: readonly Uint8Array[]): string =>
-  certificates.map((der) => pem('CERTIFICATE', der)).join('');
+  certificates.map((der) => toPem('CERTIFICATE', der)).join('');
 
 /** The PCK chain as it is embedded in quotes: leaf first, root last. */
 export const pckChain = (pki: MockPki): string => pemChain(pki.pck, pki.pckCa, pki.root);

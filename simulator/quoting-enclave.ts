@@ -3,6 +3,7 @@
  * explains them, then turns each TD report into a quote (ABI of the device: see the kernel module's README).
  */
 import * as fs from 'node:fs/promises';
+import { concat } from '../src/codec/bytes.ts';
 import { DstackError } from '../src/errors.ts';
 import { run } from '../src/sys/exec.ts';
 import { mountAt } from '../src/sys/mounts.ts';
@@ -12,7 +13,6 @@ import { parseCcel } from '../src/tdx/ccel.ts';
 import { replay } from '../src/tdx/replay.ts';
 import { TD_REPORT_SIZE } from '../src/tdx/report.ts';
 import * as ui from '../src/ui.ts';
-import { concat } from './der.ts';
 import { mockCcel } from './mock-ccel.ts';
 import { contentOfReport, mockQuote } from './mock-quote.ts';
 import { type MockPki, mockPki } from './pki.ts';

@@ -1,9 +1,10 @@
 /** What a KMS derives for one app from its roots (dstack keys and certificates, app keys from KMS). */
+
+import { concat } from '../../src/codec/bytes.ts';
 import { x25519PublicKey } from '../../src/codec/x25519.ts';
 import { issueCertificate } from '../../src/keys/certificate.ts';
 import { deriveKey, deriveP256, dhSecret, utf8Part } from '../../src/keys/derive.ts';
 import { compressedPublicKey, keccak256, signRecoverable } from '../../src/keys/secp256k1.ts';
-import { concat } from '../der.ts';
 import { type Authority, type KmsRoots, ORGANIZATION } from './roots.ts';
 
 export interface IssuedKeys {

@@ -1,5 +1,5 @@
 /** What a development KMS does wrong on demand, so that the errors of its clients can be seen. */
-import { concat } from '../der.ts';
+import { concat } from '../../src/codec/bytes.ts';
 
 export interface Faults {
   /** answers this many requests; after that every connection is closed without an answer */

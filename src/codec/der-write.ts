@@ -1,6 +1,6 @@
 /** Writing DER (ITU-T X.690): the few types that certificates are made of. Every function returns one complete item. */
 
-const concat = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+import { concat } from './bytes.ts';
 
 /** Tag, length in its shortest form, content. */
 export function item(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
@@ -12,7 +12,7 @@ export function item(tag: number, ...content: readonly Uint8Array[]): Uint8Array
     for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
     head.push(0x80 | bytes.length, ...bytes);
   }
-  return concat([Uint8Array.from(head), ...content]);
+  return concat(Uint8Array.from(head), ...content);
 }
 
 export const sequence = (...items: readonly Uint8Array[]): Uint8Array => item(0x30, ...items);

@@ -1,6 +1,5 @@
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { integer, oid, time, tlv } from '../../simulator/der.ts';
 import { DEVELOPMENT_SEED, type KeyLabel, mockKey } from '../../simulator/mock-keys.ts';
 import { mockPki, pckChain, pemChain } from '../../simulator/pki.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
@@ -57,22 +56,5 @@ describe('certificates', () => {
         .split('\n')
         .every((line) => line.length <= 64),
     ).toBe(true);
-  });
-});
-
-describe('DER', () => {
-  it.each([
-    [integer(0), '020100'],
-    [integer(127), '02017f'],
-    [integer(128), '02020080'],
-    [integer(Uint8Array.of(0, 0, 1)), '020101'],
-    [oid('1.2.840.113741.1.13.1'), '06092a864886f84d010d01'],
-    [oid('2.5.29.17'), '0603551d11'],
-    [time(new Date('2020-01-01T00:00:00Z')), `170d${Buffer.from('200101000000Z').toString('hex')}`],
-    [time(new Date('2100-01-01T00:00:00Z')), `180f${Buffer.from('21000101000000Z').toString('hex')}`],
-    [tlv(4, new Uint8Array(200)).subarray(0, 3), '0481c8'],
-    [tlv(4, new Uint8Array(70_000)).subarray(0, 5), '0483011170'],
-  ])('%# is %s', (bytes, hex) => {
-    expect(toHex(bytes)).toBe(hex);
   });
 });

@@ -1,8 +1,8 @@
 /** Parts of a verification that whole evidence of the simulator does not reach. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { octetString } from '../../simulator/der.ts';
 import { mockPki } from '../../simulator/pki.ts';
+import { octets } from '../../src/codec/der-write.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { issueCertificate } from '../../src/keys/certificate.ts';
 import { p256FromScalar } from '../../src/keys/derive.ts';
@@ -128,8 +128,8 @@ describe('certificates of older guests', () => {
       signingKey,
       signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
       extensions: [
-        new x509.Extension(OID.legacyQuote, false, octetString(platform.quote)),
-        new x509.Extension(OID.legacyEventLog, false, octetString(log)),
+        new x509.Extension(OID.legacyQuote, false, octets(platform.quote)),
+        new x509.Extension(OID.legacyEventLog, false, octets(log)),
       ],
     });
     const report = await judge(new Uint8Array(certificate.rawData));
