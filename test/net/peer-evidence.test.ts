@@ -1,9 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CollateralService, serveCollateral } from '../../simulator/collateral-service.ts';
-import { mockPki, pemChain } from '../../simulator/pki.ts';
+import { describe, expect, it } from 'vitest';
+import { mockPki } from '../../simulator/pki.ts';
 import { OID } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { freshTlsKey } from '../../src/keys/tls-key.ts';
@@ -12,6 +8,7 @@ import { evidenceIn, verifyPeerEvidence } from '../../src/net/peer-evidence.ts';
 import { encodeVersioned, strip, tdxEventLog, tdxQuote } from '../../src/tdx/attestation.ts';
 import { quoteLogJson } from '../../src/tdx/log-json.ts';
 import { failure } from '../failure.ts';
+import { evidenceRulesFor } from './evidence-rules.ts';
 import { mockEvidence } from './ra-tls-server.ts';
 
 const PKI = mockPki(new Uint8Array(32).fill(0x31));
@@ -19,25 +16,13 @@ const { spkiDer } = freshTlsKey();
 const EVIDENCE = mockEvidence(PKI, certReportData(spkiDer));
 const LOG = Buffer.from(quoteLogJson(tdxEventLog(EVIDENCE)));
 
-let collateral: CollateralService;
-let dir: string;
-beforeAll(async () => {
-  collateral = await serveCollateral(PKI);
-  dir = await mkdtemp(join(tmpdir(), 'anchors-'));
-  await writeFile(join(dir, 'tdx-root-ca.pem'), pemChain(PKI.root), { mode: 0o600 });
-  await writeFile(join(dir, 'roots.json'), JSON.stringify({ tdx: join(dir, 'tdx-root-ca.pem') }), { mode: 0o600 });
-});
-afterAll(async () => {
-  await collateral.close();
-  await rm(dir, { recursive: true });
-});
+const evidenceRules = evidenceRulesFor(PKI);
 
 const leaf = (extensions: Record<string, Uint8Array>): TrustedLeaf => ({
   spkiDer,
   extension: (oid) => extensions[oid],
 });
-const judge = (from: TrustedLeaf, key = spkiDer) =>
-  verifyPeerEvidence(evidenceIn(from)!, key, { pccs: collateral.url, anchorDir: dir });
+const judge = (from: TrustedLeaf, key = spkiDer) => verifyPeerEvidence(evidenceIn(from)!, key, evidenceRules());
 
 const old = () => leaf({ [OID.legacyQuote]: tdxQuote(EVIDENCE), [OID.legacyEventLog]: LOG });
 

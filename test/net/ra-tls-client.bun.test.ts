@@ -1,15 +1,11 @@
-/** The RA-TLS client under the runtime of the product: its TLS, its certificates and its HTTP differ from Node's. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type CollateralService, serveCollateral } from '../../simulator/collateral-service.ts';
-import { mockPki, pemChain } from '../../simulator/pki.ts';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { mockPki } from '../../simulator/pki.ts';
 import type { CertificateRequest } from '../../src/keys/certificate.ts';
 import { tempCertificate } from '../../src/keys/temp-cert.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { callRaTls, type PeerRules } from '../../src/net/ra-tls-client.ts';
 import { encodeVersioned, strip } from '../../src/tdx/attestation.ts';
+import { evidenceRulesFor } from './evidence-rules.ts';
 import { type Authority, authority, closeServers, evidenceFor, mockEvidence, rpcServer } from './ra-tls-server.ts';
 
 const inBun = it.runIf('Bun' in globalThis);
@@ -17,27 +13,18 @@ const PKI = mockPki(new Uint8Array(32).fill(0x31));
 const OTHER = mockPki(new Uint8Array(32).fill(0x32));
 const KMS = { usage: 'kms:rpc' } as const;
 
-let collateral: CollateralService;
-let dir: string;
+const evidenceRules = evidenceRulesFor(PKI);
 let root: Authority;
 beforeAll(async () => {
-  collateral = await serveCollateral(PKI);
-  dir = await mkdtemp(join(tmpdir(), 'anchors-'));
-  await writeFile(join(dir, 'tdx-root-ca.pem'), pemChain(PKI.root), { mode: 0o600 });
-  await writeFile(join(dir, 'roots.json'), JSON.stringify({ tdx: join(dir, 'tdx-root-ca.pem') }), { mode: 0o600 });
   root = await authority('Dstack KMS CA', 1);
 });
 afterEach(closeServers);
-afterAll(async () => {
-  await collateral.close();
-  await rm(dir, { recursive: true });
-});
 
 const rules = (): PeerRules => ({
   root: root.certificate,
   usage: 'kms:rpc',
   evidence: 'required',
-  evidenceRules: { pccs: collateral.url, anchorDir: dir },
+  evidenceRules: evidenceRules(),
 });
 const call = (url: string, more = {}, peer: PeerRules | 'any' = rules()) =>
   callRaTls(url, 'GetAppKey', { api_version: 1 }, { peer, unreachable: 'KMS_UNREACHABLE', ...more });

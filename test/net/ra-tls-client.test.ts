@@ -3,9 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type CollateralService, serveCollateral } from '../../simulator/collateral-service.ts';
-import { mockPki, pemChain } from '../../simulator/pki.ts';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { mockPki } from '../../simulator/pki.ts';
 import { DstackError } from '../../src/errors.ts';
 import { toPem } from '../../src/keys/derive.ts';
 import { OID, readExtension } from '../../src/keys/extensions.ts';
@@ -14,33 +13,25 @@ import { tempCertificate } from '../../src/keys/temp-cert.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { callRaTls, type PeerRules } from '../../src/net/ra-tls-client.ts';
 import { decodeVersioned, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
+import { evidenceRulesFor } from './evidence-rules.ts';
 import { type Authority, authority, closeServers, evidenceFor, mockEvidence, rpcServer } from './ra-tls-server.ts';
 
 const PKI = mockPki(new Uint8Array(32).fill(0x31));
 const OTHER = mockPki(new Uint8Array(32).fill(0x32));
 const DAY = 86_400;
 
-let collateral: CollateralService;
-let dir: string;
+const evidenceRules = evidenceRulesFor(PKI);
 let root: Authority;
 
 beforeAll(async () => {
-  collateral = await serveCollateral(PKI);
-  dir = await mkdtemp(join(tmpdir(), 'anchors-'));
-  await writeFile(join(dir, 'tdx-root-ca.pem'), pemChain(PKI.root), { mode: 0o600 });
-  await writeFile(join(dir, 'roots.json'), JSON.stringify({ tdx: join(dir, 'tdx-root-ca.pem') }), { mode: 0o600 });
   root = await authority('Dstack KMS CA', 1);
 });
 afterEach(closeServers);
-afterAll(async () => {
-  await collateral.close();
-  await rm(dir, { recursive: true });
-});
 
 const rules = (more: Partial<PeerRules> = {}): PeerRules => ({
   root: root.certificate,
   usage: 'kms:rpc',
-  evidenceRules: { pccs: collateral.url, anchorDir: dir },
+  evidenceRules: evidenceRules(),
   ...more,
 });
 const call = (url: string, peer: PeerRules | 'any' = rules(), more = {}) =>
@@ -170,13 +161,13 @@ describe('a peer is refused before it gets a request', () => {
       'COLLATERAL_UNAVAILABLE',
       'while nobody knows its platform',
       (key) => ({ ...KMS, attestation: evidenceFor(PKI, key) }),
-      () => rules({ evidenceRules: { pccs: 'http://127.0.0.1:1', anchorDir: dir } }),
+      () => rules({ evidenceRules: { ...evidenceRules(), pccs: 'http://127.0.0.1:1' } }),
     ],
     [
       'EVIDENCE_INVALID',
       'of a simulator where none is published',
       (key) => ({ ...KMS, attestation: evidenceFor(PKI, key) }),
-      () => rules({ evidenceRules: { pccs: collateral.url, anchorDir: '/nonexistent' } }),
+      () => rules({ evidenceRules: { ...evidenceRules(), anchorDir: '/nonexistent' } }),
     ],
   ];
   it.each(cases)('%s: one %s', async (code, _, request, peer) => {
@@ -207,7 +198,7 @@ describe('a peer is refused before it gets a request', () => {
       issuer: root,
       request: (key) => ({ ...KMS, attestation: evidenceFor(PKI, key) }),
     });
-    const peer = rules({ evidenceRules: { pccs: collateral.url, anchorDir: open } });
+    const peer = rules({ evidenceRules: { ...evidenceRules(), anchorDir: open } });
     expect((await failed(call(server.url, peer))).code).toBe('TRUST_ANCHORS_INVALID');
     await rm(open, { recursive: true });
   });
