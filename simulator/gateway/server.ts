@@ -3,20 +3,17 @@
  * right root with the app info in it, gives it an address and makes it a peer of a real WireGuard interface.
  */
 import { EventEmitter } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { createServer as createTlsServer, type Server, type TLSSocket } from 'node:tls';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { toHex } from '../../src/codec/hex.ts';
 import { OID } from '../../src/keys/extensions.ts';
 import { checkChain } from '../../src/net/chain.ts';
 import { WG_KEY } from '../../src/net/gateway-cache.ts';
 import { decodeAppInfoExtension } from '../../src/tdx/app-info.ts';
+import { readBody, TlsFront } from '../tls-front.ts';
 import { PeerTable } from './peers.ts';
 import type { WireGuardEnd } from './wireguard-end.ts';
 
 const BODY_LIMIT = 64 * 1024;
-const IDLE_MS = 60_000;
-const MAX_CHAIN = 8;
 
 /** What the gateway does wrong on demand; may be changed while it runs. */
 export interface GatewayFaults {
@@ -60,27 +57,16 @@ export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
   readonly faults: GatewayFaults;
   readonly peers: PeerTable;
   readonly #options: GatewayServerOptions;
-  readonly #tls: Server;
-  readonly #http = createServer((request, response) => void this.#serve(request, response));
-  readonly #chains = new WeakMap<object, Uint8Array[]>();
-  readonly #sockets = new Set<TLSSocket>();
+  readonly #front: TlsFront;
 
   private constructor(options: GatewayServerOptions, faults: GatewayFaults) {
     super();
     this.#options = options;
     this.faults = faults;
     this.peers = new PeerTable(options.network);
-    this.#tls = createTlsServer({
-      key: options.key,
-      cert: options.certificate,
-      minVersion: 'TLSv1.2',
-      requestCert: true,
-      rejectUnauthorized: false, // judged with the request, so that the guest hears why
-    });
-    this.#tls.on('connection', (socket) => {
-      if (this.faults.down) socket.destroy();
-    });
-    this.#tls.on('secureConnection', (socket) => this.#accept(socket));
+    this.#front = new TlsFront({ ...options, down: () => this.faults.down === true }, (request, response, chain) =>
+      this.#serve(request, response, chain),
+    );
   }
 
   static async start(
@@ -89,15 +75,12 @@ export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
     faults: GatewayFaults = {},
   ): Promise<GatewayServer> {
     const gateway = new GatewayServer(options, faults);
-    await new Promise<void>((resolve, reject) => {
-      gateway.#tls.once('error', reject);
-      gateway.#tls.listen(where, resolve);
-    });
+    await gateway.#front.listen(where);
     return gateway;
   }
 
   get port(): number {
-    return (this.#tls.address() as AddressInfo).port;
+    return this.#front.port;
   }
 
   /** Forgets all guests: what a restart without state does. */
@@ -106,27 +89,16 @@ export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
     this.emit('event', { event: 'forgot', peers: 0 });
   }
 
-  async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise<void>((resolve) => this.#tls.close(() => resolve()));
+  close(): Promise<void> {
+    return this.#front.close();
   }
 
-  #accept(socket: TLSSocket): void {
-    this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
-    socket.setTimeout(IDLE_MS, () => socket.destroy());
-    this.#chains.set(socket, presented(socket));
-    this.#http.emit('connection', socket);
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    request.on('error', () => {});
+  async #serve(request: IncomingMessage, response: ServerResponse, chain: readonly Uint8Array[]): Promise<void> {
     let status = 200;
     let text: string;
     try {
       if (this.faults.delay) await new Promise((resolve) => setTimeout(resolve, this.faults.delay));
-      text = JSON.stringify(await this.#answer(request, this.#chains.get(request.socket) ?? []));
+      text = JSON.stringify(await this.#answer(request, chain));
       if (this.faults.garbage) text = '{"wg":{"client_ip":"10.4.0.9\\nPostUp = false","servers":[]}}';
     } catch (thrown) {
       status = 400;
@@ -143,7 +115,10 @@ export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
     const { pathname } = new URL(request.url ?? '/', 'https://gateway');
     const method = /^\/prpc\/(?:Gateway\.|Tproxy\.)?(\w+)$/.exec(pathname)?.[1];
     if (method !== 'RegisterCvm') throw new Error(`Service not found: ${method ?? pathname}`);
-    const body = JSON.parse(await readBody(request)) as { client_public_key?: unknown; port_policy?: unknown };
+    const body = JSON.parse(Buffer.from(await readBody(request, BODY_LIMIT)).toString() || '{}') as {
+      client_public_key?: unknown;
+      port_policy?: unknown;
+    };
     const publicKey = body.client_public_key;
     if (typeof publicKey !== 'string' || !WG_KEY.test(publicKey)) throw new Error('[bad key] not a WireGuard key');
     const { appId, instanceId } = await this.#identify(chain);
@@ -176,30 +151,4 @@ export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
     if (info === undefined) throw new Error('the client certificate has no app info');
     return decodeAppInfoExtension(info);
   }
-}
-
-/** Leaf first. */
-function presented(socket: TLSSocket): Uint8Array[] {
-  const out: Uint8Array[] = [];
-  let current = socket.getPeerCertificate(true) as { raw?: Buffer; issuerCertificate?: object } | undefined;
-  const seen = new Set<string>();
-  while (current?.raw !== undefined && out.length < MAX_CHAIN) {
-    const id = current.raw.toString('base64');
-    if (seen.has(id)) break;
-    seen.add(id);
-    out.push(new Uint8Array(current.raw));
-    current = current.issuerCertificate as typeof current;
-  }
-  return out;
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    size += (chunk as Buffer).length;
-    if (size > BODY_LIMIT) throw new Error('failed to read data: payload too large');
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString('utf8') || '{}';
 }

@@ -4,18 +4,17 @@
  */
 import { EventEmitter } from 'node:events';
 import { rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer, type Server, type TLSSocket } from 'node:tls';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpRequest } from '../../src/agent/http.ts';
 import { rpcHandler } from '../../src/agent/rpc.ts';
-import { DstackError, errorChain } from '../../src/errors.ts';
+import { errorChain } from '../../src/errors.ts';
 import * as ui from '../../src/ui.ts';
+import { readBody, TlsFront } from '../tls-front.ts';
 import type { Faults } from './faults.ts';
 import { type KmsService, kmsMethods } from './methods.ts';
 import { rpcCertificate } from './rpc-certificate.ts';
 
 const BODY_LIMIT = 10 * 1024 * 1024;
-const IDLE_MS = 60_000;
 const MOUNT = { base: '/prpc', strip: 'KMS.' } as const;
 
 export interface KmsOptions extends KmsService {
@@ -34,18 +33,13 @@ export interface KmsRequest {
 /** One KMS. Emits `request` for each request that it answers. */
 export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
   readonly options: KmsOptions;
-  readonly #tls: Server;
-  readonly #http = createServer((request, response) => void this.#serve(request, response));
-  readonly #peers = new WeakMap<object, Uint8Array>();
-  readonly #sockets = new Set<TLSSocket>();
+  readonly #front: TlsFront;
   #answered = 0;
 
-  private constructor(options: KmsOptions, tls: Server) {
+  private constructor(options: KmsOptions, identity: { readonly key: string; readonly certificate: string }) {
     super();
     this.options = options;
-    this.#tls = tls;
-    tls.on('secureConnection', (socket) => this.#accept(socket));
-    tls.on('tlsClientError', (failure) => ui.debug(`handshake failed: ${failure.message}`));
+    this.#front = new TlsFront(identity, (request, response, [leaf]) => this.#serve(request, response, leaf));
   }
 
   /** Listens on a TCP address or on a unix socket (an existing socket file is replaced). */
@@ -54,46 +48,23 @@ export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
     where: { readonly path: string } | { readonly host: string; readonly port: number },
   ): Promise<Kms> {
     const pki = options.attested === false ? undefined : options.pki;
-    const { key, certificate } = await rpcCertificate(options.roots, options.domain, pki, options.faults ?? {});
-    const tls = createTlsServer({
-      key,
-      cert: certificate,
-      minVersion: 'TLSv1.2',
-      requestCert: true,
-      rejectUnauthorized: false,
-    });
+    const identity = await rpcCertificate(options.roots, options.domain, pki, options.faults ?? {});
+    const kms = new Kms(options, identity);
     if ('path' in where) await rm(where.path, { force: true });
-    await new Promise<void>((resolve, reject) => {
-      tls.once('error', reject);
-      tls.listen(where, resolve);
-    });
-    return new Kms(options, tls);
+    await kms.#front.listen(where);
+    return kms;
   }
 
   get port(): number {
-    const address = this.#tls.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
+    return this.#front.port;
   }
 
-  async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise<void>((resolve) => this.#tls.close(() => resolve()));
+  close(): Promise<void> {
+    return this.#front.close();
   }
 
-  #accept(socket: TLSSocket): void {
-    this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
-    socket.setTimeout(IDLE_MS, () => socket.destroy());
-    const { raw } = socket.getPeerCertificate(true) ?? {};
-    if (raw !== undefined) this.#peers.set(socket, new Uint8Array(raw));
-    this.#http.emit('connection', socket);
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #serve(request: IncomingMessage, response: ServerResponse, leaf: Uint8Array | undefined): Promise<void> {
     const { faults = {} } = this.options;
-    request.on('error', () => {});
-    response.on('error', () => {});
     if (this.#answered >= (faults.failAfter ?? Number.POSITIVE_INFINITY)) {
       request.socket.destroy();
       return;
@@ -106,9 +77,9 @@ export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
       path,
       query,
       headers: request.headers as Record<string, string | undefined>,
-      body: () => readBody(request),
+      body: () => readBody(request, BODY_LIMIT),
     };
-    const handler = rpcHandler('KMS', kmsMethods(this.options, this.#peers.get(request.socket)), MOUNT);
+    const handler = rpcHandler('KMS', kmsMethods(this.options, leaf), MOUNT);
     try {
       const answer = await handler(exchange);
       const body = answer.body as Uint8Array | string; // this service has no streams
@@ -120,15 +91,4 @@ export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
       response.destroy();
     }
   }
-}
-
-async function readBody(request: IncomingMessage): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    size += (chunk as Uint8Array).length;
-    if (size > BODY_LIMIT) throw new DstackError('RPC_PAYLOAD_TOO_LARGE', 'failed to read data: payload too large');
-    chunks.push(chunk as Uint8Array);
-  }
-  return new Uint8Array(Buffer.concat(chunks));
 }
