@@ -2,9 +2,9 @@
 import type { IncomingMessage } from 'node:http';
 import { containerState } from '../deploy/container-figures.ts';
 import { bodyText, dockerRequest } from '../deploy/docker-api.ts';
+import { DockerFrames, type LogFrame } from '../deploy/log-frames.ts';
 import { errorChain } from '../errors.ts';
 import { type HttpRequest, type HttpResponse, notFound } from './http.ts';
-import { DockerFrames, type LogFrame } from './log-frames.ts';
 
 /** A follower that hears nothing for this long is let go. */
 const SILENCE_MS = 600_000;

@@ -1,11 +1,6 @@
 /** The vocabulary of the boot: a phase is one named, timed step; a sequence is a list of them, read top to bottom. */
+import type { MeasuredEvent } from '../config/timeline.ts';
 import type { HostNotifier } from './notifier.ts';
-
-export interface MeasuredEvent {
-  readonly name: string;
-  /** SHA-384 as hex, as it extends RTMR3 */
-  readonly digest: string;
-}
 
 /** What every sequence carries from phase to phase. */
 export interface SequenceContext {
@@ -29,18 +24,6 @@ export interface Phase<C extends SequenceContext> {
 
 /** One phase, or several that may run at the same time because none needs or changes what another one does. */
 export type Step<C extends SequenceContext> = Phase<C> | readonly Phase<C>[];
-
-/** One line of the timeline file. */
-export interface PhaseRecord {
-  readonly sequence: string;
-  readonly phase: string;
-  /** ISO 8601, UTC */
-  readonly start: string;
-  readonly durationMs: number;
-  readonly events: readonly MeasuredEvent[];
-  readonly outcome: 'done' | 'skipped' | 'failed';
-  readonly error?: string;
-}
 
 /**
  * What the host is told about each finished phase: event `boot.phase`, payload this as compact JSON. It goes out beside the

@@ -1,6 +1,7 @@
 /** A boot as a chart: bars for a terminal, or a picture (SVG 1.1) for a report. */
+
+import type { PhaseRecord } from '../config/timeline.ts';
 import * as ui from '../ui.ts';
-import type { PhaseRecord } from './phase.ts';
 
 interface Bar {
   readonly record: PhaseRecord;

@@ -4,15 +4,13 @@
  */
 import * as fs from 'node:fs/promises';
 import { PATHS } from '../config/paths.ts';
+import { type PhaseRecord, readTimelineFile, TIMELINE_LIMIT } from '../config/timeline.ts';
 import { errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { ifExists, readLimited, utf8, writeAtomic } from '../sys/files.ts';
+import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import type { PhaseRecord } from './phase.ts';
 
 const FOLDER = 'boot-timeline';
-/** A boot writes some 50 lines of 300 bytes; an operator who starts the app again and again writes more. */
-const LIMIT = 1024 * 1024;
 
 const kept = (mountPoint: string, name: 'last' | 'previous'): string => `${mountPoint}/${FOLDER}/${name}.jsonl`;
 
@@ -26,7 +24,7 @@ export async function rotateTimeline(mountPoint: string): Promise<void> {
 /** Copies the timeline of this boot to the data disk. Never fails a boot. */
 export async function keepTimeline(mountPoint: string, path: string = PATHS.bootTimeline): Promise<void> {
   await harmless(async () => {
-    const text = await ifExists(() => readLimited(path, LIMIT));
+    const text = await ifExists(() => readLimited(path, TIMELINE_LIMIT));
     if (text === undefined) return;
     await fs.mkdir(`${mountPoint}/${FOLDER}`, { recursive: true, mode: 0o755 });
     await writeAtomic(kept(mountPoint, 'last'), text, 0o644);
@@ -50,42 +48,8 @@ export interface BootTimelines {
 
 /** Both timelines; what is not there is empty, what is not a phase record is left out. @throws FILE_TOO_LARGE, FILE_IO */
 export async function readTimelines(options: { path?: string; mountPoint?: string } = {}): Promise<BootTimelines> {
-  const read = async (path: string) => {
-    const bytes = await ifExists(() => readLimited(path, LIMIT));
-    return bytes === undefined ? [] : parseTimeline(utf8(bytes, path));
-  };
   return {
-    current: await read(options.path ?? PATHS.bootTimeline),
-    previous: await read(kept(options.mountPoint ?? PATHS.dataMount, 'previous')),
+    current: await readTimelineFile(options.path ?? PATHS.bootTimeline),
+    previous: await readTimelineFile(kept(options.mountPoint ?? PATHS.dataMount, 'previous')),
   };
-}
-
-/** Phase records of a timeline file, a line each. */
-export function parseTimeline(text: string): PhaseRecord[] {
-  return text.split('\n').flatMap((line) => {
-    try {
-      const record: unknown = JSON.parse(line);
-      return isRecord(record) ? [record] : [];
-    } catch {
-      return []; // a line cut by a power failure
-    }
-  });
-}
-
-const OUTCOMES: readonly unknown[] = ['done', 'skipped', 'failed'];
-
-function isRecord(value: unknown): value is PhaseRecord {
-  const it = (value ?? {}) as Record<string, unknown>;
-  return (
-    typeof it['sequence'] === 'string' &&
-    typeof it['phase'] === 'string' &&
-    typeof it['start'] === 'string' &&
-    !Number.isNaN(Date.parse(it['start'])) &&
-    typeof it['durationMs'] === 'number' &&
-    Number.isFinite(it['durationMs']) &&
-    it['durationMs'] >= 0 &&
-    OUTCOMES.includes(it['outcome']) &&
-    Array.isArray(it['events']) &&
-    it['events'].every((event) => typeof event?.name === 'string' && typeof event?.digest === 'string')
-  );
 }

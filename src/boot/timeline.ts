@@ -1,10 +1,10 @@
 /** The timeline of the boot: one JSON line a phase in /run/log/dstack/boot.jsonl, kept for the operator and the tests. */
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { PhaseRecord } from '../config/timeline.ts';
 import { errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
-import type { PhaseRecord } from './phase.ts';
 
 /** Where records go. Writing never fails the boot: a missing log is a smaller harm than a dead machine. */
 export type Timeline = (record: PhaseRecord) => Promise<void>;

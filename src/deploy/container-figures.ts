@@ -75,11 +75,11 @@ export function parseUsage(answer: unknown): ContainerUsage {
 
 /** @throws DOCKER_UNAVAILABLE */
 export async function containerState(id: string, signal?: AbortSignal): Promise<ContainerState> {
-  return parseState(await dockerJson('inspect a container', `/containers/${encodeURIComponent(id)}/json`, signal));
+  return parseState(await dockerJson('inspect a container', `/containers/${encodeURIComponent(id)}/json`, { signal }));
 }
 
 /** One reading, without docker's own wait of a second for a second one. @throws DOCKER_UNAVAILABLE */
 export async function containerUsage(id: string, signal?: AbortSignal): Promise<ContainerUsage> {
   const path = `/containers/${encodeURIComponent(id)}/stats?stream=false&one-shot=true`;
-  return parseUsage(await dockerJson('count a container', path, signal));
+  return parseUsage(await dockerJson('count a container', path, { signal }));
 }

@@ -82,9 +82,20 @@ export async function complaint(what: string, response: http.IncomingMessage): P
   });
 }
 
+export interface JsonOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly socketPath?: string | undefined;
+  /** what is not there is undefined instead of an error */
+  readonly ifFound?: boolean;
+}
+
 /** Asks for a JSON document. @throws DOCKER_UNAVAILABLE */
-export async function dockerJson(what: string, path: string, signal?: AbortSignal): Promise<unknown> {
-  const response = await dockerRequest('GET', path, undefined, signal);
+export async function dockerJson(what: string, path: string, options: JsonOptions = {}): Promise<unknown> {
+  const response = await dockerRequest('GET', path, options.socketPath, options.signal);
+  if (response.statusCode === 404 && options.ifFound) {
+    response.resume();
+    return undefined;
+  }
   if (response.statusCode !== 200) throw await complaint(what, response);
   const text = await bodyText(response);
   try {
@@ -107,9 +118,8 @@ export async function dockerAnswers(socketPath?: string): Promise<boolean> {
 
 /** All containers, also stopped ones. @throws DOCKER_UNAVAILABLE */
 export async function listContainers(socketPath?: string): Promise<ContainerSummary[]> {
-  const response = await dockerRequest('GET', '/containers/json?all=1', socketPath);
-  if (response.statusCode !== 200) throw await complaint('list containers', response);
-  const list = JSON.parse(await bodyText(response)) as Partial<ContainerSummary>[];
+  const answer = await dockerJson('list containers', '/containers/json?all=1', { socketPath });
+  const list = answer as Partial<ContainerSummary>[];
   return list.map((item) => ({
     Id: String(item.Id ?? ''),
     Names: item.Names ?? [],

@@ -8,7 +8,7 @@ import { COMPOSE_FILE, composeServices, extractComposeFile } from './compose-fil
 import { activeServices, type ComposeModel, composeModel } from './compose-model.ts';
 import { ComposeProgress, type Stage } from './compose-progress.ts';
 import { dockerAnswers, dockerSocket } from './docker-api.ts';
-import { looseImages } from './image-references.ts';
+import { looseImages, warnOfLooseImages } from './image-references.ts';
 import { pruneImages } from './prune.ts';
 import { currentStatuses, waitForServices } from './readiness.ts';
 import type { Runner, RunnerContext, ServiceStatus } from './runner.ts';
@@ -49,8 +49,7 @@ export const dockerCompose: Runner = {
     }
     // Before the pre-launch script, which may change what it cannot undo. Variables are not filled in yet: the script may
     // export some, so only docker's own look at the file, after it, decides about them.
-    for (const { service, image, fix } of looseImages({ project: '', services: await written(context) }))
-      ui.warn(ui.printable(`image ${image} of service ${service} is not pinned by the measurement: ${fix}`));
+    warnOfLooseImages(await written(context));
   },
 
   async plan(context) {
@@ -115,6 +114,8 @@ async function up(context: RunnerContext, model: ComposeModel): Promise<ComposeP
   const services = activeServices(model, context.env).length;
   let told = '';
   let toldAt = 0;
+  const { user, system } = process.cpuUsage();
+  ui.info(`containers requested, ${ui.duration((user + system) / 1000)} of our own processor time so far`);
   try {
     await docker(context, UP, {
       onLine: (line) => {

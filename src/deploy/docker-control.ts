@@ -1,30 +1,27 @@
 /** Calls of the Docker Engine API that look at and change single containers and images (Engine API v1.41 and later). */
-import { bodyText, complaint, dockerRequest } from './docker-api.ts';
+import { errorChain } from '../errors.ts';
+import * as ui from '../ui.ts';
+import { type ContainerState, parseState } from './container-figures.ts';
+import { type ContainerSummary, complaint, dockerJson, dockerRequest } from './docker-api.ts';
+import { DockerFrames } from './log-frames.ts';
 
 export interface RestartPolicy {
   readonly Name: string;
   readonly MaximumRetryCount: number;
 }
 
-/** What `GET /containers/<id>/json` says about a container's life; only what is used here. */
-export interface ContainerState {
+/** A container of the app, as `GET /containers/<id>/json` tells it; only what is used here. */
+export interface ProjectContainer extends ContainerState {
   readonly id: string;
   readonly name: string;
   readonly image: string;
   readonly service: string;
   /** created, running, restarting, exited, dead, paused */
   readonly status: string;
-  readonly exitCode: number;
-  /** healthy, unhealthy, starting; empty without a health check */
-  readonly health: string;
   /** last words of the health check */
   readonly healthOutput: string;
   /** docker's own words when it could not start the container */
   readonly error: string;
-  readonly restarts: number;
-  readonly oomKilled: boolean;
-  /** Unix milliseconds, 0 = never */
-  readonly startedAt: number;
 }
 
 /** @throws DOCKER_UNAVAILABLE */
@@ -46,10 +43,9 @@ const projectFilter = (project: string): string =>
   encodeURIComponent(JSON.stringify({ label: [`com.docker.compose.project=${project}`] }));
 
 /** All containers of a compose project, one-off ones left out. @throws DOCKER_UNAVAILABLE */
-export async function projectContainers(project: string, socketPath?: string): Promise<ContainerState[]> {
-  const response = await dockerRequest('GET', `/containers/json?all=1&filters=${projectFilter(project)}`, socketPath);
-  if (response.statusCode !== 200) throw await complaint('list containers', response);
-  const list = JSON.parse(await bodyText(response)) as { Id?: string; Labels?: Record<string, string> }[];
+export async function projectContainers(project: string, socketPath?: string): Promise<ProjectContainer[]> {
+  const path = `/containers/json?all=1&filters=${projectFilter(project)}`;
+  const list = (await dockerJson('list containers', path, { socketPath })) as Partial<ContainerSummary>[];
   const ids = list
     .filter(({ Labels }) => Labels?.['com.docker.compose.oneoff'] !== 'True')
     .flatMap(({ Id }) => (Id === undefined ? [] : [Id]));
@@ -58,64 +54,53 @@ export async function projectContainers(project: string, socketPath?: string): P
 }
 
 /** undefined when there is no such container any more. @throws DOCKER_UNAVAILABLE */
-export async function inspectContainer(id: string, socketPath?: string): Promise<ContainerState | undefined> {
-  const response = await dockerRequest('GET', `/containers/${encodeURIComponent(id)}/json`, socketPath);
-  if (response.statusCode === 404) {
-    response.resume();
-    return undefined;
-  }
-  if (response.statusCode !== 200) throw await complaint(`inspect container ${id}`, response);
-  const { Id, Name, RestartCount, State, Config } = JSON.parse(await bodyText(response)) as Record<string, unknown>;
+export async function inspectContainer(id: string, socketPath?: string): Promise<ProjectContainer | undefined> {
+  const path = `/containers/${encodeURIComponent(id)}/json`;
+  const answer = await dockerJson(`inspect container ${id}`, path, { socketPath, ifFound: true });
+  if (answer === undefined) return undefined;
+  const { Id, Name, State, Config } = answer as Record<string, unknown>;
   const state = (State ?? {}) as Record<string, unknown>;
   const config = (Config ?? {}) as { Image?: unknown; Labels?: Record<string, unknown> };
-  const health = (state['Health'] ?? {}) as { Status?: unknown; Log?: { Output?: unknown }[] };
-  const healthStatus = String(health.Status ?? '');
-  const started = Date.parse(String(state['StartedAt'] ?? ''));
+  const health = (state['Health'] ?? {}) as { Log?: { Output?: unknown }[] };
   return {
+    ...parseState(answer),
     id: String(Id ?? id),
     name: String(Name ?? '').replace(/^\//, ''),
     image: String(config.Image ?? ''),
     service: String(config.Labels?.['com.docker.compose.service'] ?? ''),
     status: String(state['Status'] ?? ''),
-    exitCode: Number(state['ExitCode'] ?? 0),
-    health: healthStatus === 'none' ? '' : healthStatus,
     healthOutput: String(health.Log?.at(-1)?.Output ?? '').trim(),
     error: String(state['Error'] ?? ''),
-    restarts: Number(RestartCount ?? 0),
-    oomKilled: state['OOMKilled'] === true,
-    startedAt: Number.isNaN(started) || started < 0 ? 0 : started,
   };
 }
 
+const OUTPUT_LIMIT = 65_536;
+
 /** Last lines of a container's output, both streams, at most `lines`. Empty when docker has none. */
-export async function lastLines(id: string, lines: number, socketPath?: string): Promise<string> {
+export async function lastLines(
+  { id, terminal }: Pick<ProjectContainer, 'id' | 'terminal'>,
+  lines: number,
+  socketPath?: string,
+): Promise<string> {
   const path = `/containers/${encodeURIComponent(id)}/logs?stdout=1&stderr=1&tail=${lines}`;
   const response = await dockerRequest('GET', path, socketPath).catch(() => undefined);
   if (response?.statusCode !== 200) {
     response?.resume();
     return '';
   }
-  const chunks: Uint8Array[] = [];
+  const frames = new DockerFrames(terminal);
+  const parts: Uint8Array[] = [];
   let total = 0;
-  for await (const chunk of response) {
-    total += (chunk as Uint8Array).length;
-    if (total > 65_536) break;
-    chunks.push(chunk as Uint8Array);
+  try {
+    for await (const chunk of response) {
+      total += (chunk as Uint8Array).length;
+      if (total > OUTPUT_LIMIT) break;
+      for (const { message } of frames.push(chunk as Uint8Array)) parts.push(message);
+    }
+  } catch (thrown) {
+    ui.debug(`the output of container ${id} is not complete: ${errorChain(thrown)}`);
   }
-  return unframe(Buffer.concat(chunks)).trim();
-}
-
-/** Frames of 8 bytes (stream, 3 zeros, length as big-endian u32) and content; a terminal's output has none (Engine API, attach). */
-function unframe(bytes: Buffer): string {
-  const parts: Buffer[] = [];
-  let at = 0;
-  while (at + 8 <= bytes.length) {
-    if (bytes[at]! > 2 || bytes[at + 1] !== 0 || bytes[at + 2] !== 0 || bytes[at + 3] !== 0) return bytes.toString();
-    const end = at + 8 + bytes.readUInt32BE(at + 4);
-    parts.push(bytes.subarray(at + 8, end));
-    at = end;
-  }
-  return Buffer.concat(parts).toString('utf8');
+  return Buffer.concat(parts).toString('utf8').trim();
 }
 
 /**
@@ -149,9 +134,7 @@ export interface ImageSummary {
 
 /** All images but intermediate ones. @throws DOCKER_UNAVAILABLE */
 export async function listImages(socketPath?: string): Promise<ImageSummary[]> {
-  const response = await dockerRequest('GET', '/images/json', socketPath);
-  if (response.statusCode !== 200) throw await complaint('list images', response);
-  const list = JSON.parse(await bodyText(response)) as Record<string, unknown>[];
+  const list = (await dockerJson('list images', '/images/json', { socketPath })) as Record<string, unknown>[];
   const names = (value: unknown): string[] =>
     Array.isArray(value) ? value.filter((name) => typeof name === 'string' && !name.startsWith('<none>')) : [];
   return list.map((image) => ({

@@ -9,19 +9,23 @@
  */
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { DstackError, errorChain } from '../errors.ts';
+import { errorChain } from '../errors.ts';
 import { effect } from '../sys/effects.ts';
-import { ifExists, readLimited, utf8, writeAtomic } from '../sys/files.ts';
+import { writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
+import {
+  CONFIG,
+  type ContainerFolder,
+  containerFolders,
+  HOST_CONFIG,
+  labelsOf,
+  readRecord,
+} from './container-records.ts';
 import { setRestartPolicy, startContainer } from './docker-control.ts';
-import { inBatches } from './in-batches.ts';
 
 export const DOCKER_ROOT = '/var/lib/docker';
 
-const HOST_CONFIG = 'hostconfig.json';
-const CONFIG = 'config.v2.json';
 const KEPT = 'dstack-held.json';
-const CONFIG_LIMIT = 16 * 1024 * 1024;
 const ID = /^[0-9a-f]{64}$/;
 const POLICIES = ['always', 'unless-stopped', 'on-failure'];
 
@@ -42,22 +46,29 @@ export interface Held {
  * @throws FILE_IO when a policy cannot be written: such a container could start by itself
  */
 export async function holdContainers(dockerRoot: string): Promise<Held[]> {
-  const held = (await inBatches(await containerFolders(dockerRoot), holdContainer)).filter((one) => one !== undefined);
+  const held: Held[] = [];
+  for (const folder of ownFolders(dockerRoot)) {
+    let present: ReturnType<typeof describe>;
+    try {
+      present = describe(folder);
+    } catch (thrown) {
+      // dockerd skips a container whose record it cannot read
+      ui.warn(`container ${folder.id.slice(0, 12)} is left alone: ${errorChain(thrown)}`);
+      continue;
+    }
+    const container = present === undefined ? readKept(folder) : await hold(folder, present);
+    if (container !== undefined) held.push(container);
+  }
   if (held.length > 0) ui.info(`${held.length} containers of the last boot wait until the app is started`);
   return held;
 }
 
-async function holdContainer({ id, dir }: { id: string; dir: string }): Promise<Held | undefined> {
-  let present: Awaited<ReturnType<typeof describe>>;
-  try {
-    present = await describe(id, dir);
-  } catch (thrown) {
-    // dockerd skips a container whose record it cannot read
-    ui.warn(`container ${id.slice(0, 12)} is left alone: ${errorChain(thrown)}`);
-    return undefined;
-  }
-  if (present === undefined) return readKept(dir);
-  const { hostConfig, container } = present;
+interface Present {
+  readonly hostConfig: Record<string, unknown>;
+  readonly container: Held;
+}
+
+async function hold({ dir }: ContainerFolder, { hostConfig, container }: Present): Promise<Held> {
   await writeAtomic(join(dir, KEPT), JSON.stringify(container), 0o600);
   const none = { ...hostConfig, RestartPolicy: { Name: 'no', MaximumRetryCount: 0 } };
   await writeAtomic(join(dir, HOST_CONFIG), JSON.stringify(none), 0o600);
@@ -65,23 +76,20 @@ async function holdContainer({ id, dir }: { id: string; dir: string }): Promise<
 }
 
 /** A container with a restart policy; undefined when it has none, or no record. */
-async function describe(
-  id: string,
-  dir: string,
-): Promise<{ hostConfig: Record<string, unknown>; container: Held } | undefined> {
-  const hostConfig = await readObject(join(dir, HOST_CONFIG));
+function describe(folder: ContainerFolder): Present | undefined {
+  const hostConfig = readRecord(folder, HOST_CONFIG);
   const policy = (hostConfig?.['RestartPolicy'] ?? {}) as { Name?: unknown; MaximumRetryCount?: unknown };
   if (hostConfig === undefined || typeof policy.Name !== 'string' || !POLICIES.includes(policy.Name)) return undefined;
-  const config = await readObject(join(dir, CONFIG));
+  const config = readRecord(folder, CONFIG);
   const state = (config?.['State'] ?? {}) as { ExitCode?: unknown };
-  const labels = ((config?.['Config'] as { Labels?: unknown } | undefined)?.Labels ?? {}) as Record<string, unknown>;
+  const labels = labelsOf(config);
   const stopped = config?.['HasBeenManuallyStopped'] === true;
   const failed = typeof state.ExitCode === 'number' && state.ExitCode !== 0;
   const label = (name: string) => (typeof labels[name] === 'string' ? (labels[name] as string) : '');
   return {
     hostConfig,
     container: {
-      id,
+      id: folder.id,
       policy: {
         Name: policy.Name,
         MaximumRetryCount: typeof policy.MaximumRetryCount === 'number' ? policy.MaximumRetryCount : 0,
@@ -104,8 +112,9 @@ export async function releaseContainers(
   options: { project?: string; socketPath?: string } = {},
 ): Promise<Held[]> {
   const failed: Held[] = [];
-  for (const { dir } of await containerFolders(dockerRoot)) {
-    const held = await readKept(dir);
+  for (const folder of ownFolders(dockerRoot)) {
+    const { dir } = folder;
+    const held = readKept(folder);
     if (held === undefined) continue;
     try {
       await effect(`give container ${held.id} its restart policy ${held.policy.Name} back`, undefined, () =>
@@ -123,21 +132,17 @@ export async function releaseContainers(
   return failed;
 }
 
-/** Folders named like a container; anything else, links included, is not docker's. */
-async function containerFolders(dockerRoot: string): Promise<{ id: string; dir: string }[]> {
-  const root = join(dockerRoot, 'containers');
-  const entries = (await ifExists(() => fs.readdir(root, { withFileTypes: true }))) ?? [];
-  return entries
-    .filter((entry) => entry.isDirectory() && ID.test(entry.name))
-    .map(({ name }) => ({ id: name, dir: join(root, name) }))
-    .toSorted((a, b) => (a.id < b.id ? -1 : 1));
-}
+/** Folders named like a container; anything else is not docker's. */
+const ownFolders = (dockerRoot: string): ContainerFolder[] =>
+  containerFolders(dockerRoot).filter(({ id }) => ID.test(id));
 
-async function readKept(dir: string): Promise<Held | undefined> {
-  const value = await readObject(join(dir, KEPT)).catch(() => undefined);
-  if (value === undefined) return undefined;
-  const { id, policy, starts, service, project } = value as Partial<Held>;
-  if (typeof id !== 'string' || !ID.test(id) || !dir.endsWith(id)) return undefined;
+function readKept(folder: ContainerFolder): Held | undefined {
+  let value: Partial<Held> | undefined;
+  try {
+    value = readRecord(folder, KEPT);
+  } catch {}
+  const { id, policy, starts, service, project } = value ?? {};
+  if (id !== folder.id) return undefined;
   if (typeof policy?.Name !== 'string' || !POLICIES.includes(policy.Name)) return undefined;
   return {
     id,
@@ -146,13 +151,4 @@ async function readKept(dir: string): Promise<Held | undefined> {
     service: String(service ?? ''),
     project: String(project ?? ''),
   };
-}
-
-async function readObject(path: string): Promise<Record<string, unknown> | undefined> {
-  const bytes = await ifExists(() => readLimited(path, CONFIG_LIMIT));
-  if (bytes === undefined) return undefined;
-  const value: unknown = JSON.parse(utf8(bytes, path));
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new DstackError('DOCUMENT_INVALID', `file ${path} must hold a JSON object`, { path });
-  return value as Record<string, unknown>;
 }

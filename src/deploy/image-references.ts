@@ -1,4 +1,5 @@
 /** Image references: what a name in a compose file points to, and whether it can point to something else tomorrow. */
+import * as ui from '../ui.ts';
 import type { ComposeModel } from './compose-model.ts';
 
 const DIGEST = /@sha256:[0-9a-f]{64}$/;
@@ -25,6 +26,12 @@ export function looseImages({ services }: ComposeModel): LooseImage[] {
       image,
       fix: `write image: ${image}@sha256:<digest>; docker buildx imagetools inspect ${image} prints the digest`,
     }));
+}
+
+/** Names them in the journal, with what to write instead. */
+export function warnOfLooseImages(services: ComposeModel['services']): void {
+  for (const { service, image, fix } of looseImages({ project: '', services }))
+    ui.warn(ui.printable(`image ${image} of service ${service} is not pinned by the measurement: ${fix}`));
 }
 
 /**

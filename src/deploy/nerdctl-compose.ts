@@ -5,7 +5,7 @@ import { installed, run } from '../sys/exec.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { COMPOSE_FILE, composeServices, extractComposeFile } from './compose-file.ts';
-import { looseImages } from './image-references.ts';
+import { looseImages, warnOfLooseImages } from './image-references.ts';
 import type { Runner, RunnerContext, ServiceStatus } from './runner.ts';
 
 const NO_LIMIT = 0;
@@ -45,8 +45,7 @@ export const nerdctlCompose: Runner = {
   async check(context) {
     if (!isDryRun() && !(await installed('nerdctl')))
       throw new DstackError('COMMAND_NOT_FOUND', 'program nerdctl is not installed', { value: 'nerdctl' });
-    for (const { service, image, fix } of looseImages({ project: '', services: await services(context) }))
-      ui.warn(ui.printable(`image ${image} of service ${service} is not pinned by the measurement: ${fix}`));
+    warnOfLooseImages(await services(context));
   },
 
   async plan(context) {

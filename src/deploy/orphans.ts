@@ -3,19 +3,18 @@
  * through docker; offline, before dockerd starts, by removing their folders, so that docker never starts them again.
  */
 import * as fs from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { DstackError, errorChain } from '../errors.ts';
 import { effect } from '../sys/effects.ts';
 import { ifExists, readLimited, utf8 } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { type ComposeProject, composeProject } from './compose-file.ts';
+import { CONFIG, type ContainerFolder, containerFolders, labelsOf, readRecord } from './container-records.ts';
 import { listContainers, removeContainer } from './docker-api.ts';
-import { inBatches } from './in-batches.ts';
 
 const PROJECT_LABEL = 'com.docker.compose.project';
 const SERVICE_LABEL = 'com.docker.compose.service';
 const COMPOSE_LIMIT = 64 * 1024 * 1024;
-const CONFIG_LIMIT = 16 * 1024 * 1024;
 
 export interface Orphan {
   readonly id: string;
@@ -76,35 +75,19 @@ export async function removeOrphansOffline(
   options: OrphanOptions = {},
 ): Promise<Orphan[]> {
   const project = await readComposeProject(composeFile);
-  const root = join(dockerRoot, 'containers');
-  const entries = (await ifExists(() => fs.readdir(root, { withFileTypes: true }))) ?? [];
-  const names = entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).toSorted();
-  const services = await inBatches(names, async (name) => {
+  const orphans: (Orphan & ContainerFolder)[] = [];
+  for (const folder of containerFolders(dockerRoot)) {
     try {
-      const labels = await containerLabels(join(root, name, 'config.v2.json'));
-      return labels && orphanService(labels, project);
+      const config = readRecord(folder, CONFIG);
+      const service = config && orphanService(labelsOf(config), project);
+      if (service !== undefined) orphans.push({ ...folder, service });
     } catch (thrown) {
-      ui.warn(`container ${name} is left alone: ${errorChain(thrown)}`);
-      return undefined;
+      ui.warn(`container ${folder.id} is left alone: ${errorChain(thrown)}`);
     }
-  });
-  const orphans = names.flatMap((id, index) => {
-    const service = services[index];
-    return service === undefined ? [] : [{ id, service }];
-  });
-  if (options.dryRun) return orphans;
-  for (const { id } of orphans) {
-    const dir = join(root, id);
-    await effect(`rm -r ${dir}`, undefined, () => fs.rm(dir, { recursive: true, force: true }));
   }
-  return orphans;
-}
-
-/** `Config.Labels` of a container's record; undefined when there is no record. */
-async function containerLabels(path: string): Promise<Record<string, unknown> | undefined> {
-  const bytes = await ifExists(() => readLimited(path, CONFIG_LIMIT));
-  if (bytes === undefined) return undefined;
-  const value = JSON.parse(utf8(bytes, path)) as { Config?: { Labels?: unknown } } | null;
-  const labels = value?.Config?.Labels;
-  return typeof labels === 'object' && labels !== null ? (labels as Record<string, unknown>) : {};
+  if (!options.dryRun) {
+    for (const { dir } of orphans)
+      await effect(`rm -r ${dir}`, undefined, () => fs.rm(dir, { recursive: true, force: true }));
+  }
+  return orphans.map(({ id, service }) => ({ id, service }));
 }

@@ -1,7 +1,7 @@
 /** Waits until docker has decided about every service: by docker's events, not by asking again and again. */
 import { activeServices, type ComposeModel } from './compose-model.ts';
 import type { Complaint } from './compose-progress.ts';
-import { type ContainerState, lastLines, projectContainers, watchProject } from './docker-control.ts';
+import { lastLines, type ProjectContainer, projectContainers, watchProject } from './docker-control.ts';
 import type { Environment } from './scripts.ts';
 import { judge, type ServiceStatus, serviceStatuses } from './service-status.ts';
 
@@ -37,7 +37,9 @@ async function look({
   const containers = await projectContainers(model.project, socketPath);
   const ended = containers.filter((container) => judge(container).stage === 'exit');
   const output = new Map(
-    await Promise.all(ended.map(async ({ id }) => [id, await lastLines(id, LOG_LINES, socketPath)] as const)),
+    await Promise.all(
+      ended.map(async (container) => [container.id, await lastLines(container, LOG_LINES, socketPath)] as const),
+    ),
   );
   return { containers, statuses: serviceStatuses(activeServices(model, env), containers, output, complaints) };
 }
@@ -89,11 +91,11 @@ export async function waitForServices(options: WaitOptions): Promise<ServiceStat
 }
 
 /** Milliseconds until the youngest container without a health check counts as running; 0 = all do. */
-function settling(containers: readonly ContainerState[], settleMs: number): number {
+function settling(containers: readonly ProjectContainer[], settleMs: number): number {
   const now = Date.now();
   const left = containers
-    .filter(({ status, health, startedAt }) => status === 'running' && health === '' && startedAt > 0)
-    .map(({ startedAt }) => settleMs - (now - startedAt));
+    .filter(({ status, health }) => status === 'running' && health === undefined)
+    .flatMap(({ startedAt }) => (startedAt === undefined ? [] : [settleMs - (now - startedAt)]));
   // a clock that was stepped meanwhile must not make this long
   return Math.min(settleMs, Math.max(0, ...left));
 }

@@ -1,7 +1,7 @@
 /** What has become of each service: one verdict, and docker's own words when it is not a good one. */
 import type { ComposeService } from './compose-model.ts';
 import type { Complaint, Stage } from './compose-progress.ts';
-import type { ContainerState } from './docker-control.ts';
+import type { ProjectContainer } from './docker-control.ts';
 
 /**
  * ready = runs, and healthy if it has a check; done = ended with 0; starting = its health check has not decided yet;
@@ -30,22 +30,22 @@ export interface ServiceStatus {
 type Judgement = Pick<ServiceStatus, 'verdict' | 'stage' | 'words'>;
 
 /** Judges one container. @param output last lines of its log, wanted for one that ended badly */
-export function judge(container: ContainerState, output = ''): Judgement {
-  const { status, exitCode, health, healthOutput, error, restarts, oomKilled } = container;
+export function judge(container: ProjectContainer, output = ''): Judgement {
+  const { status, exitCode = 0, health, healthOutput, error, restarts = 0, outOfMemory } = container;
   const failed = (stage: Stage, words: string): Judgement => ({ verdict: 'failed', stage, words });
   const ended = () => {
-    const how = oomKilled ? 'was killed for using too much memory' : `ended with exit status ${exitCode}`;
+    const how = outOfMemory ? 'was killed for using too much memory' : `ended with exit status ${exitCode}`;
     const again = restarts > 0 ? `, restarted ${restarts} times` : '';
     return `${how}${again}${output === '' ? '' : `: ${output}`}`;
   };
-  if (status === 'running' && restarts > 0 && health === '') return failed('exit', ended());
+  if (status === 'running' && restarts > 0 && health === undefined) return failed('exit', ended());
   if (status === 'running') {
     if (health === 'unhealthy') return failed('health', healthOutput || 'the health check failed without a word');
     return { verdict: health === 'starting' ? 'starting' : 'ready' };
   }
   if (status === 'created') return error === '' ? { verdict: 'starting' } : failed('start', error);
   if (status === 'exited' && error !== '') return failed('start', error);
-  if (status === 'exited' && exitCode === 0 && !oomKilled) return { verdict: 'done' };
+  if (status === 'exited' && exitCode === 0 && !outOfMemory) return { verdict: 'done' };
   if (status === 'paused') return { verdict: 'ready' };
   return failed('exit', ended());
 }
@@ -59,7 +59,7 @@ const RANK: readonly Verdict[] = ['failed', 'missing', 'starting', 'done', 'read
  */
 export function serviceStatuses(
   services: readonly ComposeService[],
-  containers: readonly ContainerState[],
+  containers: readonly ProjectContainer[],
   output: ReadonlyMap<string, string> = new Map(),
   complaints: ReadonlyMap<string, Complaint> = new Map(),
 ): ServiceStatus[] {
@@ -76,7 +76,7 @@ export function serviceStatuses(
         : { ...none, verdict: 'failed', stage: complaint.stage, words: complaint.words };
     }
     const { container, judgement } = own;
-    const { name: containerName, status: state, health, exitCode, restarts } = container;
+    const { name: containerName, status: state, health = '', exitCode = 0, restarts = 0 } = container;
     const shown = container.image || image;
     const status = { service: name, container: containerName, image: shown, state, health, exitCode, restarts };
     // a container that exists tells more than the line of progress did

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HostNotifier } from '../../src/boot/notifier.ts';
-import type { PhaseRecord, SequenceContext, Step } from '../../src/boot/phase.ts';
+import type { SequenceContext, Step } from '../../src/boot/phase.ts';
 import { describeFailure, planText, runSequence } from '../../src/boot/runner.ts';
 import { fileTimeline } from '../../src/boot/timeline.ts';
 import { readTimelines } from '../../src/boot/timeline-store.ts';
+import type { PhaseRecord } from '../../src/config/timeline.ts';
 import { DstackError } from '../../src/errors.ts';
 
 interface Context extends SequenceContext {

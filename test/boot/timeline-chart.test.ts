@@ -1,8 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PhaseRecord } from '../../src/boot/phase.ts';
 import { timelineSvg, timelineText } from '../../src/boot/timeline-chart.ts';
+import type { PhaseRecord } from '../../src/config/timeline.ts';
 
 const record = (phase: string, at: number, durationMs: number, more: Partial<PhaseRecord> = {}): PhaseRecord => ({
   sequence: 'setup',

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keepTimeline, parseTimeline, readTimelines, rotateTimeline } from '../../src/boot/timeline-store.ts';
+import { keepTimeline, readTimelines, rotateTimeline } from '../../src/boot/timeline-store.ts';
+import { parseTimeline } from '../../src/config/timeline.ts';
 
 let disk: string;
 let path: string;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { activeServices, parseComposeModel } from '../../src/deploy/compose-model.ts';
 import { ComposeProgress } from '../../src/deploy/compose-progress.ts';
-import type { ContainerState } from '../../src/deploy/docker-control.ts';
+import type { ProjectContainer } from '../../src/deploy/docker-control.ts';
 import { failureText, judge, serviceStatuses } from '../../src/deploy/service-status.ts';
 
 const feed = (text: string): ComposeProgress => {
@@ -60,18 +60,18 @@ Error response from daemon: port is already allocated`);
   });
 });
 
-const container = (change: Partial<ContainerState> = {}): ContainerState => ({
+const container = (change: Partial<ProjectContainer> = {}): ProjectContainer => ({
   id: 'i',
   name: 'dstack-web-1',
   image: 'x',
   service: 'web',
   status: 'running',
   exitCode: 0,
-  health: '',
   healthOutput: '',
   error: '',
   restarts: 0,
-  oomKilled: false,
+  outOfMemory: false,
+  terminal: false,
   startedAt: 1,
   ...change,
 });
@@ -96,7 +96,7 @@ describe('verdict on a container', () => {
       { verdict: 'failed', stage: 'exit', words: 'ended with exit status 3: bye' },
     ],
     [
-      { status: 'exited', exitCode: 137, oomKilled: true },
+      { status: 'exited', exitCode: 137, outOfMemory: true },
       { verdict: 'failed', stage: 'exit', words: 'was killed for using too much memory: bye' },
     ],
     [{ status: 'created' }, { verdict: 'starting' }],
