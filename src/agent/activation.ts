@@ -1,41 +1,71 @@
 /**
- * Socket activation (sd_listen_fds(3)): the service manager passes listening sockets as descriptors from 3 on. Containers
- * bind-mount those socket files, so they must survive a restart of the agent: they are never bound here while inherited.
+ * Sockets that the service manager passes as descriptors from 3 on (sd_listen_fds(3)): those of a socket unit, and those
+ * that an earlier agent of this boot gave it to keep. Containers bind-mount the socket files, so neither kind may be made
+ * anew when the agent starts again: a container would go on holding a file that leads nowhere.
  */
 import { readFile, readlink } from 'node:fs/promises';
+import { native } from '../sys/native.ts';
+import { dropDescriptor } from '../sys/notify.ts';
 import * as ui from '../ui.ts';
 
 const FIRST_FD = 3;
+const MOST_FDS = 1024;
 /** flag of /proc/net/unix for a socket that accepts connections (SO_ACCEPTCON) */
 const ACCEPTS = 0x10000;
+/** begins the names of descriptors that an agent gave away; a socket unit names its own after itself */
+const KEPT = 'kept/';
 
 export interface InheritedSocket {
   readonly fd: number;
-  /** file name of the unix socket */
+  /** file name that the unix socket was bound to */
   readonly path: string;
 }
 
-/**
- * The sockets passed to this process, in the order of the unit file; undefined at an index that is no listening unix
- * socket. The variables are removed from the environment: they are not meant for our children.
- */
-export async function inheritedSockets(): Promise<(InheritedSocket | undefined)[]> {
+export interface InheritedSockets {
+  /** of a socket unit, in the order of the unit file; undefined at an index that is no listening unix socket */
+  readonly activated: readonly (InheritedSocket | undefined)[];
+  /** given to the service manager by an earlier agent: listener -> socket */
+  readonly kept: ReadonlyMap<string, InheritedSocket>;
+}
+
+export const NOTHING_INHERITED: InheritedSockets = { activated: [], kept: new Map() };
+
+/** Under which name the service manager keeps the socket of a listener. */
+export const keptName = (listener: string): string => `${KEPT}${listener}`;
+
+/** The sockets passed to this process. The variables are removed from the environment: they are not meant for children. */
+export async function inheritedSockets(): Promise<InheritedSockets> {
   const count = Number(process.env['LISTEN_FDS'] ?? 0);
   const pid = process.env['LISTEN_PID'];
+  const names = (process.env['LISTEN_FDNAMES'] ?? '').split(':');
   for (const name of ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']) delete process.env[name];
-  if (!Number.isInteger(count) || count <= 0 || count > 64) return [];
+  if (!Number.isInteger(count) || count <= 0 || count > MOST_FDS) return NOTHING_INHERITED;
   if (Number(pid) !== process.pid) {
     ui.debug(`LISTEN_FDS is meant for process ${pid ?? 'unknown'}, not for us (${process.pid}): ignored`);
-    return [];
+    return NOTHING_INHERITED;
   }
   const table = await listeningUnixSockets();
-  const sockets: (InheritedSocket | undefined)[] = [];
-  for (let fd = FIRST_FD; fd < FIRST_FD + count; fd++) {
+  const activated: (InheritedSocket | undefined)[] = [];
+  const kept = new Map<string, InheritedSocket>();
+  for (let index = 0; index < count; index++) {
+    const fd = FIRST_FD + index;
+    const name = names[index] ?? '';
     const path = table.get(await inodeOf(fd));
-    if (path === undefined) ui.warn(`inherited descriptor ${fd} is not a listening unix socket: ignored`);
-    sockets.push(path === undefined ? undefined : { fd, path });
+    const socket = path === undefined ? undefined : { fd, path };
+    if (!name.startsWith(KEPT)) {
+      if (socket === undefined) ui.warn(`inherited descriptor ${fd} is not a listening unix socket: ignored`);
+      activated.push(socket);
+    } else if (socket === undefined) await giveUp(name.slice(KEPT.length), fd);
+    else kept.set(name.slice(KEPT.length), socket);
   }
-  return sockets;
+  return { activated, kept };
+}
+
+/** Closes a kept socket that nobody can use, here and in the service manager. */
+export async function giveUp(listener: string, fd: number): Promise<void> {
+  ui.warn(`${listener}: the socket of an earlier agent (descriptor ${fd}) is of no use and closed`);
+  (await native()).close(fd);
+  await dropDescriptor(keptName(listener));
 }
 
 async function inodeOf(fd: number): Promise<string> {

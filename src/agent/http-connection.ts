@@ -72,6 +72,11 @@ export class HttpConnection {
     return this.#phase === 'working' || this.#phase === 'sending' || this.#phase === 'streaming';
   }
 
+  /** A request may be on its way that nobody has answered yet: a new connection, or one in the middle of a request. */
+  get expected(): boolean {
+    return this.#phase === 'receiving' || (this.#phase === 'waiting' && this.#answered === 0);
+  }
+
   /** When the other side was last heard, for whoever has to choose a connection to give up. */
   get heard(): number {
     return this.#heard;

@@ -7,6 +7,9 @@ import type { HttpHandler } from './http.ts';
 import { type ConnectionOwner, HttpConnection } from './http-connection.ts';
 import { DEFAULT_LIMITS, type HttpLimits } from './http-limits.ts';
 
+/** how long a server that stops waits for the request of a client that it has accepted already, milliseconds */
+const ASKING_MS = 300;
+
 export interface HttpServerOptions {
   readonly handler: HttpHandler;
   readonly limits?: Partial<HttpLimits>;
@@ -36,6 +39,8 @@ export class HttpServer implements ConnectionOwner {
   /** bytes of request bodies in memory */
   #held = 0;
   #closing = false;
+  /** nobody is let in any more: a listener hands over what it had accepted when it was closed */
+  #closed = false;
   #accepted = 0;
   #answers = 0;
   #shed = 0;
@@ -79,7 +84,7 @@ export class HttpServer implements ConnectionOwner {
   /** Takes over an accepted connection. */
   accept(socket: Socket): void {
     this.#accepted++;
-    if (this.#closing || (this.#live.size >= this.limits.connections && !this.#makeRoom())) {
+    if (this.#closed || (this.#live.size >= this.limits.connections && !this.#makeRoom())) {
       this.#shed++;
       socket.on('error', () => {});
       socket.destroy();
@@ -122,12 +127,17 @@ export class HttpServer implements ConnectionOwner {
     for (const connection of this.#live.values()) if (connection.expired(now)) connection.expire();
   }
 
-  /** Lets running answers finish (at most `graceMs`), closes idle connections at once. */
+  /** Lets running answers finish (at most `graceMs`) and new clients ask, closes idle connections at once. */
   async close(graceMs = 5000): Promise<void> {
     this.#closing = true;
-    for (const connection of this.#live.values()) if (!connection.busy) connection.destroy();
-    const deadline = Date.now() + graceMs;
-    while (this.#live.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    const started = Date.now();
+    for (const connection of this.#live.values()) if (!connection.busy && !connection.expected) connection.destroy();
+    while (this.#live.size > 0 && Date.now() < started + graceMs) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (Date.now() < started + ASKING_MS) continue;
+      for (const connection of this.#live.values()) if (!connection.busy) connection.destroy();
+    }
+    this.#closed = true;
     for (const connection of this.#live.values()) connection.destroy();
     clearInterval(this.#sweeper);
   }

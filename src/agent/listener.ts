@@ -4,10 +4,11 @@
  */
 import type { Socket } from 'node:net';
 import { errorChain } from '../errors.ts';
+import { dropDescriptor } from '../sys/notify.ts';
 import * as ui from '../ui.ts';
-import type { InheritedSocket } from './activation.ts';
+import { giveUp, type InheritedSocket, keptName } from './activation.ts';
 import { type Address, showAddress } from './address.ts';
-import { type Bound, bind } from './bind.ts';
+import { type Bound, bind, fits } from './bind.ts';
 import type { HttpCounts, HttpServer } from './http-server.ts';
 import { probe } from './probe.ts';
 
@@ -30,7 +31,10 @@ export interface ListenerStatus {
 export interface ListenerOptions {
   readonly name: string;
   readonly address: Address;
-  readonly inherited?: InheritedSocket | undefined;
+  /** from a socket unit */
+  readonly activated?: InheritedSocket | undefined;
+  /** made by an earlier agent and kept by the service manager */
+  readonly kept?: InheritedSocket | undefined;
   readonly http: HttpServer;
   /** the app cannot do without it; default false */
   readonly required?: boolean;
@@ -47,6 +51,7 @@ export class Listener {
   readonly required: boolean;
   readonly #options: ListenerOptions;
   #bound: Bound | undefined;
+  #kept: InheritedSocket | undefined;
   #failure: string | undefined;
   #restarts = 0;
   #pause: number;
@@ -58,19 +63,31 @@ export class Listener {
     this.name = options.name;
     this.required = options.required ?? false;
     this.#options = options;
+    this.#kept = options.kept;
     this.#pause = options.pauseMs ?? FIRST_PAUSE_MS;
   }
 
   /** One try to listen; a failure is logged, kept for /readyz and tried again later. */
   async start(): Promise<boolean> {
-    const { address, inherited, http, name } = this.#options;
+    const { address, activated, http, name } = this.#options;
+    const kept = this.#kept;
+    this.#kept = undefined; // whatever comes of it, a second try would find its descriptor closed
     try {
-      const accept = (socket: Socket) => http.accept(socket);
-      this.#bound = await bind(address, inherited, accept, (failure) => this.#lost(failure));
+      const usable = kept !== undefined && activated === undefined && (await fits(address, kept));
+      if (kept !== undefined && !usable) await giveUp(name, kept.fd);
+      const bound = await bind({
+        name,
+        address,
+        activated,
+        kept: usable ? kept : undefined,
+        onConnection: (socket: Socket) => http.accept(socket),
+        onFailure: (failure) => this.#lost(failure),
+      });
+      this.#bound = bound;
       this.#failure = undefined;
       this.#unresponsive = false;
       this.#pause = this.#options.pauseMs ?? FIRST_PAUSE_MS;
-      ui.info(`${name}: listening on ${showAddress(this.#bound.address)}${inherited ? ' (inherited)' : ''}`);
+      ui.info(`${name}: listening on ${showAddress(bound.address)}${bound.inherited ? ' (inherited)' : ''}`);
       return true;
     } catch (thrown) {
       const failure = errorChain(thrown);
@@ -80,6 +97,7 @@ export class Listener {
         `${name}: ${failure}; next try in ${ui.duration(this.#pause)}`,
       );
       this.#failure = failure;
+      if (kept !== undefined) this.#drop();
       this.#again();
       return false;
     }
@@ -91,12 +109,18 @@ export class Listener {
     const bound = this.#bound;
     this.#bound = undefined;
     void bound?.close();
+    if (bound?.kept) this.#drop();
     this.#again();
   }
 
+  /** The service manager forgets this socket: the next one has its name. */
+  #drop(): void {
+    dropDescriptor(keptName(this.name)).catch((thrown) => ui.warn(`${this.name}: ${errorChain(thrown)}`));
+  }
+
   /**
-   * Asks it over a connection of our own. One that does not answer is opened anew; an inherited one cannot be, since its
-   * descriptor ends with it: for that the service manager starts the process again.
+   * Asks it over a connection of our own. One that does not answer is opened anew; one of a socket unit cannot
+   * be, since its descriptor ends with it: for that the service manager starts the process again.
    * @returns why it does not serve, or undefined
    */
   async check(): Promise<string | undefined> {
@@ -110,7 +134,7 @@ export class Listener {
     } catch (thrown) {
       const reason = errorChain(thrown);
       if (this.#bound !== bound || this.#stopped) return reason;
-      if (this.#options.inherited === undefined) this.#lost(thrown as Error);
+      if (this.#options.activated === undefined) this.#lost(thrown as Error);
       else {
         if (!this.#unresponsive) ui.error(`${this.name}: does not answer: ${reason}`);
         this.#unresponsive = true;
@@ -148,7 +172,7 @@ export class Listener {
       name: this.name,
       address: showAddress(this.#bound?.address ?? this.#options.address),
       state: this.#bound ? (this.#unresponsive ? 'unresponsive' : 'listening') : this.#stopped ? 'stopped' : 'failed',
-      inherited: this.#options.inherited !== undefined,
+      inherited: this.#bound?.inherited ?? this.#options.activated !== undefined,
       restarts: this.#restarts,
       connections: this.#options.http.counts,
       ...(this.#failure === undefined ? {} : { error: this.#failure }),

@@ -9,7 +9,7 @@ import { notifyHost } from '../net/host-api.ts';
 import { detectPlatform } from '../tdx/platform.ts';
 import * as ui from '../ui.ts';
 import { VERSION_TEXT } from '../version.ts';
-import { type InheritedSocket, inheritedSockets } from './activation.ts';
+import { giveUp, type InheritedSocket, inheritedSockets, NOTHING_INHERITED } from './activation.ts';
 import { parseAddress } from './address.ts';
 import { externalHandler } from './external.ts';
 import { guestApi } from './guest-api.ts';
@@ -44,7 +44,7 @@ export interface Agent {
 
 /** What sets listeners apart beside their address. */
 interface Extra {
-  readonly inherited?: InheritedSocket | undefined;
+  readonly activated?: InheritedSocket | undefined;
   readonly required?: boolean;
   readonly probePath?: string;
   /** permissions of a socket file that is made here */
@@ -54,10 +54,7 @@ interface Extra {
 const GRACE_MS = 5000;
 
 /** Starts all listeners. @throws when a document, the keys or the backend cannot be used */
-export async function startAgent(
-  config: AgentConfig,
-  sockets: readonly (InheritedSocket | undefined)[] = [],
-): Promise<Agent> {
+export async function startAgent(config: AgentConfig, { activated, kept } = NOTHING_INHERITED): Promise<Agent> {
   const state = await loadState(config);
   const started = Date.now();
   const servers: HttpServer[] = [];
@@ -75,10 +72,10 @@ export async function startAgent(
       handler,
       headers: { server: profile.ident },
       limits: { idle: profile.keepAlive * 1000 },
-      peerOf: namers[more.inherited === undefined ? address.kind : 'unix'],
+      peerOf: namers[more.activated === undefined ? address.kind : 'unix'],
     });
     servers.push(http);
-    listeners.push(new Listener({ name, address, http, ...more }));
+    listeners.push(new Listener({ name, address, http, kept: kept.get(name), ...more }));
   };
   const notify = async (event: string, payload: string): Promise<void> => {
     try {
@@ -91,10 +88,10 @@ export async function startAgent(
   const app = { required: true, probePath: '/Version' };
   add('internal', config.internal, rpcHandler('DstackGuest', guestService(state), { base: '/', observe }), {
     ...app,
-    inherited: sockets[0],
+    activated: activated[0],
   });
   const tappd = rpcHandler('Tappd', tappdService(state), { base: '/prpc', strip: 'Tappd.', observe });
-  add('internal-v0', config.internalV0, tappd, { required: true, probePath: '/prpc/Version', inherited: sockets[1] });
+  add('internal-v0', config.internalV0, tappd, { required: true, probePath: '/prpc/Version', activated: activated[1] });
   add('external', config.external, externalHandler(state, readiness), { probePath: '/prpc/Version' });
   add('guest-api', config.guestApi, rpcHandler('GuestApi', guestApi(state, { notify }), { base: '/api', observe }), {});
   for (const socket of state.compose.agentSockets) {
@@ -107,6 +104,8 @@ export async function startAgent(
     add(`scoped/${socket.name}`, profile, scopedHandler(socket, state, observe), { ...app, mode: 0o777 });
   }
   await Promise.all(listeners.map((listener) => listener.start()));
+  const names = new Set(listeners.map(({ name }) => name));
+  for (const [name, { fd }] of kept) if (!names.has(name)) await giveUp(name, fd);
   void state.demo.issue();
   const stopTidying = tidyWhenIdle(() => servers.reduce((sum, { counts }) => sum + counts.answers, 0));
   return {

@@ -13,6 +13,7 @@ const { symbols: libc } = dlopen('libc.so.6', {
   poll: { args: ['ptr', 'u64', 'i32'], returns: 'i32' },
   getsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'ptr'], returns: 'i32' },
   sendto: { args: ['i32', 'ptr', 'u64', 'i32', 'ptr', 'u32'], returns: 'i64' },
+  sendmsg: { args: ['i32', 'ptr', 'i32'], returns: 'i64' },
   close: { args: ['i32'], returns: 'i32' },
   prctl: { args: ['i32', 'u64', 'u64', 'u64', 'u64'], returns: 'i32' },
   getrlimit: { args: ['i32', 'ptr'], returns: 'i32' },
@@ -30,6 +31,7 @@ const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_PEERCRED = 17;
+const SCM_RIGHTS = 1;
 const MSG_NOSIGNAL = 0x4000;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -72,6 +74,26 @@ function sockaddrUn(path: string): Buffer {
   return address;
 }
 
+/** struct msghdr with one piece of data and one descriptor as control message (unix(7), cmsg(3)), all on x86-64. */
+function messageWith(descriptor: number, data: Uint8Array, address: Uint8Array): { header: Buffer; parts: Buffer[] } {
+  const control = Buffer.alloc(24); // struct cmsghdr and an int, padded to 8
+  control.writeBigUInt64LE(20n, 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  control.writeInt32LE(descriptor, 16);
+  const vector = Buffer.alloc(16);
+  vector.writeBigUInt64LE(BigInt(ptr(data)), 0);
+  vector.writeBigUInt64LE(BigInt(data.length), 8);
+  const header = Buffer.alloc(56);
+  header.writeBigUInt64LE(BigInt(ptr(address)), 0);
+  header.writeUInt32LE(address.length, 8);
+  header.writeBigUInt64LE(BigInt(ptr(vector)), 16);
+  header.writeBigUInt64LE(1n, 24);
+  header.writeBigUInt64LE(BigInt(ptr(control)), 32);
+  header.writeBigUInt64LE(BigInt(control.length), 40);
+  return { header, parts: [control, vector] };
+}
+
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 export const bunNative: Native = {
@@ -89,11 +111,17 @@ export const bunNative: Native = {
     }
   },
 
-  sendDatagram(path, data) {
+  sendDatagram(path, data, descriptor) {
     const fd = check(libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
     try {
       const address = sockaddrUn(path);
-      check(libc.sendto(fd, ptr(data), BigInt(data.length), MSG_NOSIGNAL, ptr(address), address.length), 'sendto');
+      if (descriptor === undefined) {
+        check(libc.sendto(fd, ptr(data), BigInt(data.length), MSG_NOSIGNAL, ptr(address), address.length), 'sendto');
+      } else {
+        const { header, parts } = messageWith(descriptor, data, address);
+        check(libc.sendmsg(fd, ptr(header), MSG_NOSIGNAL), 'sendmsg');
+        parts.length = 0; // the header points into them: they live until here
+      }
     } finally {
       libc.close(fd);
     }

@@ -21,8 +21,11 @@ export interface Native {
   ioctl(fd: number, request: number, argument: Uint8Array): void;
   /** flock(2) exclusive and blocking: returns when the lock is held. The lock ends with the descriptor. Throws ErrnoError. */
   flockExclusive(fd: number): Promise<void>;
-  /** One datagram to a unix socket path (`@` = abstract), for sd_notify(3). Throws ErrnoError. */
-  sendDatagram(path: string, data: Uint8Array): void;
+  /**
+   * One datagram to a unix socket path (`@` = abstract), for sd_notify(3). Throws ErrnoError.
+   * @param descriptor a copy of it goes along (SCM_RIGHTS of unix(7))
+   */
+  sendDatagram(path: string, data: Uint8Array, descriptor?: number): void;
   /** SO_PEERCRED of a connected unix stream socket. */
   peerCredentials(fd: number): PeerCredentials;
   /** A listening AF_VSOCK stream socket, close-on-exec and non-blocking; adopt it with `net.Server.listen({fd})`. */

@@ -1,13 +1,13 @@
 /** The agent as the service manager runs it: a process of its own with inherited sockets, notifications and a watchdog. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Guest, makeGuest } from './canned.ts';
+import { makeGuest } from './canned.ts';
 import { ask, askJson } from './raw-client.ts';
+import * as manager from './service-manager.ts';
 
 const bun = 'Bun' in globalThis;
 const cleanup: (() => void)[] = [];
@@ -15,62 +15,18 @@ afterEach(() => {
   for (const undo of cleanup.splice(0)) undo();
 });
 
-/** A bound unix socket by descriptor: a listening stream socket, or a datagram socket to receive notifications. */
-async function boundSocket(path: string, kind: 'listen' | 'datagram') {
-  const { dlopen, ptr } = await import('bun:ffi');
-  const { symbols: libc } = dlopen('libc.so.6', {
-    socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
-    bind: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
-    listen: { args: ['i32', 'i32'], returns: 'i32' },
-    recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
-    close: { args: ['i32'], returns: 'i32' },
-  });
-  const fd = libc.socket(1, kind === 'listen' ? 1 : 2, 0);
-  const address = Buffer.concat([Buffer.from([1, 0]), Buffer.from(`${path}\0`)]);
-  expect(libc.bind(fd, ptr(address), address.length)).toBe(0);
-  if (kind === 'listen') expect(libc.listen(fd, 16)).toBe(0);
-  cleanup.push(() => libc.close(fd));
-  return {
-    fd,
-    /** the next datagram, if there is one */
-    receive(): string | undefined {
-      const buffer = Buffer.alloc(512);
-      const length = Number(libc.recv(fd, ptr(buffer), BigInt(buffer.length), 0x40));
-      return length < 0 ? undefined : buffer.subarray(0, length).toString();
-    },
-  };
+const { stop } = manager;
+
+function boundSocket(path: string, kind: 'listen' | 'datagram') {
+  const { fd, close } = manager.boundSocket(path, kind);
+  cleanup.push(close);
+  return { fd, receive: () => manager.receive(fd)?.text };
 }
 
-interface Start {
-  readonly guest: Guest;
-  readonly fds?: readonly number[];
-  readonly env?: Record<string, string>;
-  readonly args?: readonly string[];
-  /** LISTEN_PID, default the agent’s own */
-  readonly pid?: string;
-}
-
-function start({ guest, fds = [], env = {}, args = [], pid = '$$' }: Start): {
-  child: ChildProcess;
-  log: () => string;
-} {
-  const script = `export LISTEN_PID=${pid} LISTEN_FDS=${fds.length}; exec "$@"`;
-  const command = [process.execPath, 'bin/dstack-util.ts', 'serve', '-c', guest.configFile, ...args];
-  const child = spawn('bash', ['-c', script, 'bash', ...command], {
-    stdio: ['ignore', 'pipe', 'pipe', ...fds],
-    env: { PATH: process.env['PATH'] ?? '', HOME: '/root', ...env },
-  });
-  let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (text += chunk));
-  cleanup.push(() => child.kill('SIGKILL'));
-  return { child, log: () => text };
-}
-
-async function stop(child: ChildProcess): Promise<number | null> {
-  const exit = child.exitCode === null ? once(child, 'exit') : undefined;
-  child.kill('SIGTERM');
-  await exit;
-  return child.exitCode;
+function start(options: manager.Start): manager.Started {
+  const started = manager.start(options);
+  cleanup.push(() => started.child.kill('SIGKILL'));
+  return started;
 }
 
 describe.runIf(bun)('dstack-util serve as a process', () => {
@@ -85,8 +41,8 @@ describe.runIf(bun)('dstack-util serve as a process', () => {
   it('serves inherited sockets in order, says READY, pings, and leaves the socket files when it stops', async () => {
     const { guest, dir } = await prepare();
     const [first, second] = [join(dir, 'a.sock'), join(dir, 'b.sock')];
-    const fds = [(await boundSocket(first, 'listen')).fd, (await boundSocket(second, 'listen')).fd];
-    const notify = await boundSocket(join(dir, 'notify'), 'datagram');
+    const fds = [boundSocket(first, 'listen').fd, boundSocket(second, 'listen').fd];
+    const notify = boundSocket(join(dir, 'notify'), 'datagram');
     const env = { NOTIFY_SOCKET: join(dir, 'notify'), WATCHDOG_USEC: '2000000' };
     const { child, log } = start({ guest, fds, env, args: ['--watchdog'] });
     await expect.poll(() => notify.receive(), { timeout: 15_000 }).toBe('READY=1\nSTATUS=serving 4 of 4 listeners');
@@ -111,8 +67,8 @@ describe.runIf(bun)('dstack-util serve as a process', () => {
 
   it('says READY also without a watchdog, and binds its own sockets when the inherited ones are not meant for it', async () => {
     const { guest, dir } = await prepare();
-    const fds = [(await boundSocket(join(dir, 'a.sock'), 'listen')).fd];
-    const notify = await boundSocket(join(dir, 'notify'), 'datagram');
+    const fds = [boundSocket(join(dir, 'a.sock'), 'listen').fd];
+    const notify = boundSocket(join(dir, 'notify'), 'datagram');
     const { child } = start({ guest, fds, pid: '1', env: { NOTIFY_SOCKET: join(dir, 'notify') } });
     await expect.poll(() => notify.receive(), { timeout: 15_000 }).toMatch(/^READY=1/);
     expect((await askJson(guest.dstackSock, '/Version')).status).toBe(200);
@@ -124,7 +80,7 @@ describe.runIf(bun)('dstack-util serve as a process', () => {
     const { guest, dir } = await prepare();
     const squatter = createServer().listen(guest.port, '127.0.0.1');
     await once(squatter, 'listening');
-    const notify = await boundSocket(join(dir, 'notify'), 'datagram');
+    const notify = boundSocket(join(dir, 'notify'), 'datagram');
     const { child } = start({ guest, env: { NOTIFY_SOCKET: join(dir, 'notify') } });
     await expect
       .poll(() => notify.receive(), { timeout: 15_000 })
