@@ -1,12 +1,17 @@
 /** The HTTP face on TCP 8090: RPC below /prpc, the page, readiness, and what the app made public. */
 import { VERSION, VERSION_TEXT } from '../version.ts';
 import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, textResponse } from './http.ts';
+import type { Page } from './page/page.ts';
 import type { Readiness } from './readiness.ts';
+import { Recent } from './recent.ts';
 import { rpcHandler } from './rpc.ts';
 import type { AgentState } from './state.ts';
 import { workerService } from './worker-service.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+
+/** readers share what costs work to write for so long: a public port must not be able to keep the app from working */
+const SHARED_MS = 1000;
 
 type Route = (request: HttpRequest) => Promise<HttpResponse>;
 
@@ -25,10 +30,12 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
     observe: state.stats.observe,
   });
 
+  const pages = new Recent<Page>(SHARED_MS);
   const page: Route = async (request) => {
-    const { page: render } = await import('./page/page.ts');
-    const { text, policy, refresh } = await render(state, readiness(), { host: request.headers['host'] });
-    return withHeaders(textResponse(200, 'text/html; charset=utf-8', text), {
+    const { ANY_HOST, page: render, textFor } = await import('./page/page.ts');
+    const written = await pages.get('', () => render(state, readiness(), { host: ANY_HOST }));
+    const { policy, refresh } = written;
+    return withHeaders(textResponse(200, 'text/html; charset=utf-8', textFor(written, request.headers['host'])), {
       ...NO_STORE,
       'content-security-policy': policy,
       'referrer-policy': 'no-referrer',
@@ -39,20 +46,24 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
     const { uptimeSeconds } = readiness();
     return withHeaders(json(200, { status: 'ok', version: VERSION_TEXT, uptimeSeconds }), NO_STORE);
   };
-  const ready: Route = async () => {
-    const { readinessReport } = await import('./readiness.ts');
-    const now = readiness();
-    return withHeaders(json(now.ready ? 200 : 503, await readinessReport(state, now)), NO_STORE);
-  };
-  const metrics: Route = async () => {
-    const { metricsText } = await import('./metrics/metrics.ts');
-    const { contentType, text } = await metricsText(state, readiness());
-    return withHeaders(textResponse(200, contentType, text), NO_STORE);
-  };
-  const openapi: Route = async () => {
-    const { openapiDocument } = await import('./openapi/openapi.ts');
-    return json(200, openapiDocument(VERSION));
-  };
+  const shared = new Recent<HttpResponse>(SHARED_MS);
+  const ready: Route = () =>
+    shared.get('readyz', async () => {
+      const { readinessReport } = await import('./readiness.ts');
+      const now = readiness();
+      return withHeaders(json(now.ready ? 200 : 503, await readinessReport(state, now)), NO_STORE);
+    });
+  const metrics: Route = () =>
+    shared.get('metrics', async () => {
+      const { metricsText } = await import('./metrics/metrics.ts');
+      const { contentType, text } = await metricsText(state, readiness());
+      return withHeaders(textResponse(200, contentType, text), NO_STORE);
+    });
+  const openapi: Route = () =>
+    shared.get('openapi', async () => {
+      const { openapiDocument } = await import('./openapi/openapi.ts');
+      return json(200, openapiDocument(VERSION));
+    });
   const logs: Route = async (request) => {
     const { containerLogs } = await import('./logs.ts');
     return containerLogs(request);

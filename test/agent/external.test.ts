@@ -1,8 +1,9 @@
 /** The public port as its clients see it: a running agent in canned mode, over TCP. */
 import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Agent, startAgent } from '../../src/agent/serve.ts';
 import { loadAgentConfig } from '../../src/config/agent-config.ts';
 import { VERSION_TEXT } from '../../src/version.ts';
@@ -58,6 +59,26 @@ describe('the public port', () => {
     const metrics = await get('/metrics');
     expect(metrics.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
     expect((await get('/logs/web?text&bare')).text).toBe('hi\n');
+  });
+  it('writes the page, the readiness and the metrics once for all who ask within a second', async () => {
+    await start(OPEN);
+    const list = vi.spyOn(agent.state.containers, 'list');
+    const started = Date.now();
+    const ask = (path: string, at: number) =>
+      new Promise<string>((resolve, reject) => {
+        const options = { host: '127.0.0.1', port: guest.port, path, headers: { host: `guest-${at}.example:8090` } };
+        request(options, async (response) => resolve((await response.toArray()).join('')))
+          .on('error', reject)
+          .end();
+      });
+    for (let at = 0; at < 20; at++) {
+      const page = await ask('/', at);
+      expect(page).toContain(`curl -sS &#39;http://guest-${at}.example:8090/prpc/`);
+      expect(page.match(/guest-\d+|invalid/g)).toEqual([`guest-${at}`]);
+      expect(await ask('/metrics', at)).toContain('dstack_agent_ready 1');
+      expect(JSON.parse(await ask('/readyz', at)).ready).toBe(true);
+    }
+    expect(list.mock.calls.length).toBeLessThanOrEqual(3 * (1 + Math.ceil((Date.now() - started) / 1000)));
   });
   it('has no route for what an app keeps private', async () => {
     await start(CLOSED);

@@ -16,7 +16,7 @@ import { identitySection } from './identity.ts';
 import { type Attempt, attempt, count } from './parts.ts';
 import { ICON, STYLE } from './style.ts';
 import { networkSection, systemSection } from './system.ts';
-import { pageEvidence, verifySection } from './verify.ts';
+import { baseUrl, pageEvidence, verifySection } from './verify.ts';
 
 export interface Page {
   readonly text: string;
@@ -90,6 +90,13 @@ ${containerSection(state, containers)}${machine.length > 0 ? html`<div class="pa
     refresh: boot.state === 'running' || !readiness.ready ? REFRESH_SECONDS : undefined,
   };
 }
+
+/** Host of a page that is meant for everybody; a name that no machine has (RFC 2606). */
+export const ANY_HOST = 'any-host.invalid';
+
+/** The text of a page for `ANY_HOST`, as the reader at another host should see it. */
+export const textFor = ({ text }: Page, host: string | undefined): string =>
+  text.replaceAll(baseUrl(ANY_HOST), baseUrl(host));
 
 /** The one thing that a person looks for first. */
 function summary(

@@ -56,11 +56,17 @@ ${state.compose.publicTcbinfo && evidence !== undefined ? evidenceBoxes(evidence
   );
 }
 
-/** Behind a gateway the address has no port of its own, and TLS. */
-function fetchCommand(host: string | undefined): string {
+/**
+ * Where a reader reaches this guest. Behind a gateway the address has no port of its own, and TLS.
+ * @param host the Host header: foreign text, used only if it is a name or an address
+ */
+export function baseUrl(host: string | undefined): string {
   const valid = host !== undefined && /^(?:[\w.-]{1,255}|\[[0-9a-f:]{2,45}\])(?::\d{1,5})?$/i.test(host);
-  const base = !valid ? 'http://GUEST:8090' : /:\d+$/.test(host) ? `http://${host}` : `https://${host}`;
-  return `curl -sS '${base}/prpc/Worker.GetAttestationForAppKey?algorithm=${ALGORITHM}' -o evidence.json`;
+  return !valid ? 'http://GUEST:8090' : /:\d+$/.test(host) ? `http://${host}` : `https://${host}`;
+}
+
+function fetchCommand(host: string | undefined): string {
+  return `curl -sS '${baseUrl(host)}/prpc/Worker.GetAttestationForAppKey?algorithm=${ALGORITHM}' -o evidence.json`;
 }
 
 function verifyCommand(identity: Attempt<Identity>): string {
