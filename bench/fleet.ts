@@ -3,7 +3,7 @@
  * the KMS and a rolling restart, with and without jitter. Each guest runs the real decision of the checker; what is modelled
  * is the world around it, and stands in `WORLD`. Servers have no limit here: the figures are what they are asked.
  */
-import { decide, initialState, POLL_S, record, refreshDelay } from '../src/net/checker-decision.ts';
+import { decide, initialState, POLL_S, record, refreshDelay, STALE_S } from '../src/net/checker-decision.ts';
 
 const GUESTS = Number(process.env['FLEET_GUESTS'] ?? 100_000);
 const HOUR = 3600;
@@ -182,7 +182,7 @@ function guest(scenario: Scenario, i: number, jitter: boolean, gateway: Load, km
       lostAt = downSince(scenario, now);
     }
     const handshake = known === undefined ? frozen : lastHandshake(known, now);
-    const decided = decide(state, { configured, handshake }, now);
+    const decided = decide(state, { configured, handshake }, now, STALE_S);
     state = decided.state;
     if (decided.action !== 'wait') {
       const forced = decided.action === 'force';

@@ -52,8 +52,8 @@ async function measure({ name, gateways, fault }: Case): Promise<string> {
     const page = () => addresses().some((ip) => tunnel.page(ip, 1) !== undefined);
     if (!(await until(page, 60_000))) return `${name}: the tunnel never came up`;
     await sleep(20_000 + Math.random() * 40_000); // somewhere between two handshakes
-    const began = performance.now();
     await fault(tunnel, started[0]!);
+    const began = performance.now();
     const back = await until(page, LIMIT_MS);
     const took = performance.now() - began;
     return back ? `${name}: page again after ${duration(took)}` : `${name}: not back within ${duration(LIMIT_MS)}`;

@@ -3,7 +3,8 @@
  * and run for a whole fleet in virtual time (`npm run bench -- fleet`). Source: dstack boot order, gateway checker.
  *
  * Times are seconds of any clock that only moves forward. Jitter is ours: `spread` is drawn anew for each wait and makes
- * it longer by up to a part of itself. With spread 0 the waits are exactly those of the deployed checker.
+ * it longer by up to a part of itself. Ours too is the early look at a tunnel that is about to be given up (`staleAfter`).
+ * With spread 0 and without `staleAfter` the decisions are exactly those of the deployed checker.
  */
 
 /** the checker looks this often */
@@ -13,6 +14,11 @@ const RETRY_S = 30;
 const MAX_RETRY_S = 120;
 /** a working tunnel is registered again this often, and one without a handshake for this long by force */
 const REFRESH_S = 180;
+/**
+ * A tunnel that works has a handshake younger than this: the guest makes a new one with the first packet after 120 s
+ * (WireGuard paper, section 6.1, Rekey-After-Time), and a keepalive is sent every 25 s. An older one was not answered.
+ */
+export const STALE_S = 150;
 /** largest part of a wait that jitter adds; a silent tunnel waits less, as somebody misses it */
 const MAX_SPREAD = 0.5;
 const MAX_FORCE_SPREAD = 1 / 6;
@@ -48,8 +54,17 @@ export const initialState = (configured: boolean, now: number, spread = 0): Chec
   spread,
 });
 
-/** What to do now. The returned state is to be kept, whatever is done. */
-export function decide(state: CheckerState, seen: Observation, now: number): { state: CheckerState; action: Action } {
+/**
+ * What to do now. The returned state is to be kept, whatever is done. With `staleAfter` (seconds) a handshake that is older
+ * leads to one registration that is not forced: a gateway that has forgotten this guest knows it again before the kernel
+ * stops asking for a handshake, and connections through the tunnel live on. A tunnel that works is not touched by it.
+ */
+export function decide(
+  state: CheckerState,
+  seen: Observation,
+  now: number,
+  staleAfter = Number.POSITIVE_INFINITY,
+): { state: CheckerState; action: Action } {
   if (!seen.configured) {
     const next = state.missingSince === undefined ? state : { ...state, missingSince: undefined };
     return { state: next, action: due(next.lastAttempt, retryDelay(next), now) ? 'force' : 'wait' };
@@ -62,7 +77,9 @@ export function decide(state: CheckerState, seen: Observation, now: number): { s
     const wait = longer(REFRESH_S, next.spread, MAX_FORCE_SPREAD);
     return { state: next, action: due(next.lastForce, wait, now) ? 'force' : 'wait' };
   }
-  return { state: next, action: due(next.lastAttempt, refreshDelay(next), now) ? 'refresh' : 'wait' };
+  const staleSince = (seen.handshake ?? now) + staleAfter;
+  const stale = now >= staleSince && (next.lastAttempt ?? 0) < staleSince;
+  return { state: next, action: stale || due(next.lastAttempt, refreshDelay(next), now) ? 'refresh' : 'wait' };
 }
 
 /** Notes a refresh that ended at `now`; `spread` is drawn anew for the next wait. */

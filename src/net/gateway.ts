@@ -2,6 +2,7 @@
  * Joining the gateway: key store, registration, firewall, WireGuard. One refresh, forced or not, used by setup, by
  * `gateway-refresh` and by the checker. Source: dstack boot order, gateway registration and WireGuard.
  */
+import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys, wipeAppKeys } from '../config/app-keys.ts';
@@ -102,7 +103,13 @@ async function join(settings: GatewaySettings, force: boolean, machine: GatewayM
   await makeDir(dirname(machine.wireGuardFile), 0o700);
   await writeAtomic(machine.wireGuardFile, text, 0o600);
   await wireGuardDown(machine.run, machine.wireGuardFile);
-  await wireGuardUp(machine.run, machine.wireGuardFile);
+  try {
+    await wireGuardUp(machine.run, machine.wireGuardFile);
+  } catch (thrown) {
+    // a file without a tunnel would look like one that is silent, and the checker would leave it so for three minutes
+    await rm(machine.wireGuardFile, { force: true });
+    throw thrown;
+  }
   ui.info(`joined ${answer.url} as ${answer.clientIp}, ${answer.servers.length} gateway(s)`);
   return 'joined';
 }

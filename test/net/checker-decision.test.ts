@@ -1,20 +1,28 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decide, initialState, type Observation, POLL_S, record, retryDelay } from '../../src/net/checker-decision.ts';
+import {
+  decide,
+  initialState,
+  type Observation,
+  POLL_S,
+  record,
+  retryDelay,
+  STALE_S,
+} from '../../src/net/checker-decision.ts';
 import vectors from '../vectors/gateway.json' with { type: 'json' };
 
 /** Runs the checker against a world that answers for each second; every refresh succeeds unless told otherwise. */
 function run(
   seconds: number,
   see: (now: number) => Observation,
-  options: { succeeds?: (now: number) => boolean; spread?: () => number } = {},
+  options: { succeeds?: (now: number) => boolean; spread?: () => number; staleAfter?: number } = {},
 ) {
   const { succeeds = () => true, spread = () => 0 } = options;
   let state = initialState(false, 0, spread());
   const forced: number[] = [];
   const periodic: number[] = [];
   for (let now = 0; now < seconds; now += POLL_S) {
-    const decided = decide(state, see(now), now);
+    const decided = decide(state, see(now), now, options.staleAfter);
     state = decided.state;
     if (decided.action === 'wait') continue;
     (decided.action === 'force' ? forced : periodic).push(now);
@@ -78,6 +86,17 @@ describe('the decision of the gateway checker', () => {
     expect(decide(state, { configured: true, handshake: undefined }, 180).state.missingSince).toBe(0);
     expect(decide(state, { configured: true, handshake: 170 }, 180).state.missingSince).toBeUndefined();
     expect(decide(state, { configured: false, handshake: undefined }, 180).state.missingSince).toBeUndefined();
+  });
+
+  it('looks early, once and without force, at a tunnel whose handshake is older than one that works ever is', () => {
+    const silent = (now: number) => ({ configured: true, handshake: Math.min(now, 300) });
+    const plain = run(900, silent, { spread: () => 0.5 });
+    const early = run(900, silent, { spread: () => 0.5, staleAfter: STALE_S });
+    expect(early.periodic.filter((now) => !plain.periodic.includes(now))).toEqual([450]);
+    expect(early.forced).toEqual(plain.forced);
+    // one that worked is left alone
+    const working = (now: number) => ({ configured: true, handshake: Math.max(0, now - 145) });
+    expect(run(900, working, { staleAfter: STALE_S })).toEqual(run(900, working));
   });
 
   it('with jitter only ever waits longer, and never more than half again', () => {

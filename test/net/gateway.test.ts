@@ -97,6 +97,17 @@ describe('a refresh of the gateway registration', () => {
     expect(commands).toEqual([...FIREWALL, ...TUNNEL]);
   });
 
+  it('leaves no configuration of a tunnel that did not come up, so that the next refresh makes it', async () => {
+    await refresh();
+    server = { ...server, endpoint: '192.0.2.2:9182' };
+    failing = 'wgQuick up';
+    await expect(refresh()).rejects.toMatchObject({ code: 'COMMAND_FAILED' });
+    await expect(config()).rejects.toMatchObject({ code: 'ENOENT' });
+    failing = undefined;
+    expect(await refresh()).toBe('joined');
+    expect(await config()).toContain('Endpoint = 192.0.2.2:9182');
+  });
+
   it('takes over what the gateway changed', async () => {
     await refresh();
     server = { ...server, endpoint: '192.0.2.2:9182' };
