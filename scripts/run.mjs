@@ -17,12 +17,13 @@ const SCRIPTS = {
   image: 'initramfs/build.ts',
   simulator: 'scripts/simulator.ts',
   bench: 'bench/main.ts',
+  fault: 'test/fault/main.ts',
   fuzz: 'test/fuzz/main.ts',
   docs: 'scripts/docs.ts',
   dist: 'scripts/dist.ts',
 };
 /** These build or boot a guest image: chroot, mounts, device nodes. */
-const AS_ROOT = ['start', 'test', 'image', 'bench'];
+const AS_ROOT = ['start', 'test', 'image', 'bench', 'fault'];
 const PACKAGES = 'mmdebstrap debian-archive-keyring cryptsetup-bin e2fsprogs gdisk openssl parted';
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 const STAMP = 'node_modules/.installed-lock';

@@ -1,0 +1,75 @@
+/** What a run of power cuts has seen. */
+import type { FileSystem } from '../../src/fde/storage-options.ts';
+
+/** What the guest did when the power went. `idle`: the volume was open and nobody wrote. */
+export type CutKind = 'first boot' | 'open' | 'grow' | 'writing' | 'close' | 'idle';
+
+export interface Report {
+  seed: number;
+  cuts: number;
+  byKind: Partial<Record<CutKind, number>>;
+  byFileSystem: Partial<Record<FileSystem, number>>;
+  /** cuts of first boots, by stage */
+  byStage: Record<string, number>;
+  /** boots that opened the volume: made it, finished it or found it */
+  recoveries: number;
+  /** journal entries that were acknowledged */
+  acknowledged: number;
+  /** of these, entries that were not there later */
+  lostAcknowledged: number;
+  /** boots that did not come up */
+  bricked: number;
+  /** boots in which a volume that had been ready was made anew */
+  formattedAnew: number;
+  /** cuts that came upon data in the cache, and bytes that were lost with it */
+  cutsWithLoss: number;
+  lostBytes: number;
+  /** QEMU ended by itself: a cut too, but nobody's choice */
+  emulatorAborts: number;
+  seconds: number;
+  failures: string[];
+}
+
+export const emptyReport = (seed: number): Report => ({
+  seed,
+  cuts: 0,
+  byKind: {},
+  byFileSystem: {},
+  byStage: {},
+  recoveries: 0,
+  acknowledged: 0,
+  lostAcknowledged: 0,
+  bricked: 0,
+  formattedAnew: 0,
+  cutsWithLoss: 0,
+  lostBytes: 0,
+  emulatorAborts: 0,
+  seconds: 0,
+  failures: [],
+});
+
+export function count<K extends string>(map: Partial<Record<K, number>>, key: K): void {
+  map[key] = (map[key] ?? 0) + 1;
+}
+
+/** True when nothing was lost. */
+export const holds = ({ bricked, lostAcknowledged, formattedAnew }: Report): boolean =>
+  bricked + lostAcknowledged + formattedAnew === 0;
+
+/** The same in words, a line a fact. */
+export function reportText(report: Report): string {
+  const list = (map: Partial<Record<string, number>>) =>
+    Object.entries(map)
+      .map(([key, number]) => `${number} ${key}`)
+      .join(', ');
+  const { cuts, recoveries, acknowledged, lostAcknowledged, bricked, formattedAnew, failures } = report;
+  return [
+    `${cuts} power cuts (${list(report.byKind)}; ${list(report.byFileSystem)}), seed ${report.seed}, ${report.seconds} s`,
+    `first boots were cut at: ${list(report.byStage)}`,
+    `${report.cutsWithLoss} cuts lost data of the cache, ${report.lostBytes} bytes in all`,
+    `${recoveries} boots came up, ${bricked} did not, ${formattedAnew} made a ready volume anew`,
+    `${acknowledged} acknowledged entries, ${lostAcknowledged} of them lost`,
+    ...(report.emulatorAborts > 0 ? [`QEMU ended by itself ${report.emulatorAborts} times`] : []),
+    ...failures,
+  ].join('\n');
+}
