@@ -152,10 +152,12 @@ export const ERRORS = {
   COMPOSE_UP_FAILED: e(1, true, 'read docker’s own words above'),
   IMAGE_PULL_FAILED: e(1, true, 'check the image name, the registry and the network of the guest'),
   IMAGE_BUILD_FAILED: e(1, false, 'read the output of the build in the journal'),
+  PORT_TAKEN: e(1, false, 'publish another port: something in the guest, or another service, has this one'),
   SERVICE_UNHEALTHY: e(1, true, 'read the words of the health check, then the log of the container'),
   SERVICE_EXITED: e(1, false, 'read the last lines of the container’s log'),
   DISK_FULL: e(1, false, 'remove images and volumes, or let the host enlarge the data disk: it grows at the next boot'),
   SCRIPT_FAILED: e(1, false, 'read the output of the script in the journal'),
+  SCRIPT_TIMEOUT: e(1, false, 'read the output of the script in the journal; --script-limit sets the limit'),
   SCRIPT_LIMIT: e(1, false, 'at most 5 init scripts are allowed'),
   // agent
   AGENT_UNREACHABLE: e(1, true, 'start dstack-guest-agent, or set DSTACK_AGENT_ADDRESS'),

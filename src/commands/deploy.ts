@@ -10,6 +10,7 @@ interface Options {
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly wait?: string;
+  readonly scriptLimit?: string;
 }
 
 const FLUSH_MS = 10_000;
@@ -36,9 +37,11 @@ async function start(options: Options): Promise<void> {
   const started = performance.now();
   let context: Awaited<ReturnType<typeof deployContext>> & { host: typeof host; measured: [] };
   try {
-    const waitMs = options.wait === undefined ? WAIT_MS : seconds(options.wait) * 1000;
+    const waitMs = options.wait === undefined ? WAIT_MS : seconds('--wait', options.wait) * 1000;
+    const { scriptLimit } = options;
+    const scriptLimitMs = scriptLimit === undefined ? undefined : seconds('--script-limit', scriptLimit) * 1000;
     const tell = (text: string) => host.progress(text);
-    context = { ...(await deployContext(options.dir, { waitMs, tell })), host, measured: [] };
+    context = { ...(await deployContext(options.dir, { waitMs, scriptLimitMs, tell })), host, measured: [] };
   } catch (thrown) {
     host.send('boot.error', describeFailure(thrown));
     await host.flush(FLUSH_MS);
@@ -124,9 +127,9 @@ function statusText(services: readonly import('../deploy/runner.ts').ServiceStat
   return ui.printable([...table, ...words].join('\n'));
 }
 
-function seconds(text: string): number {
+function seconds(option: string, text: string): number {
   if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw new DstackError('INPUT_INVALID', '--wait wants a number of seconds', { field: '--wait', value: text });
+  throw new DstackError('INPUT_INVALID', `${option} wants a number of seconds`, { field: option, value: text });
 }
 
 export default function define(command: Command): void {
@@ -143,6 +146,7 @@ export default function define(command: Command): void {
       .option('--dry-run', 'print each change instead of making it');
   changing('start', 'run the pre-launch script and start the containers')
     .option('--wait <seconds>', 'how long to wait for health checks; 0 = not at all (default: 120)')
+    .option('--script-limit <seconds>', 'end a script of the app that takes longer (default: no limit)')
     .action(start);
   changing('stop', 'stop the containers').action(stop);
   changing('hold', 'before dockerd starts: keep it from starting containers by itself')

@@ -132,13 +132,17 @@ export function checkFeatureGates(compose: AppCompose): void {
     if (compose.runner === 'nerdctl-compose') refuse(needs('runner nerdctl-compose'), 'manifest_version', version);
     if (compose.initScripts.length > 1) refuse(needs('more than one init script'), 'manifest_version', version);
   }
-  if (compose.snapshotter !== undefined && compose.runner !== 'nerdctl-compose') {
-    throw new DstackError('DOCUMENT_INVALID', 'snapshotter is only supported by the nerdctl-compose runner', {
-      path: HOST_SHARED.appCompose,
-      field: 'snapshotter',
-      value: compose.snapshotter,
-    });
-  }
+  checkSnapshotter(compose);
+}
+
+/** A snapshotter is containerd's. @throws DOCUMENT_INVALID with another runner */
+export function checkSnapshotter({ snapshotter, runner }: Pick<AppCompose, 'snapshotter' | 'runner'>): void {
+  if (snapshotter === undefined || runner === 'nerdctl-compose') return;
+  throw new DstackError('DOCUMENT_INVALID', 'snapshotter is only supported by the nerdctl-compose runner', {
+    path: HOST_SHARED.appCompose,
+    field: 'snapshotter',
+    value: snapshotter,
+  });
 }
 
 const sha256 = (bytes: Uint8Array): Uint8Array => Uint8Array.from(createHash('sha256').update(bytes).digest());

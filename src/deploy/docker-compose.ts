@@ -162,6 +162,7 @@ function report(statuses: readonly ServiceStatus[]): void {
 
 function codeOf(stage: Stage | undefined, words: string): ErrorCode {
   if (/no space left on device/i.test(words)) return 'DISK_FULL';
+  if (/port is already allocated|address already in use/i.test(words)) return 'PORT_TAKEN';
   if (stage === 'pull') return 'IMAGE_PULL_FAILED';
   if (stage === 'build') return 'IMAGE_BUILD_FAILED';
   if (stage === 'health') return 'SERVICE_UNHEALTHY';

@@ -15,6 +15,8 @@ export interface RunnerContext {
   readonly env: Environment;
   /** how long the start waits for health checks, in milliseconds; 0 = not at all */
   readonly waitMs: number;
+  /** how long a script may take, in milliseconds; undefined = as long as it takes */
+  readonly scriptLimitMs?: number | undefined;
   /** tells the host where a long step stands */
   readonly tell: (text: string) => void;
 }

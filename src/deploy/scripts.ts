@@ -5,13 +5,18 @@
 import { DstackError } from '../errors.ts';
 import { runAttached } from '../sys/attached.ts';
 import { isDryRun } from '../sys/effects.ts';
+import * as ui from '../ui.ts';
 
 export type Environment = ReadonlyMap<string, string>;
 
 export interface ScriptOptions {
   readonly cwd: string;
   readonly env: Environment;
+  /** milliseconds; without it a script takes as long as it takes */
+  readonly limitMs?: number | undefined;
 }
+
+const ENVIRONMENT_LIMIT = 4 * 1024 * 1024;
 
 /** Variables of the shell itself: they are not meant for anybody else. */
 const SHELL_OWN = new Set(['_', 'SHLVL', 'PWD', 'OLDPWD', 'BASHOPTS', 'SHELLOPTS']);
@@ -26,35 +31,45 @@ const SOURCE_AND_TELL = 'set -e; { source <(cat); } 3>&-; exec /usr/bin/env -0 >
  * Sources a script and answers what it exported.
  * @returns the environment behind the script; undefined when the script itself ended the shell with `exit 0`, which in
  * the reference ends the start without containers
- * @throws SCRIPT_FAILED with the exit status
+ * @throws SCRIPT_FAILED with the exit status, SCRIPT_TIMEOUT
  */
 export async function sourceScript(
   name: string,
   text: string,
   options: ScriptOptions,
 ): Promise<Environment | undefined> {
-  const { exit, captured } = await runAttached('bash', ['--noprofile', '--norc', '-c', SOURCE_AND_TELL], {
-    stdin: text,
-    cwd: options.cwd,
-    env: Object.fromEntries(options.env),
-  });
-  if (exit !== 0) throw scriptFailed(name, exit);
+  const { captured } = await bash(name, ['-c', SOURCE_AND_TELL], text, options, ENVIRONMENT_LIMIT);
   if (isDryRun()) return options.env; // what it would export is not known
   return captured.length === 0 ? undefined : parseEnvironment(captured);
 }
 
-/** Pipes a script into a bash of its own. @throws SCRIPT_FAILED with the exit status */
+/** Pipes a script into a bash of its own. @throws SCRIPT_FAILED with the exit status, SCRIPT_TIMEOUT */
 export async function runScript(name: string, text: string, options: ScriptOptions): Promise<void> {
-  const { exit } = await runAttached('bash', ['--noprofile', '--norc'], {
-    stdin: text,
-    cwd: options.cwd,
-    env: Object.fromEntries(options.env),
-  });
-  if (exit !== 0) throw scriptFailed(name, exit);
+  await bash(name, [], text, options, 0);
 }
 
-function scriptFailed(name: string, exit: number): DstackError {
-  return new DstackError('SCRIPT_FAILED', `${name} failed with exit status ${exit}`, { field: name, value: exit });
+async function bash(
+  name: string,
+  args: readonly string[],
+  text: string,
+  { cwd, env, limitMs = 0 }: ScriptOptions,
+  captureLimit: number,
+) {
+  const result = await runAttached('bash', ['--noprofile', '--norc', ...args], {
+    stdin: text,
+    cwd,
+    env: Object.fromEntries(env),
+    timeout: limitMs,
+    captureLimit,
+  });
+  const { exit, timedOut } = result;
+  if (timedOut) {
+    const message = `${name} did not end within ${ui.duration(limitMs)} and was stopped`;
+    throw new DstackError('SCRIPT_TIMEOUT', message, { field: name });
+  }
+  if (exit !== 0)
+    throw new DstackError('SCRIPT_FAILED', `${name} failed with exit status ${exit}`, { field: name, value: exit });
+  return result;
 }
 
 /** Parses the output of `env -0`. */

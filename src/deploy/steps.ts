@@ -3,7 +3,7 @@
  * the host and records the timeline. This room only knows the steps.
  */
 import { basename } from 'node:path';
-import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
+import { type AppCompose, checkSnapshotter, parseAppCompose } from '../config/app-compose.ts';
 import { hostShared } from '../config/paths.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
@@ -19,6 +19,7 @@ export interface DeployContext {
   readonly runner: Runner;
   readonly dir: string;
   readonly waitMs: number;
+  readonly scriptLimitMs?: number | undefined;
   readonly tell: (text: string) => void;
   /** grows by what the pre-launch script exports */
   env: Environment;
@@ -76,8 +77,9 @@ async function preLaunch(context: DeployContext): Promise<void> {
     ui.warn(text);
     context.tell(text);
   }, REMIND_MS);
-  const exported = await sourceScript('pre_launch_script', compose.preLaunchScript ?? '', { cwd: dir, env }).finally(
-    () => clearInterval(reminder),
+  const options = { cwd: dir, env, limitMs: context.scriptLimitMs };
+  const exported = await sourceScript('pre_launch_script', compose.preLaunchScript ?? '', options).finally(() =>
+    clearInterval(reminder),
   );
   if (exported === undefined) {
     context.ended = true;
@@ -97,17 +99,19 @@ export const WAIT_MS = 120_000;
 
 export interface DeployOptions {
   readonly waitMs?: number;
+  readonly scriptLimitMs?: number | undefined;
   readonly tell?: (text: string) => void;
 }
 
-/** Reads what a deploy command needs. @throws RUNNER_UNSUPPORTED, document errors */
+/** Reads what a deploy command needs. @throws RUNNER_UNSUPPORTED, DOCUMENT_INVALID, other document errors */
 export async function deployContext(dir: string, options: DeployOptions = {}): Promise<DeployContext> {
   const path = hostShared('appCompose');
   const compose = parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
+  checkSnapshotter(compose);
   const env = new Map(await readAppEnvironment(hostShared('decryptedEnvJson'), compose.allowedEnvs));
   if (!env.has('PCCS_URL')) env.set('PCCS_URL', process.env['PCCS_URL'] || (await pccsUrl()));
-  const { waitMs = WAIT_MS, tell = () => {} } = options;
-  return { compose, runner: await runnerOf(compose), dir, env, waitMs, tell, ended: false };
+  const { waitMs = WAIT_MS, scriptLimitMs, tell = () => {} } = options;
+  return { compose, runner: await runnerOf(compose), dir, env, waitMs, scriptLimitMs, tell, ended: false };
 }
 
 async function pccsUrl(): Promise<string> {

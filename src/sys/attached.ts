@@ -15,7 +15,9 @@ export interface AttachedOptions {
   readonly cwd?: string;
   /** added to the minimal environment */
   readonly env?: Readonly<Record<string, string>>;
-  /** largest number of bytes taken from the child's descriptor 3 */
+  /** limit in milliseconds, default none: then the program and what it started in its process group are ended */
+  readonly timeout?: number;
+  /** largest number of bytes taken from the child's descriptor 3; 0 = it has none, nor has what it leaves running */
   readonly captureLimit?: number;
 }
 
@@ -24,18 +26,21 @@ export interface AttachedResult {
   readonly exit: number;
   /** what the program wrote to its descriptor 3 */
   readonly captured: Uint8Array;
+  readonly timedOut: boolean;
 }
 
 const CAPTURE_LIMIT = 4 * 1024 * 1024;
+/** from SIGTERM to SIGKILL when the time limit is over */
+const KILL_AFTER_MS = 5000;
 
-/** Runs a program to its end, without a time limit. @throws COMMAND_NOT_FOUND */
+/** Runs a program to its end, or to the end of its time. @throws COMMAND_NOT_FOUND, COMMAND_FAILED */
 export function runAttached(
   program: Program,
   args: readonly string[],
   options: AttachedOptions = {},
 ): Promise<AttachedResult> {
   const shown = quoteCommand([PROGRAMS[program], ...args]);
-  const nothing: AttachedResult = { exit: 0, captured: new Uint8Array(0) };
+  const nothing: AttachedResult = { exit: 0, captured: new Uint8Array(0), timedOut: false };
   return effect(`run ${shown} with a script on its input`, nothing, () => start(program, args, options));
 }
 
@@ -43,21 +48,36 @@ function start(program: Program, args: readonly string[], options: AttachedOptio
   return new Promise((resolve, reject) => {
     const file = PROGRAMS[program];
     const limit = options.captureLimit ?? CAPTURE_LIMIT;
+    const { timeout = 0 } = options;
     // stdout is for results of ours, so the child's output goes to stderr as a whole
     const child = spawn(file, args, {
-      stdio: ['pipe', 2, 2, 'pipe'],
+      stdio: limit > 0 ? ['pipe', 2, 2, 'pipe'] : ['pipe', 2, 2],
       env: { PATH: SAFE_PATH, LC_ALL: 'C', TZ: 'UTC', HOME: '/root', ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      // a process group of its own, so that it can be ended as a whole; without a limit Ctrl-C reaches it as ever
+      detached: timeout > 0,
     });
+    let timedOut = false;
+    const timers: NodeJS.Timeout[] = [];
+    const end = () => {
+      timedOut = true;
+      killGroup(child.pid, 'SIGTERM');
+      timers.push(setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS));
+    };
+    if (timeout > 0) timers.push(setTimeout(end, timeout));
+    const settled = () => {
+      for (const timer of timers) clearTimeout(timer);
+    };
     const chunks: Uint8Array[] = [];
     let total = 0;
-    const channel = child.stdio[3] as NodeJS.ReadableStream;
-    channel.on('data', (chunk: Uint8Array) => {
+    const channel = child.stdio[3] as NodeJS.ReadableStream | undefined;
+    channel?.on('data', (chunk: Uint8Array) => {
       total += chunk.length;
       if (total <= limit) chunks.push(chunk);
     });
-    channel.on('error', () => {});
+    channel?.on('error', () => {});
     child.on('error', (thrown: NodeJS.ErrnoException) => {
+      settled();
       const missing = thrown.code === 'ENOENT' || thrown.code === 'EACCES';
       reject(
         new DstackError(missing ? 'COMMAND_NOT_FOUND' : 'COMMAND_FAILED', `program ${file} cannot be started`, {
@@ -69,12 +89,22 @@ function start(program: Program, args: readonly string[], options: AttachedOptio
     child.stdin?.on('error', () => {}); // a script may end before it has read all of its input
     child.stdin?.end(options.stdin ?? '');
     child.on('close', (code, signal) => {
+      settled();
       ui.debug(`${file} ended with ${signal ?? code}`);
       if (total > limit)
         reject(new DstackError('COMMAND_FAILED', `${file} wrote more than ${limit} bytes to descriptor 3`));
-      else resolve({ exit: code ?? 128 + signalNumber(signal), captured: new Uint8Array(Buffer.concat(chunks)) });
+      else {
+        const captured = new Uint8Array(Buffer.concat(chunks));
+        resolve({ exit: code ?? 128 + signalNumber(signal), captured, timedOut });
+      }
     });
   });
+}
+
+function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal);
+  } catch {} // it has just ended
 }
 
 const SIGNALS: Record<string, number> = {

@@ -62,7 +62,39 @@ export function scriptsSuite(): void {
     });
   });
 
+  describe('a time limit', () => {
+    const left = () => {
+      try {
+        return process.kill(Number(readFileSync(join(cwd, 'pid'), 'utf8')), 0);
+      } catch {
+        return false;
+      }
+    };
+    const limited = { cwd, env: new Map<string, string>(), limitMs: 500 };
+    it.each([
+      ['sources', 'pre_launch_script', sourceScript],
+      ['pipes', 'bash_script', runScript],
+    ] as const)('ends a script that it %s, with what the script waits for', async (_, name, run) => {
+      const script = 'bash -c "echo \\$\\$ > pid; sleep 20"; echo never > never';
+      await expect(run(name, script, { ...limited, cwd })).rejects.toMatchObject({
+        code: 'SCRIPT_TIMEOUT',
+        message: `${name} did not end within 500 ms and was stopped`,
+      });
+      expect(left()).toBe(false);
+      expect(existsSync(join(cwd, 'never'))).toBe(false);
+    });
+    it('does nothing to a script that is faster', async () => {
+      expect((await sourceScript('s', 'export A=1', { ...limited, cwd, limitMs: 20_000 }))?.get('A')).toBe('1');
+    });
+  });
+
   describe('runScript', () => {
+    it('does not wait for what the script leaves running', async () => {
+      const started = Date.now();
+      await runScript('bash_script', 'sleep 20 & echo $! > pid', { cwd, env: new Map() });
+      expect(Date.now() - started).toBeLessThan(5000);
+      process.kill(Number(readFileSync(join(cwd, 'pid'), 'utf8')));
+    });
     it('pipes the script into a bash of its own', async () => {
       await runScript('bash_script', 'echo "$GIVEN" > out\ncat > /dev/null\nthis is eaten by cat\n', {
         cwd,
