@@ -65,16 +65,20 @@ async function runPhase<C extends SequenceContext>(
   timeline: Timeline,
 ): Promise<number | undefined> {
   const start = new Date().toISOString();
-  const record = (outcome: 'done' | 'skipped' | 'failed', durationMs: number, error?: string) =>
-    timeline({
+  const before = process.cpuUsage();
+  const record = (outcome: 'done' | 'skipped' | 'failed', durationMs: number, error?: string) => {
+    const { user, system } = process.cpuUsage(before);
+    return timeline({
       sequence,
       phase: phase.name,
       start,
       durationMs,
+      cpuMs: tenths((user + system) / 1000),
       events: context.measured.splice(0),
       outcome,
       ...(error === undefined ? {} : { error }),
     });
+  };
   if (phase.when?.(context) === false) {
     ui.info(`${label} ... skipped`);
     await record('skipped', 0);
@@ -84,7 +88,7 @@ async function runPhase<C extends SequenceContext>(
   if (progress !== undefined) context.host.progress(progress);
   const slow = setTimeout(() => ui.info(`${label} ...`), SLOW_MS);
   const began = performance.now();
-  const elapsed = () => Math.round((performance.now() - began) * 10) / 10;
+  const elapsed = () => tenths(performance.now() - began);
   try {
     await phase.run(context).finally(() => clearTimeout(slow));
     const ms = elapsed();
@@ -98,6 +102,8 @@ async function runPhase<C extends SequenceContext>(
     throw thrown;
   }
 }
+
+const tenths = (ms: number): number => Math.round(ms * 10) / 10;
 
 async function reportFailure(context: SequenceContext, thrown: unknown): Promise<void> {
   await journalFailure(thrown, describeFailure(thrown));

@@ -14,6 +14,8 @@ export interface PhaseRecord {
   /** ISO 8601, UTC */
   readonly start: string;
   readonly durationMs: number;
+  /** processor time of our own process meanwhile, programs it ran not included; phases at the same time share it */
+  readonly cpuMs?: number;
   readonly events: readonly MeasuredEvent[];
   readonly outcome: 'done' | 'skipped' | 'failed';
   /** the cause chain of a failure */
@@ -53,6 +55,7 @@ function isRecord(value: unknown): value is PhaseRecord {
     typeof it['durationMs'] === 'number' &&
     Number.isFinite(it['durationMs']) &&
     it['durationMs'] >= 0 &&
+    (it['cpuMs'] === undefined || typeof it['cpuMs'] === 'number') &&
     OUTCOMES.includes(it['outcome']) &&
     (it['error'] === undefined || typeof it['error'] === 'string') &&
     Array.isArray(it['events']) &&

@@ -78,6 +78,7 @@ describe('runSequence', () => {
       ['measured', 'done', 1],
     ]);
     expect(records[4]?.events).toEqual([{ name: 'app-id', digest: 'ab' }]);
+    for (const { cpuMs = -1 } of records) expect(cpuMs).toBeGreaterThanOrEqual(0);
     expect(new Date(records[0]?.start ?? '').toISOString()).toBe(records[0]?.start);
   });
 

@@ -1,7 +1,8 @@
 /** `deploy` with a real docker and a real compose, without a VM: order, failures in docker's own words, recovery. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { check, deployApp, failed, SLEEP } from './deploy-app.ts';
 import { checkFigures } from './docker-figures.ts';
-import { DockerRoom, type Output } from './docker-room.ts';
+import { DockerRoom } from './docker-room.ts';
 
 let room: DockerRoom;
 beforeAll(async () => {
@@ -11,56 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => room?.close());
 
-interface Service {
-  service: string;
-  verdict: string;
-  stage?: string;
-  words?: string;
-  state: string;
-}
-
-/** Puts an app in place. Containers have no network here: the room has none. */
-function app(services: Record<string, object>, more: Record<string, unknown> = {}): void {
-  const compose = {
-    services: Object.fromEntries(
-      Object.entries(services).map(([name, service]) => [
-        name,
-        { image: 'bb:1', pull_policy: 'never', network_mode: 'none', stop_grace_period: '1s', ...service },
-      ]),
-    ),
-  };
-  text(JSON.stringify(compose), more);
-}
-
-function text(composeFile: string, more: Record<string, unknown> = {}): void {
-  const document = {
-    manifest_version: 2,
-    name: 'app',
-    runner: 'docker-compose',
-    docker_compose_file: composeFile,
-    ...more,
-  };
-  room.write('dstack/.host-shared/app-compose.json', JSON.stringify(document));
-  room.write('dstack/.host-shared/.sys-config.json', JSON.stringify({ vm_config: '{}' }));
-}
-
-const start = (options = '') => room.sh(`cd /dstack && dstack-util deploy start ${options}`);
-const status = async (): Promise<Service[]> => JSON.parse(await room.ok('dstack-util deploy status --json')).services;
-const down = () =>
-  room.ok('cd /dstack && docker compose -f docker-compose.yaml down --remove-orphans --timeout 0 2>/dev/null; true');
-
-function failed({ exit, stderr }: Output, code: string): string {
-  expect(exit, stderr).toBe(1);
-  expect(stderr.match(/error \[/g), stderr).toHaveLength(1);
-  expect(stderr).toContain(`error [${code}]`);
-  return stderr;
-}
-
-const SLEEP = { command: ['sleep', '1000'] };
-const check = (test: string[], retries = 1) => ({
-  ...SLEEP,
-  healthcheck: { test: ['CMD', ...test], interval: '1s', timeout: '5s', retries },
-});
+const { app, text, start, status, down } = deployApp(() => room);
 
 describe.sequential('start', () => {
   it('waits for health checks, takes a task that ended well for done, and tells all of it', async () => {

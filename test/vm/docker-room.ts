@@ -16,6 +16,8 @@ export interface Output {
   readonly stderr: string;
 }
 
+const BUN = join(import.meta.dirname, '../../node_modules/@oven/bun-linux-x64-baseline/bin/bun');
+
 const MOUNTS = [
   'set -e',
   'lower=$1; dir=$2; binary=$3',
@@ -37,6 +39,7 @@ export class DockerRoom {
   readonly #dir: string;
   readonly #layers: { tree: string; util: string };
   #init: ChildProcess | undefined;
+  readonly #helpers: ChildProcess[] = [];
   #pid = 0;
 
   private constructor(dir: string, layers: { tree: string; util: string }) {
@@ -81,6 +84,7 @@ export class DockerRoom {
   }
 
   async #leave(): Promise<void> {
+    for (const helper of this.#helpers.splice(0)) helper.kill('SIGKILL');
     const init = this.#init;
     this.#init = undefined;
     if (init === undefined) return;
@@ -132,13 +136,30 @@ export class DockerRoom {
     writeFileSync(seen, text);
   }
 
-  /** Starts dockerd and waits until it answers. */
-  async startDocker(): Promise<void> {
+  /** Starts dockerd and waits until it answers. @param options further ones of dockerd */
+  async startDocker(options = ''): Promise<void> {
     await this.ok(
       'rm -f /run/docker.pid /var/run/docker.pid; ' +
-        '(setsid dockerd --iptables=false --ip6tables=false --bridge=none --exec-opt native.cgroupdriver=cgroupfs >>/dockerd.log 2>&1 &); ' +
+        `(setsid dockerd ${options} --iptables=false --ip6tables=false --bridge=none --exec-opt native.cgroupdriver=cgroupfs >>/dockerd.log 2>&1 &); ` +
         'i=0; while ! docker info >/dev/null 2>&1; do i=$((i+1)); [ $i -lt 200 ] || { tail -20 /dockerd.log >&2; exit 1; }; sleep 0.2; done',
     );
+  }
+
+  /**
+   * Starts a registry of one image that docker reaches as 127.0.0.1:PORT/app; it ends with the room.
+   * @param padding how much larger than its one program the image is, in bytes
+   * @returns the image's digest
+   */
+  async startRegistry(port: number, padding: number): Promise<string> {
+    const program = join(this.#dir, 'upper/image/bin/busybox');
+    const argv = [BUN, 'run', join(import.meta.dirname, 'registry.ts'), String(port), program, String(padding)];
+    // only the network is the room's: the program is the host's
+    const child = spawn('nsenter', ['-t', String(this.#pid), '-n', ...argv], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#helpers.push(child);
+    return new Promise((resolve, reject) => {
+      child.stdout.once('data', (line) => resolve(String(line).trim()));
+      child.once('exit', () => reject(new Error('the registry did not start')));
+    });
   }
 
   /** Everything inside dies at once, memory is gone, what was written stays. */
