@@ -16,6 +16,7 @@ const { symbols: libc } = dlopen('libc.so.6', {
   sendmsg: { args: ['i32', 'ptr', 'i32'], returns: 'i64' },
   close: { args: ['i32'], returns: 'i32' },
   prctl: { args: ['i32', 'u64', 'u64', 'u64', 'u64'], returns: 'i32' },
+  madvise: { args: ['u64', 'u64', 'i32'], returns: 'i32' },
   getrlimit: { args: ['i32', 'ptr'], returns: 'i32' },
   setrlimit: { args: ['i32', 'ptr'], returns: 'i32' },
   __errno_location: { args: [], returns: 'ptr' },
@@ -39,6 +40,7 @@ const POLLOUT = 4;
 const SOCKADDR_VM_SIZE = 16;
 const PR_SET_DUMPABLE = 4;
 const RLIMIT_CORE = 4;
+const MADV_DONTNEED = 4;
 
 const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
@@ -167,6 +169,10 @@ export const bunNative: Native = {
 
   close(fd) {
     libc.close(fd);
+  },
+
+  releaseMapping(from, to) {
+    check(libc.madvise(from, to - from, MADV_DONTNEED), 'madvise');
   },
 
   refuseCoreDumps() {

@@ -35,6 +35,11 @@ export interface Native {
   /** A connected AF_VSOCK stream socket; adopt it with `new net.Socket().connect({fd})`. */
   vsockConnect(cid: number, port: number, timeoutMs: number): Promise<number>;
   close(fd: number): void;
+  /**
+   * Lets go of the pages of a mapping (madvise(2), MADV_DONTNEED): what is used again is read again from the file that it
+   * maps. Only for pages that are as the file has them.
+   */
+  releaseMapping(from: bigint, to: bigint): void;
   /** No memory image of this process: prctl(2) PR_SET_DUMPABLE 0, and a soft core limit of 0 that children inherit. */
   refuseCoreDumps(): void;
 }

@@ -29,6 +29,7 @@ export function fakeNative(overrides: Partial<Native> = {}): Native {
       holders.set(file, fd);
     },
     sendDatagram: unsupported,
+    releaseMapping: unsupported,
     peerCredentials: unsupported,
     setBacklog: unsupported,
     vsockListen: unsupported,
