@@ -20,7 +20,7 @@ export interface AgentProcess {
 
 /** @param tcp puts the methods of dstack.sock on a port as well: the same code, another kind of socket */
 export async function startAgent(tcp = false): Promise<AgentProcess> {
-  const { util } = await ensureBinaries();
+  const util = process.env['AGENT_BIN'] ?? (await ensureBinaries()).util;
   const guest = await makeGuest({ compose: { public_logs: true, public_sysinfo: true } });
   if (tcp) {
     const config = JSON.parse(readFileSync(guest.configFile, 'utf8'));

@@ -38,17 +38,26 @@ export interface AnswerHead {
   readonly body: number | 'chunked' | 'until-close';
 }
 
-/** Everything before the body, including the empty line. Every character is one byte. */
-export function answerHead({ answer, common, last, body }: AnswerHead): string {
-  let text = statusLine(answer.status) + common;
-  const { headers } = answer;
+let lastHeaders: Readonly<Record<string, string>> | undefined;
+let lastFields = '';
+
+/** The header lines of a service. The services give the same object again and again. */
+function fields(headers: Readonly<Record<string, string>>): string {
+  if (headers === lastHeaders) return lastFields;
+  let text = '';
   for (const name in headers) {
     const value = headers[name] as string;
     // only we write headers; should foreign text ever get here, it must not become a header of its own
     if (!HEADER_NAME.test(name) || BROKEN_VALUE.test(value)) continue;
     text += `${name}: ${value}\r\n`;
   }
-  text += date();
+  if (Object.isFrozen(headers)) [lastHeaders, lastFields] = [headers, text];
+  return text;
+}
+
+/** Everything before the body, including the empty line. Every character is one byte. */
+export function answerHead({ answer, common, last, body }: AnswerHead): string {
+  let text = statusLine(answer.status) + common + fields(answer.headers) + date();
   if (typeof body === 'number') text += `content-length: ${body}\r\n`;
   else if (body === 'chunked') text += 'transfer-encoding: chunked\r\n';
   return `${text}connection: ${last ? 'close' : 'keep-alive'}\r\n\r\n`;

@@ -47,7 +47,7 @@ export class HttpConnection {
   #head: RequestHead | undefined;
   #reader: BodyReader | undefined;
   /** clients repeat their head word for word */
-  #lastText = '';
+  #lastBytes: Buffer | undefined;
   #lastHead: RequestHead | undefined;
   #exchange: Exchange | undefined;
   #held = 0;
@@ -146,25 +146,39 @@ export class HttpConnection {
     this.#input = input;
     if (input === undefined) return false;
     if (this.#phase === 'waiting') this.#enter('receiving');
+    const last = this.#lastBytes;
+    if (last !== undefined && input.length >= last.length && last.compare(input, 0, last.length) === 0) {
+      this.#head = this.#lastHead;
+      this.#input = rest(input, last.length);
+      return true;
+    }
     const end = input.indexOf(END_OF_HEAD);
     const { header } = this.#owner.limits;
     if (end > header || (end < 0 && input.length > header))
       throw new HttpSyntaxError(431, 'the header is longer than the limit');
     if (end < 0) return false;
-    const text = input.toString('latin1', 0, end);
-    if (text !== this.#lastText || this.#lastHead === undefined) {
-      this.#lastHead = parseHead(text);
-      this.#lastText = text;
-    }
-    this.#head = this.#lastHead;
+    this.#head = parseHead(input.toString('latin1', 0, end));
+    this.#lastHead = this.#head;
+    this.#lastBytes = Buffer.from(input.subarray(0, end + 4)); // a copy: the bytes behind it hold secrets
     this.#input = rest(input, end + 4);
     return true;
   }
 
   #readBody(head: RequestHead): void {
     const { limits } = this.#owner;
+    const { framing } = head;
+    const input = this.#input;
+    if (this.#reader === undefined && framing.kind === 'length' && framing.length <= (input?.length ?? 0)) {
+      // the usual case: all of it came with the head
+      if (framing.length > limits.body) throw payloadTooLarge(limits.body);
+      this.#held += framing.length;
+      if (!this.#owner.reserve(framing.length)) throw payloadTooLarge(limits.body);
+      this.#input = rest(input as Buffer, framing.length);
+      this.#serve(head, (input as Buffer).subarray(0, framing.length));
+      return;
+    }
     if (this.#reader === undefined) {
-      this.#reader = new BodyReader(head.framing, limits.body);
+      this.#reader = new BodyReader(framing, limits.body);
       if (head.expectsContinue && this.#input === undefined) this.#socket.write('HTTP/1.1 100 Continue\r\n\r\n');
     }
     const reader = this.#reader;

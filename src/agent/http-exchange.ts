@@ -36,7 +36,8 @@ export class Exchange implements HttpRequest {
     this.#controller?.abort();
   }
 
-  body(): Promise<Uint8Array> {
-    return this.#body instanceof Error ? Promise.reject(this.#body) : Promise.resolve(this.#body);
+  body(): Uint8Array {
+    if (this.#body instanceof Error) throw this.#body;
+    return this.#body;
   }
 }

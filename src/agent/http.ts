@@ -12,8 +12,8 @@ export interface HttpRequest {
   readonly peer?: string;
   /** aborted when the client goes away, or ends its side while it is sent a stream; made only when somebody asks for it */
   readonly signal?: AbortSignal;
-  /** reads the whole body. @throws RPC_PAYLOAD_TOO_LARGE beyond the limit of the transport */
-  body(): Promise<Uint8Array>;
+  /** the whole body; bytes that are there already come without a promise. @throws RPC_PAYLOAD_TOO_LARGE beyond the limit of the transport */
+  body(): Uint8Array | Promise<Uint8Array>;
 }
 
 export interface HttpResponse {

@@ -31,8 +31,8 @@ export interface Mount {
 
 const JSON_TYPE = 'application/json';
 const PROTOBUF_TYPE = 'application/octet-stream';
-const JSON_HEADERS = { 'content-type': JSON_TYPE };
-const PROTOBUF_HEADERS = { 'content-type': PROTOBUF_TYPE };
+const JSON_HEADERS = Object.freeze({ 'content-type': JSON_TYPE });
+const PROTOBUF_HEADERS = Object.freeze({ 'content-type': PROTOBUF_TYPE });
 const NOTHING = new Uint8Array(0);
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -68,8 +68,10 @@ export function methodName(mount: Mount, path: string): string | undefined {
 export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers<S>, mount: Mount): HttpHandler {
   const shapes: Record<string, MethodShape> = SERVICES[service];
   const methods = handlers as Record<string, ((request: unknown) => Promise<unknown>) | undefined>;
+  let [lastPath, lastName]: [string, string | undefined] = ['', undefined];
   return async (request) => {
-    const name = methodName(mount, request.path);
+    if (request.path !== lastPath) [lastPath, lastName] = [request.path, methodName(mount, request.path)];
+    const name = lastName;
     if (name === undefined || (request.method !== 'GET' && request.method !== 'POST')) return notFound(request);
     let json = jsonByUrl(request); // a failure before dispatch knows the URL only
     const started = performance.now();
@@ -87,13 +89,16 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
       logRequest(outcome, thrown);
     };
     try {
-      const body = request.method === 'POST' ? await request.body() : NOTHING;
+      // what is there already is not awaited: this is the way of every request
+      const given = request.method === 'POST' ? request.body() : NOTHING;
+      const body = given instanceof Uint8Array ? given : await given;
       json = wantsJson(request);
       if (shape !== undefined) mount.guard?.(name);
       const method = shape && Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (!shape || !method) throw new DstackError('RPC_METHOD_UNKNOWN', `Service not found: ${name}`, { value: name });
-      const answer = await method(await decode(shape.request, request, body, json));
-      const response = await encode(shape.response, answer, json);
+      const asked = json ? decodeText(shape.request, request, body) : await decodeBinary(shape.request, body);
+      const answer = await method(asked);
+      const response = json ? encodeText(shape.response, answer) : await encodeBinary(shape.response, answer);
       ended(200);
       return response;
     } catch (thrown) {
@@ -104,9 +109,18 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
   };
 }
 
-async function decode(name: MessageName, request: HttpRequest, body: Uint8Array, json: boolean): Promise<unknown> {
+/** The library for protobuf is loaded when the first client wants it. */
+async function decodeBinary(name: MessageName, body: Uint8Array): Promise<unknown> {
+  return (await import('../codec/prpc-protobuf.ts')).decodeProtobuf(name, body);
+}
+
+async function encodeBinary(name: MessageName, answer: unknown): Promise<HttpResponse> {
+  const { encodeProtobuf } = await import('../codec/prpc-protobuf.ts');
+  return { status: 200, headers: PROTOBUF_HEADERS, body: encodeProtobuf(name, answer as Message<MessageName>) };
+}
+
+function decodeText(name: MessageName, request: HttpRequest, body: Uint8Array): unknown {
   if (request.method === 'GET') return decodeQuery(name, request.query);
-  if (!json) return (await import('../codec/prpc-protobuf.ts')).decodeProtobuf(name, body);
   let text: string;
   try {
     text = UTF8.decode(body);
@@ -116,11 +130,8 @@ async function decode(name: MessageName, request: HttpRequest, body: Uint8Array,
   return decodeJson(name, text);
 }
 
-async function encode(name: MessageName, answer: unknown, json: boolean): Promise<HttpResponse> {
-  const message = answer as Message<MessageName>;
-  if (json) return { status: 200, headers: JSON_HEADERS, body: encodeJson(name, message) };
-  const { encodeProtobuf } = await import('../codec/prpc-protobuf.ts');
-  return { status: 200, headers: PROTOBUF_HEADERS, body: encodeProtobuf(name, message) };
+function encodeText(name: MessageName, answer: unknown): HttpResponse {
+  return { status: 200, headers: JSON_HEADERS, body: encodeJson(name, answer as Message<MessageName>) };
 }
 
 /** Status 400, or 403 for a rule of the app, with the error chain: pretty JSON, or the protobuf message RpcError. */

@@ -181,8 +181,8 @@ describe.runIf('Bun' in globalThis)('an agent with bad clients', () => {
   it('gives back what it took, and logs no more than a few lines a second', async () => {
     await expect.poll(descriptors, { timeout: 15_000, interval: 250 }).toBeLessThanOrEqual(before.descriptors);
     expect(await works()).toBe(true);
-    // bodies of 10 MiB went through it many times; what is left is the allocator's own reserve
-    await expect.poll(memoryMB, { timeout: 15_000, interval: 250 }).toBeLessThan(before.memory + 60);
+    // bodies of 10 MiB went through it many times; what is left is a reserve of the allocator
+    await expect.poll(memoryMB, { timeout: 15_000, interval: 250 }).toBeLessThan(before.memory + 20);
     expect(log).not.toContain('INTERNAL');
     expect(log).not.toMatch(/passwd|"path"|zz/);
     expect(log.split('\n').length).toBeLessThan(400);
