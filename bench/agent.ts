@@ -5,8 +5,11 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
+import { inTurns, type Rival, rivals } from './against.ts';
 import { type AgentProcess, BUN, cpuTime, descriptors, residentMB, run, startAgent } from './agent-process.ts';
 import type { LoadOrder } from './http-load.ts';
+import { printFigure } from './print.ts';
+import { note } from './report.ts';
 
 interface Case {
   readonly name: string;
@@ -27,19 +30,40 @@ const CASES: readonly Case[] = [
 const row = (name: string, ...cells: string[]) =>
   console.log(`  ${name.padEnd(24)}${cells.map((cell) => cell.padStart(14)).join('')}`);
 
-async function measure(name: string, pid: number, order: LoadOrder, budget?: number): Promise<void> {
+const ROUNDS = 3;
+
+/** Rates of our agent and of its rivals, turn by turn; beside ours the latencies of the last round and its processor time. */
+async function measure(
+  name: string,
+  pid: number,
+  order: LoadOrder,
+  budget?: number,
+  others: readonly Rival[] = [],
+): Promise<void> {
   await run({ ...order, requests: Math.min(2000, order.requests ?? 0) }); // warm
-  const before = cpuTime(pid);
-  const { requests, seconds, p50, p99, max, refused } = await run(order);
-  const cpu = (cpuTime(pid) - before) / requests;
+  const each = { ...order, requests: Math.ceil((order.requests ?? 0) / ROUNDS) };
+  let [used, done, last] = [0, 0, await run({ ...each, requests: 1 })];
+  const rate = async (target: LoadOrder['target'], ours: boolean) => {
+    const before = cpuTime(pid);
+    const report = await run({ ...each, target });
+    if (ours) [used, done, last] = [used + cpuTime(pid) - before, done + report.requests, report];
+    return report.requests / report.seconds;
+  };
+  const turns = new Map([['', () => rate(order.target, true)]]);
+  for (const { name: other, socket } of others) if (socket !== undefined) turns.set(other, () => rate(socket, false));
+  const values = await inTurns(turns, ROUNDS);
+  const ours = values.get('') ?? [];
+  values.delete('');
+  const kind = typeof order.target === 'string' ? 'unix' : 'tcp';
+  const figure = note({ bench: 'agent', name: `${name} (${kind})`, unit: 'requests/s', budget }, ours, values);
+  printFigure(figure);
+  const { p50, p99, max, refused } = last;
   row(
-    name,
-    `${Math.round(requests / seconds)}/s`,
-    budget === undefined ? '' : `of ${budget}/s`,
-    `${p50.toFixed(2)} ms`,
-    `${p99.toFixed(2)} ms`,
-    `${max.toFixed(0)} ms`,
-    `${cpu.toFixed(1)} us`,
+    '',
+    `p50 ${p50.toFixed(2)} ms`,
+    `p99 ${p99.toFixed(2)} ms`,
+    `max ${max.toFixed(0)} ms`,
+    `cpu ${(used / done).toFixed(1)} us`,
     refused > 0 ? `${refused} refused` : '',
   );
 }
@@ -71,6 +95,8 @@ async function memory({ guest, pid }: AgentProcess, requests: number): Promise<v
   const last = residentMB(pid);
   await new Promise((resolve) => setTimeout(resolve, 8000));
   const idle = residentMB(pid);
+  note({ bench: 'agent', name: `memory after ${requests} requests`, unit: 'MB', budget: 80 }, [last]);
+  note({ bench: 'agent', name: 'memory, idle afterwards', unit: 'MB' }, [idle]);
   row(
     'resident memory',
     `${first.toFixed(1)} MB`,
@@ -98,7 +124,9 @@ for (const tcp of [false, true]) {
     console.log(
       `${tcp ? 'TCP' : 'unix socket'}, 32 connections (ready after ${agent.readyAfter.toFixed(0)} ms of 150 ms)`,
     );
-    row('', 'rate', 'budget', 'p50', 'p99', 'slowest', 'cpu/request');
+    note({ bench: 'agent', name: `ready after its start (${tcp ? 'tcp' : 'unix'})`, unit: 'ms', budget: 150 }, [
+      agent.readyAfter,
+    ]);
     if (!tcp) await baseline(sample);
     for (const { name, path, body, share, budget } of CASES) {
       const target = tcp ? agent.guest.port : agent.guest.dstackSock;
@@ -108,7 +136,7 @@ for (const tcp of [false, true]) {
         requests: Math.round(sample * share),
         mix: [['POST', path, body]] as const,
       };
-      await measure(name, agent.pid, order, budget);
+      await measure(name, agent.pid, order, budget, tcp ? [] : rivals(process.argv));
     }
     if (!tcp) await memory(agent, requests);
   } finally {

@@ -1,24 +1,16 @@
 /** `npm run bench -- boot [runs]`: how long starts take, against their budgets. Prints; never judges. */
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { DEMO_PORT, demoAppComposeText } from '../initramfs/demo/app-compose.ts';
 import { cacheRoot } from '../initramfs/lib/cache.ts';
 import { askDemo } from '../initramfs/vm/checks.ts';
-import { ensureBinaries, ensureDevImage } from '../initramfs/vm/dev-image.ts';
+import { ensureDevImage } from '../initramfs/vm/dev-image.ts';
 import { Machine } from '../initramfs/vm/machine.ts';
 import { readSteps } from '../initramfs/vm/step-log.ts';
 import { duration } from '../src/ui.ts';
-import { benchDisk } from './disk.ts';
+import { median, note } from './report.ts';
 
 /** milliseconds */
-const BUDGET = { firstStart: 15 * 60_000, laterStart: 60_000, version: 50 };
-
-const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-};
+const BUDGET = { firstStart: 15 * 60_000, laterStart: 60_000 };
 
 function row(name: string, milliseconds: number, budget?: number, note = ''): void {
   const limit = budget === undefined ? '' : `budget ${duration(budget)}`;
@@ -57,20 +49,13 @@ async function oneStart(): Promise<Record<string, number>> {
   }
 }
 
-async function versionTimes(util: string, runs: number): Promise<number[]> {
-  const times: number[] = [];
-  for (let i = 0; i < runs; i++) {
-    const began = performance.now();
-    await promisify(execFile)(util, ['--version']);
-    times.push(performance.now() - began);
-  }
-  return times;
-}
-
 async function main(runs: number): Promise<void> {
   console.log('first start, steps as they were built (the longest of each)');
   const steps = await readSteps();
-  for (const [step, ms] of steps) row(step, ms);
+  for (const [step, ms] of steps) {
+    note({ bench: 'boot', name: `first start: ${step}`, unit: 'ms' }, [ms]);
+    row(step, ms);
+  }
   row(
     'together',
     [...steps.values()].reduce((sum, ms) => sum + ms, 0),
@@ -83,15 +68,11 @@ async function main(runs: number): Promise<void> {
   for (let i = 0; i < runs; i++) starts.push(await oneStart());
   for (const name of Object.keys(starts[0] ?? {})) {
     const values = starts.map((marks) => marks[name] ?? Number.NaN);
+    const budget = name === 'the app has answered' ? BUDGET.laterStart : undefined;
+    note({ bench: 'boot', name: `later start: ${name}`, unit: 'ms', budget }, values);
     const spread = `${duration(Math.min(...values))} to ${duration(Math.max(...values))}`;
-    row(name, median(values), name === 'the app has answered' ? BUDGET.laterStart : undefined, spread);
+    row(name, median(values), budget, spread);
   }
-
-  console.log('\ncommand line');
-  const { util } = await ensureBinaries();
-  row('dstack-util --version, 20 runs', median(await versionTimes(util, 20)), BUDGET.version);
-
-  await benchDisk();
 }
 
 const runs = process.argv

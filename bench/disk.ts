@@ -8,12 +8,11 @@ import { cacheRoot } from '../initramfs/lib/cache.ts';
 import { ensureDevImage } from '../initramfs/vm/dev-image.ts';
 import { Machine } from '../initramfs/vm/machine.ts';
 import { duration } from '../src/ui.ts';
+import { median, note } from './report.ts';
 
 const BUDGET = { first: 3000, later: 1500 };
 const KEY = '5a'.repeat(32);
 const DISKS = 5;
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
 /** Prints the times of first and later openings. */
 export async function benchDisk(): Promise<void> {
@@ -47,6 +46,10 @@ export async function benchDisk(): Promise<void> {
       const lines = (await vm.ok(script, { timeoutMs: 400_000 })).split('\n').map((line) => line.split(' '));
       for (const step of ['first', 'later'] as const) {
         const times = lines.filter(([name]) => name === step).map(([, ms]) => Number(ms));
+        note(
+          { bench: 'disk', name: `${fs}, ${step} boot`, unit: 'ms', budget: fs === 'zfs' ? BUDGET[step] : undefined },
+          times,
+        );
         const limit = fs === 'zfs' ? `budget ${duration(BUDGET[step])}` : '';
         console.log(
           `  ${`${fs}, ${step} boot`.padEnd(34)} ${duration(median(times)).padStart(12)}   ${limit.padEnd(18)} ${times.join(' ')}`,

@@ -1,5 +1,6 @@
 /** What benchmarks share: the machine they ran on, and figures with their spread. */
 import { cpus, loadavg, totalmem } from 'node:os';
+import { noteSpread } from './report.ts';
 
 /** One line about the machine and how busy it is: figures mean nothing without it. */
 export function machineLine(): string {
@@ -52,6 +53,7 @@ const ms = (value: number): string => `${value < 10 ? value.toFixed(2) : value.t
 
 /** One line: the median against its budget in milliseconds, and the spread. */
 export function row(name: string, { first, rest, cpu }: Timing, budget: number): void {
+  noteSpread({ bench: 'evidence', name, unit: 'ms', budget }, rest);
   const spread = `${ms(rest.min)} to ${ms(rest.max)}, first ${ms(first)}, processor ${ms(cpu)}, ${rest.runs} runs`;
   console.log(`  ${name.padEnd(44)} ${ms(rest.median).padStart(10)}   budget ${`${budget} ms`.padEnd(7)}  ${spread}`);
 }
