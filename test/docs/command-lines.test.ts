@@ -44,6 +44,7 @@ const ELSEWHERE: [pattern: RegExp, why: string][] = [
     /^dstack-util (prepare|setup|deploy|serve|fde|quote|doctor|timeline|show|replay-imr|eventlog|attest|attest-info|gateway-refresh|boot-failed)\b/,
     'needs a guest: test/vm',
   ],
+  [/^dstack-util measure$/, 'a list of names: the page behind it is run'],
   [
     /^dstack-util verify (FILE|answer\.json --collateral https:)/,
     'a word to replace, or needs the internet: test/verify',
