@@ -33,6 +33,7 @@ const MORE_TESTS: readonly Need[] = [
   { package: 'iproute2', files: sbin('ip') },
   { package: 'iptables', files: sbin('iptables-restore') },
   { package: 'nftables', files: sbin('nft') },
+  { package: 'systemd', files: ['/usr/bin/systemd-analyze'] },
   { package: 'wireguard-tools', files: ['/usr/bin/wg'] },
   { package: 'wireguard-go', files: ['/usr/bin/wireguard-go', '/usr/bin/wireguard'] },
 ];
