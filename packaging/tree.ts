@@ -9,6 +9,7 @@ import { manPages } from './man.ts';
 /** Parts of the image's own overlay that belong to the program and not to one image's taste. */
 const FROM_OVERLAY = [
   'usr/lib/systemd/system/app-compose.service',
+  'usr/lib/systemd/system/dstack-boot-failed.service',
   'usr/lib/systemd/system/dstack-gateway-checker.service',
   'usr/lib/systemd/system/dstack-modules.service',
   'usr/lib/systemd/system/dstack-guest-agent.service',

@@ -26,6 +26,8 @@ export interface Rooms {
   chooseDataDevice(): Promise<DataDevice>;
   growPartition(device: string): Promise<unknown>;
   openDataDisk(options: DataDiskOptions): Promise<DataDisk>;
+  /** after a good boot, the restarts after failed ones are no longer counted */
+  forgetRestarts(device: string): Promise<unknown>;
   setupSwap(options: SwapOptions): Promise<unknown>;
   mountVerityVolumes(volumes: AppCompose['verityVolumes']): Promise<unknown>;
   /** a forced registration with the gateway of this work folder */
@@ -58,6 +60,7 @@ export const realRooms: Rooms = {
     (await import('../fde/choose-disk.ts')).chooseDataDevice({ cmdline: await cmdline(), env: process.env }),
   growPartition: async (device) => (await import('../fde/grow.ts')).growPartition(device),
   openDataDisk: async (options) => (await import('../fde/data-disk.ts')).openDataDisk(options),
+  forgetRestarts: async (device) => (await import('../fde/restarts.ts')).forgetRestarts(device),
   setupSwap: async (options) => (await import('../fde/swap.ts')).setupSwap(options),
   mountVerityVolumes: async (volumes) => (await import('../fde/volumes.ts')).mountVerityVolumes(volumes),
   joinGateway: async (workDir) => {

@@ -1,14 +1,15 @@
 /** Runs the sequences as commands: builds the context, runs, and ends the talk with the host. */
 import { hostSharedDir, PATHS } from '../config/paths.ts';
-import { DstackError } from '../errors.ts';
+import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists } from '../sys/files.ts';
 import { detectPlatform } from '../tdx/platform.ts';
+import * as ui from '../ui.ts';
 import { locateHostApi } from './host-share.ts';
 import { HostNotifier } from './notifier.ts';
 import { type Os, realOs } from './os.ts';
 import type { PrepareContext } from './prepare/context.ts';
-import { type Prepared, writePrepared } from './prepare/prepared.ts';
+import { type Prepared, readPrepared, writePrepared } from './prepare/prepared.ts';
 import { type Rooms, realRooms } from './rooms.ts';
 import { runSequence } from './runner.ts';
 import { HANDOVER, PREPARE, SETUP } from './sequence.ts';
@@ -69,11 +70,23 @@ export async function setup(options: RunSetup, surroundings: Surroundings): Prom
       await rotateTimeline(context.options.mountPoint);
       await runSequence('handover', HANDOVER, context, { timeline });
       await keepTimeline(context.options.mountPoint, surroundings.timelineFile);
+      await forgetRestarts(surroundings);
     }
   } finally {
     wipeKeys(context);
   }
   await context.host.flush(FLUSH_MS);
+}
+
+/** The next failure counts from one again. Never fails a boot. */
+async function forgetRestarts({ rooms, preparedFile }: Surroundings): Promise<void> {
+  if (isDryRun()) return;
+  try {
+    const prepared = await readPrepared(preparedFile);
+    if (prepared !== undefined) await rooms.forgetRestarts(prepared.device);
+  } catch (thrown) {
+    ui.warn(`the count of restarts was not reset: ${errorChain(thrown)}`);
+  }
 }
 
 async function setupContext(options: RunSetup, surroundings: Surroundings): Promise<SetupContext> {

@@ -132,6 +132,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'check an installed guest and say what to do',
     load: () => import('./doctor.ts'),
   },
+  {
+    name: 'boot-failed',
+    summary: 'restart or stop this machine after a failed boot',
+    load: () => import('./boot-failed.ts'),
+  },
   { name: 'hex', summary: 'print bytes as hex', load: () => import('./hex.ts') },
   { name: 'rand', summary: 'print random bytes', load: () => import('./rand.ts') },
 ];

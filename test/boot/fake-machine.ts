@@ -182,6 +182,7 @@ export class FakeMachine {
         return { action: this.blankDisk ? 'initialised' : 'mounted' };
       },
       setupSwap: async ({ size }) => step(`swap ${size}`),
+      forgetRestarts: async (device) => step(`forget restarts ${device}`),
       mountVerityVolumes: async (volumes) => step(`volumes ${volumes.length}`),
       joinGateway: async () => step('join the gateway'),
       setupDockerRegistry: async (registry) => step(`registry ${registry ?? 'none'}`),

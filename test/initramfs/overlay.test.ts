@@ -54,10 +54,12 @@ describe('the prod profile', () => {
     await expect(ensureImage(options)).rejects.toThrow(/prod image cannot contain the simulator/);
   });
 
-  it('reboots when it cannot prepare, dev does not', async () => {
+  it('decides about a restart when it cannot prepare, dev does not', async () => {
     const of = async (profile: 'dev' | 'prod') => [...(await unitsOf(profile)).values()].join('\n');
-    expect(await of('prod')).toMatch(/^FailureAction=reboot$/m);
-    expect(await of('dev')).not.toMatch(/FailureAction/);
+    expect(await of('prod')).toMatch(/^OnFailure=dstack-boot-failed.service$/m);
+    expect(await of('dev')).not.toMatch(/^OnFailure=dstack/m);
+    // an unconditional restart would go on for ever
+    expect(await of('prod')).not.toMatch(/^FailureAction=/m);
   });
 });
 

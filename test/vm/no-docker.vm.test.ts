@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { agentCall } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
+import { countsRestarts } from './boot-failed.ts';
 import { attestCommands, foreignMeasurement, manyEmitters, quoteService } from './evidence.ts';
+import { checkerSandbox, shutdownByHost } from './sandbox.ts';
 import { boot, NOTHING_STARTED, payloads } from './support.ts';
 
 let vm: Machine;
@@ -32,6 +34,12 @@ it('gives evidence on the command line', async () => {
 
 it('takes quotes from the service of the host where one is configured', () => quoteService(vm));
 
+it('runs the gateway checker in a sandbox that lets it do its work, and little else', () => checkerSandbox(vm));
+
 it('keeps log and register in step when 20 processes measure 50 events each', () => manyEmitters(vm, 20, 50), 500_000);
 
 it('measures nothing more when something else has extended the register', () => foreignMeasurement(vm));
+
+it('restarts three times after failed boots, not a fourth time', () => countsRestarts(vm));
+
+it('powers off when the host asks the agent to', () => shutdownByHost(vm));

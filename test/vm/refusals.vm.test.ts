@@ -9,6 +9,7 @@ import { demoAppCompose } from '../../initramfs/demo/app-compose.ts';
 import { ensureDisk, fingerprint, writeDisk } from '../../initramfs/vm/disk.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import type { Disk } from '../../initramfs/vm/qemu.ts';
+import { haltsWithReason } from './boot-failed.ts';
 import { boot, fails, NOTHING_STARTED, payloads, vmDir } from './support.ts';
 
 const MIB = 1024 * 1024;
@@ -143,4 +144,7 @@ describe.sequential('with the TEE device', () => {
     await vm.ok('for d in vdb vdc; do echo 1 >/sys/block/$d/device/../remove; done; udevadm settle');
     expect(await fails(vm, 'dstack-util prepare', 'DISK_NOT_FOUND')).toContain('/dev/vdb');
   });
+
+  it('halts with the reason on the console where prod would restart for nothing', () =>
+    haltsWithReason(vm, 'DISK_NOT_FOUND'));
 });

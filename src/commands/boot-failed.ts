@@ -1,0 +1,59 @@
+/** `boot-failed`: what a unit starts when `prepare` or `setup` has failed. */
+import type { Command } from 'commander';
+import { PATHS } from '../config/paths.ts';
+import { errorChain } from '../errors.ts';
+import * as ui from '../ui.ts';
+
+interface Options {
+  readonly device?: string;
+  readonly file: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+async function decideAndAct(options: Options): Promise<void> {
+  if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stderr.write(`${line}\n`));
+  const { decide, farewell, lastFailure } = await import('../boot/after-failure.ts');
+  const { readTimelines } = await import('../boot/timeline-store.ts');
+  const { writeRestarts } = await import('../fde/restarts.ts');
+  const { run } = await import('../sys/exec.ts');
+  const failure = lastFailure((await readTimelines({ path: options.file })).current);
+  const device = await dataDevice(options);
+  const decision = decide(failure, await counted(device));
+  ui.result(
+    { ...decision, ...failure, device: device ?? null },
+    { json: options.json, text: () => farewell(failure, decision).join('\n') },
+  );
+  if (decision.action === 'restart' && device !== undefined) await writeRestarts(device, decision.restart);
+  await run('systemctl', ['--no-block', decision.action === 'restart' ? 'reboot' : 'halt']);
+}
+
+/** A disk that cannot be asked cannot count either; that must not hide what really failed. */
+async function counted(device: string | undefined): Promise<number | undefined> {
+  if (device === undefined) return undefined;
+  const { readRestarts } = await import('../fde/restarts.ts');
+  return readRestarts(device).catch((thrown) => {
+    ui.warn(`restarts cannot be counted: ${errorChain(thrown)}`);
+    return undefined;
+  });
+}
+
+async function dataDevice({ device }: Options): Promise<string | undefined> {
+  if (device !== undefined) return device;
+  const { readPrepared } = await import('../boot/prepare/prepared.ts');
+  return (await readPrepared(PATHS.prepared).catch(() => undefined))?.device;
+}
+
+export default function define(command: Command): void {
+  command
+    .option('--device <device>', 'data device (default: what `prepare` chose)')
+    .option('--file <path>', 'timeline with the failure', PATHS.bootTimeline)
+    .option('--dry-run', 'decide, but write and start nothing')
+    .option('--json', 'print the decision as JSON')
+    .addHelpText(
+      'after',
+      '\nRestarts the machine, at most three times in a row, if that may mend the failure. Otherwise halts it, with the\n' +
+        'reason on the console. The restarts are counted in front of the data partition and forgotten after a good boot.',
+    )
+    .action(decideAndAct);
+}
