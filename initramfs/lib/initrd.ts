@@ -12,8 +12,9 @@ const applets = ['sh', 'mount', 'umount', 'mkdir', 'insmod', 'sleep', 'grep', 's
 const pack = [
   'find tree -exec touch -h -d @0 {} +',
   'cd tree',
-  `find . -mindepth 1 -print0 | sort -z | cpio --null --quiet --create --format=newc --reproducible --owner=0:0 > ../initrd`,
-  'cd ..; rm -r tree',
+  `find . -mindepth 1 -print0 | sort -z | cpio --null --quiet --create --format=newc --reproducible --owner=0:0 > ../archive`,
+  // one thread: the output must not depend on the number of processors
+  'cd ..; zstd -q -12 --single-thread --no-check archive -o initrd; rm -r tree archive',
 ].join('\n');
 
 /** Builds the initramfs unless it is cached; returns the archive's path. */
@@ -21,7 +22,7 @@ export async function ensureInitrd(tools: Tools, kernel: Kernel): Promise<string
   const init = join(projectRoot, 'initramfs/init');
   const first = await chooseModules(kernel, 'modules/initramfs.list');
   const more = (await chooseModules(kernel, 'modules/initramfs-more.list')).filter((path) => !first.includes(path));
-  const key = keyOf('initrd 2', tools.key, kernel.key, first, more, await hashFile(init), applets, pack);
+  const key = keyOf('initrd 3', tools.key, kernel.key, first, more, await hashFile(init), applets, pack);
   const dir = await cached('initrd', key, async (temp) => {
     const tree = join(temp, 'tree');
     for (const name of ['bin', 'sbin', 'dev', 'proc', 'sys', 'run', 'root', 'upper', 'lib/modules']) {
