@@ -1,6 +1,7 @@
 /** After a failed boot: start again, or stop where somebody can read why. */
+
+import type { PhaseRecord } from '../config/timeline.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
-import type { PhaseRecord } from './phase.ts';
 
 /** Restarts in a row before the guest stops. */
 export const MAX_RESTARTS = 3;

@@ -14,10 +14,10 @@ interface Options {
 async function decideAndAct(options: Options): Promise<void> {
   if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stderr.write(`${line}\n`));
   const { decide, farewell, lastFailure } = await import('../boot/after-failure.ts');
-  const { readTimelines } = await import('../boot/timeline-store.ts');
+  const { readTimelineFile } = await import('../config/timeline.ts');
   const { writeRestarts } = await import('../fde/restarts.ts');
   const { run } = await import('../sys/exec.ts');
-  const failure = lastFailure((await readTimelines({ path: options.file })).current);
+  const failure = lastFailure(await readTimelineFile(options.file));
   const device = await dataDevice(options);
   const decision = decide(failure, await counted(device));
   ui.result(
