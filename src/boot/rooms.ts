@@ -71,7 +71,11 @@ export const realRooms: Rooms = {
     (await import('../deploy/docker-registry.ts')).setupDockerRegistry(registry, path),
   extractComposeFile: async (compose, dir) =>
     (await import('../deploy/compose-file.ts')).extractComposeFile(compose, dir),
-  removeOrphansOffline: async (composeFile, dockerRoot) =>
-    (await import('../deploy/orphans.ts')).removeOrphansOffline(composeFile, dockerRoot),
+  removeOrphansOffline: async (composeFile, dockerRoot) => {
+    // a new disk: nothing to compare the compose file with
+    const { containerFolders } = await import('../deploy/container-records.ts');
+    if (containerFolders(dockerRoot).length === 0) return;
+    await (await import('../deploy/orphans.ts')).removeOrphansOffline(composeFile, dockerRoot);
+  },
   holdContainers: async (dockerRoot) => (await import('../deploy/hold.ts')).holdContainers(dockerRoot),
 };

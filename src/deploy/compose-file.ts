@@ -70,7 +70,20 @@ export async function composeServices(text: string): Promise<ComposeService[]> {
 /** More aliases than this in one document are an attack on memory, not a compose file. */
 const MAX_ALIASES = 1000;
 
-async function parseCompose(text: string, path?: string): Promise<{ name: unknown; services: object }> {
+interface Parsed {
+  readonly name: unknown;
+  readonly services: object;
+}
+
+/** A start asks three times about the same text, and parsing costs more than everything else that it does by itself. */
+let latest: { readonly text: string; readonly parsed: Parsed } | undefined;
+
+async function parseCompose(text: string, path?: string): Promise<Parsed> {
+  if (latest?.text !== text) latest = { text, parsed: await parse(text, path) };
+  return latest.parsed;
+}
+
+async function parse(text: string, path?: string): Promise<Parsed> {
   const { parseAllDocuments } = await import('yaml');
   const invalid = (why: string, cause?: unknown) =>
     new DstackError('COMPOSE_INVALID', `compose file ${why}`, { path, cause });

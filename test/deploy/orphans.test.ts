@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -45,6 +45,19 @@ describe('offline', () => {
     for (const [id, , orphan] of CASES) expect([id, existsSync(folder(id))]).toEqual([id, !orphan]);
     for (const id of ['broken', 'strange', 'empty']) expect(existsSync(folder(id))).toBe(true);
     expect(existsSync(join(root, 'docker/volumes/v'))).toBe(true);
+  });
+  it('follows no link out of docker’s folder', async () => {
+    const orphan = JSON.stringify({ Config: { Labels: labels('dstack', 'old') } });
+    const outside = join(root, 'outside');
+    mkdirSync(outside);
+    writeFileSync(join(outside, 'config.v2.json'), orphan);
+    record('b2', orphan);
+    symlinkSync(outside, folder('c3'));
+    mkdirSync(folder('d4'));
+    symlinkSync(join(outside, 'config.v2.json'), join(folder('d4'), 'config.v2.json'));
+    expect(await removeOrphansOffline(composeFile, join(root, 'docker'))).toEqual([{ id: 'b2', service: 'old' }]);
+    expect(existsSync(join(outside, 'config.v2.json'))).toBe(true);
+    expect(existsSync(folder('d4'))).toBe(true);
   });
   it('only tells in a dry run', async () => {
     record('b2', JSON.stringify({ Config: { Labels: labels('dstack', 'old') } }));
