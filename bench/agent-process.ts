@@ -20,7 +20,7 @@ export interface AgentProcess {
 
 /** @param tcp puts the methods of dstack.sock on a port as well: the same code, another kind of socket */
 export async function startAgent(tcp = false): Promise<AgentProcess> {
-  const util = process.env['AGENT_BIN'] ?? (await ensureBinaries()).util;
+  const { util } = await ensureBinaries();
   const guest = await makeGuest({ compose: { public_logs: true, public_sysinfo: true } });
   if (tcp) {
     const config = JSON.parse(readFileSync(guest.configFile, 'utf8'));
@@ -85,8 +85,13 @@ export function cpuTime(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
+const memoryMB = (pid: number, field: string): number =>
+  Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+
 /** Resident memory in MB. */
-export const residentMB = (pid: number): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+export const residentMB = (pid: number): number => memoryMB(pid, 'VmRSS');
+
+/** Resident memory without the pages of files in MB: what the process itself has made. */
+export const ownMB = (pid: number): number => memoryMB(pid, 'RssAnon');
 
 export const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;

@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { inTurns, type Rival, rivals } from './against.ts';
-import { type AgentProcess, BUN, cpuTime, descriptors, residentMB, run, startAgent } from './agent-process.ts';
+import { type AgentProcess, BUN, cpuTime, descriptors, ownMB, residentMB, run, startAgent } from './agent-process.ts';
 import type { LoadOrder } from './http-load.ts';
 import { printFigure } from './print.ts';
 import { note } from './report.ts';
@@ -86,28 +86,44 @@ async function baseline(requests: number): Promise<void> {
 }
 
 async function memory({ guest, pid }: AgentProcess, requests: number): Promise<void> {
-  const order = { target: guest.dstackSock, connections: 32, requests: requests / 2 };
+  const order = { target: guest.dstackSock, connections: 32, requests: requests / 4 };
   const mix = [CASES[0], CASES[2]].map((one) => ['POST', one?.path ?? '', one?.body ?? ''] as const);
   const first = residentMB(pid);
-  await run({ ...order, mix });
-  const middle = residentMB(pid);
-  await run({ ...order, mix });
-  const last = residentMB(pid);
+  const quarters: { resident: number; own: number }[] = [];
+  for (let i = 0; i < 4; i++) {
+    const samples: { resident: number; own: number }[] = [];
+    const timer = setInterval(() => samples.push({ resident: residentMB(pid), own: ownMB(pid) }), 100);
+    await run({ ...order, mix });
+    clearInterval(timer);
+    // heap and program pages rise and fall all the time: one reading says little
+    quarters.push({
+      resident: median(samples.map(({ resident }) => resident)),
+      own: median(samples.map(({ own }) => own)),
+    });
+  }
+  const [, middle, , last] = quarters as [(typeof quarters)[0], (typeof quarters)[0], unknown, (typeof quarters)[0]];
   await new Promise((resolve) => setTimeout(resolve, 8000));
   const idle = residentMB(pid);
-  note({ bench: 'agent', name: `memory after ${requests} requests`, unit: 'MB', budget: 80 }, [last]);
+  note({ bench: 'agent', name: `memory after ${requests} requests`, unit: 'MB', budget: 80 }, [last.resident]);
   note({ bench: 'agent', name: 'memory, idle afterwards', unit: 'MB' }, [idle]);
   row(
     'resident memory',
     `${first.toFixed(1)} MB`,
-    `${middle.toFixed(1)} MB`,
-    `${last.toFixed(1)} MB`,
+    `${middle.resident.toFixed(1)} MB`,
+    `${last.resident.toFixed(1)} MB`,
     `idle ${idle.toFixed(1)} MB`,
     'of 80 MB',
   );
+  const growth = (last.resident - middle.resident).toFixed(1);
+  const own = (last.own - middle.own).toFixed(1);
   console.log(
-    `  growth over the last half of ${requests}: ${(last - middle).toFixed(1)} MB of 2 MB, ${descriptors(pid)} descriptors`,
+    `  growth over the last half of ${requests}: ${growth} MB of 2 MB, without the program file ${own} MB ` +
+      `(medians of the second and of the last quarter), ${descriptors(pid)} descriptors`,
   );
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 function option(name: string, fallback: number): number {

@@ -33,13 +33,17 @@ export function keyAlgorithm(algorithm: string): KeyAlgorithm {
   throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });
 }
 
+/** loaded by the first key */
+let curve: Promise<typeof import('./secp256k1.ts')> | undefined;
+
 /**
  * Derives a key. `purpose` is signed, but does not influence the key.
  * @throws ALGORITHM_UNSUPPORTED, KEY_INVALID
  */
 export async function getKey(keys: SigningKeys, path: string, purpose: string, algorithm: string): Promise<DerivedKey> {
   const kind = keyAlgorithm(algorithm);
-  const { compressedPublicKey, keccak256, signRecoverable } = await import('./secp256k1.ts');
+  curve ??= import('./secp256k1.ts');
+  const { compressedPublicKey, keccak256, signRecoverable } = await curve;
   const key = deriveKey(keys.k256Key, [utf8Part(path)], 32);
   try {
     const publicKey = kind === 'ed25519' ? ed25519PublicKey(key) : compressedPublicKey(key);

@@ -13,8 +13,8 @@ export async function systemSection(state: AgentState): Promise<Html> {
   if ('failure' in system) return html``;
   const { memory, load, disks, ...figures } = system.value;
   const share = 'value' in busy ? busy.value : undefined;
-  // some hypervisors do not tell the clock
-  const processor = `${figures.cpus} × ${figures.cpuModel.replace(/ @0 MHz$/, '')}`;
+  // some hypervisors do not tell the clock, and some models have it in their name
+  const processor = `${figures.cpus} × ${figures.cpuModel.replace(/ @0 MHz$|(?<=GHz) @\d+ MHz$/, '')}`;
   return section(
     'system',
     'System',
