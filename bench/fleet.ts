@@ -6,6 +6,8 @@
 import { decide, initialState, POLL_S, record, refreshDelay, STALE_S } from '../src/net/checker-decision.ts';
 
 const GUESTS = Number(process.env['FLEET_GUESTS'] ?? 100_000);
+/** 0 = as the deployed checker does, without the early look at an old handshake */
+const STALE_AFTER = process.env['FLEET_EARLY'] === '0' ? Number.POSITIVE_INFINITY : STALE_S;
 const HOUR = 3600;
 
 const WORLD = {
@@ -67,6 +69,8 @@ interface Scenario {
   readonly gatewayUp: (now: number) => boolean;
   /** the gateways lose their state at this time */
   readonly forgetsAt?: number;
+  /** seconds before `forgetsAt` that they were down */
+  readonly downFor?: number;
   readonly kmsUp: (now: number) => boolean;
   /** age of the certificates at time 0 for guests that run already */
   readonly certAge?: number;
@@ -95,12 +99,22 @@ const SCENARIOS: readonly Scenario[] = [
     start: (_, random) => -HOUR + random() * WORLD.startWithin,
     gatewayUp: outage(HOUR, HOUR + 600),
     forgetsAt: HOUR + 600,
+    downFor: 600,
     kmsUp: always,
     windows: [
       ['the hour before', 0, HOUR],
       ['the outage', HOUR, HOUR + 600],
       ['the 10 min after', HOUR + 600, HOUR + 1200],
     ],
+  },
+  {
+    name: 'gateways restart without their state',
+    seconds: 2 * HOUR,
+    start: (_, random) => -HOUR + random() * WORLD.startWithin,
+    gatewayUp: always,
+    forgetsAt: HOUR,
+    kmsUp: always,
+    windows: [['the 5 min after', HOUR, HOUR + 300]],
   },
   {
     name: 'KMS down for 30 min when certificates of a common start end',
@@ -182,7 +196,7 @@ function guest(scenario: Scenario, i: number, jitter: boolean, gateway: Load, km
       lostAt = downSince(scenario, now);
     }
     const handshake = known === undefined ? frozen : lastHandshake(known, now);
-    const decided = decide(state, { configured, handshake }, now, STALE_S);
+    const decided = decide(state, { configured, handshake }, now, STALE_AFTER);
     state = decided.state;
     if (decided.action !== 'wait') {
       const forced = decided.action === 'force';
@@ -193,7 +207,7 @@ function guest(scenario: Scenario, i: number, jitter: boolean, gateway: Load, km
     }
     now += POLL_S;
     // a working tunnel waits at each look until its next refresh is due or the world changes: those looks are left out
-    if (known !== undefined && scenario.gatewayUp(now) && state.lastAttempt !== undefined) {
+    if (known !== undefined && !lost(scenario, known, now) && state.lastAttempt !== undefined) {
       const event = [HOUR, HOUR + 600].find((at) => at > now) ?? Number.POSITIVE_INFINITY;
       const idle = Math.min(state.lastAttempt + refreshDelay(state), event) - now;
       if (idle > POLL_S) now += Math.floor(idle / POLL_S) * POLL_S;
@@ -207,7 +221,8 @@ function guest(scenario: Scenario, i: number, jitter: boolean, gateway: Load, km
 function lost({ gatewayUp, forgetsAt }: Scenario, known: number, now: number): boolean {
   return !gatewayUp(now) || (forgetsAt !== undefined && known < forgetsAt && now >= forgetsAt);
 }
-const downSince = ({ forgetsAt }: Scenario, now: number): number => (forgetsAt === undefined ? now : forgetsAt - 600);
+const downSince = ({ forgetsAt, downFor = 0 }: Scenario, now: number): number =>
+  forgetsAt === undefined ? now : forgetsAt - downFor;
 const lastHandshake = (known: number, now: number): number =>
   known + Math.floor(Math.max(0, now - known) / WORLD.rekey) * WORLD.rekey;
 

@@ -69,7 +69,9 @@ async function until(holds: () => boolean, limitMs: number): Promise<boolean> {
 
 const missing = netnsMissing('iptables', 'iptables-restore', 'wg', 'wg-quick', 'wireguard-go', 'curl');
 if (missing === undefined) {
-  const lines = await Promise.all(CASES.map(measure));
+  // each case to its end, so that none leaves a namespace behind
+  const failed = (name: string) => (thrown: unknown) => `${name}: ${thrown}`;
+  const lines = await Promise.all(CASES.map((one) => measure(one).catch(failed(one.name))));
   console.log(lines.join('\n'));
 } else {
   console.error(`cannot run here: ${missing}`);
