@@ -65,6 +65,11 @@ export class TlsFront {
     return (this.#tls.address() as AddressInfo | null)?.port ?? 0;
   }
 
+  /** Shows another certificate to whoever connects from now on. */
+  show({ certificate, key }: Pick<FrontOptions, 'certificate' | 'key'>): void {
+    this.#tls.setSecureContext({ cert: certificate, key, minVersion: 'TLSv1.2' });
+  }
+
   /** Ends all connections and stops listening. */
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();

@@ -14,10 +14,15 @@ import type { KmsRoots } from '../../simulator/kms/roots.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import type { GuestService } from './qemu.ts';
 
-const ADDRESS = '10.0.2.103';
+/** as the guests reach the first and the second gateway */
+const ADDRESSES = ['10.0.2.103', '10.0.2.104'] as const;
 /** this host as the guest sees it on an open user network */
 const HOST_ALIAS = '10.0.2.2';
-const NETWORK = '10.4';
+/** the VPN of each gateway */
+const NETWORKS = ['10.4', '10.5'] as const;
+
+/** Which one of two. */
+export type GatewayNumber = 0 | 1;
 
 export const gatewayAppId = toHex(GATEWAY_APP_ID);
 
@@ -26,56 +31,75 @@ const CARRY = `const [host, port] = process.argv.slice(-2);
 const socket = require('node:net').connect({ host, port: Number(port) });
 process.stdin.pipe(socket); socket.pipe(process.stdout); socket.on('error', () => process.exit(1));`;
 
+const identity = async (roots: KmsRoots, number: GatewayNumber, appId: Uint8Array) =>
+  gatewayCertificate(await appAuthority(roots, appId), [ADDRESSES[number]], appId);
+
 export class VmGateway {
   readonly server: GatewayServer;
   readonly services: readonly GuestService[];
-  readonly sysConfig: Readonly<Record<string, unknown>>;
+  readonly sysConfig: { readonly gateway_urls: readonly string[] };
+  readonly #roots: KmsRoots;
+  readonly #number: GatewayNumber;
   readonly #wireGuard: WireGuardEnd;
   readonly #namespace: ChildProcess;
   readonly #proxies: Server[] = [];
 
-  private constructor(server: GatewayServer, wireGuard: WireGuardEnd, namespace: ChildProcess) {
-    this.server = server;
-    this.#wireGuard = wireGuard;
-    this.#namespace = namespace;
-    this.services = [{ address: ADDRESS, port: 443, host: server.port }];
-    this.sysConfig = { gateway_urls: [`https://${ADDRESS}`] };
+  private constructor(parts: {
+    server: GatewayServer;
+    roots: KmsRoots;
+    number: GatewayNumber;
+    wireGuard: WireGuardEnd;
+    namespace: ChildProcess;
+  }) {
+    this.server = parts.server;
+    this.#roots = parts.roots;
+    this.#number = parts.number;
+    this.#wireGuard = parts.wireGuard;
+    this.#namespace = parts.namespace;
+    const address = ADDRESSES[parts.number];
+    this.services = [{ address, port: 443, host: parts.server.port }];
+    this.sysConfig = { gateway_urls: [`https://${address}`] };
   }
 
   /** Starts gateway and interface; needs root. */
-  static async start(roots: KmsRoots): Promise<VmGateway> {
+  static async start(roots: KmsRoots, number: GatewayNumber = 0): Promise<VmGateway> {
     // it ends with us: its stdin is our pipe
     const namespace = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up; echo ready; read -r end'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await once(namespace.stdout!, 'data');
     try {
-      return await VmGateway.#inside(namespace, roots);
+      return await VmGateway.#inside(namespace, roots, number);
     } catch (thrown) {
       namespace.kill();
       throw thrown;
     }
   }
 
-  static async #inside(namespace: ChildProcess, roots: KmsRoots): Promise<VmGateway> {
+  static async #inside(namespace: ChildProcess, roots: KmsRoots, number: GatewayNumber): Promise<VmGateway> {
+    const network = NETWORKS[number];
     const wireGuard = WireGuardEnd.open({
-      interface: `dsgw${process.pid % 1_000_000}`,
+      interface: `dsgw${number}-${process.pid % 1_000_000}`,
       port: 0,
-      address: `${NETWORK}.0.1/16`,
+      address: `${network}.0.1/16`,
       ...(namespace.pid === undefined ? {} : { namespaceOf: namespace.pid }),
     });
-    const identity = await gatewayCertificate(await appAuthority(roots, GATEWAY_APP_ID), [ADDRESS]);
     const server = await GatewayServer.start(
       {
-        ...identity,
+        ...(await identity(roots, number, GATEWAY_APP_ID)),
         clientRoot: roots.ca.certificate,
-        network: NETWORK,
+        network,
         endpoint: `${HOST_ALIAS}:${wireGuard.port}`,
         wireGuard,
       },
       { host: '127.0.0.1', port: 0 },
     );
-    return new VmGateway(server, wireGuard, namespace);
+    return new VmGateway({ server, roots, number, wireGuard, namespace });
+  }
+
+  /** Shows the certificate of an app from now on: its own one, or that of an app that this guest must not trust. */
+  async showApp(appId: Uint8Array = GATEWAY_APP_ID): Promise<void> {
+    this.server.show(await identity(this.#roots, this.#number, appId));
   }
 
   /** Address of the guest in the VPN once it has registered. */

@@ -41,6 +41,8 @@ export interface MachineOptions {
   readonly guestPorts?: readonly number[];
   readonly forwards?: readonly Forward[];
   readonly network?: 'host' | 'open';
+  /** talk with the guest over AF_VSOCK; needs the program vhost-device-vsock, see `vsockDevice` */
+  readonly vsock?: boolean;
   /** services of this host that the guest may reach */
   readonly services?: readonly GuestService[];
   readonly onEvent?: (event: HostEvent) => void;

@@ -19,6 +19,7 @@ import { type Forward, type QemuConfig, qemuArgv } from './qemu.ts';
 import { Qmp } from './qmp.ts';
 import type { ShareFiles } from './share.ts';
 import { Shell, type ShellResult } from './shell.ts';
+import { HOST_API_PORT, VSOCK_HOST_API_URL, VsockDevice, vsockDevice } from './vsock.ts';
 import { retry, within } from './wait.ts';
 
 const CONSOLE_TAIL = 40;
@@ -43,6 +44,8 @@ export class Machine implements AsyncDisposable {
   readonly accelerator: 'kvm' | 'tcg';
   /** milliseconds since the epoch when QEMU was started */
   readonly startedAt: number;
+  /** what this host and the guest talk over, if the VM has it */
+  readonly vsock: VsockDevice | undefined;
   readonly #process: QemuProcess;
   readonly #sockets: QemuConfig['sockets'] & { dir: string };
   /** when the runner ends without `stop`: QEMU dies by itself, its sockets would stay */
@@ -63,6 +66,7 @@ export class Machine implements AsyncDisposable {
     socketDir: string;
     release: () => void;
     startedAt: number;
+    vsock: VsockDevice | undefined;
   }) {
     this.options = parts.options;
     this.console = parts.console;
@@ -73,16 +77,21 @@ export class Machine implements AsyncDisposable {
     this.#sockets = { ...parts.config.sockets, dir: parts.socketDir };
     this.#releaseDir = parts.release;
     this.startedAt = parts.startedAt;
+    this.vsock = parts.vsock;
     process.once('exit', this.#atExit);
   }
 
   /** Starts a VM; returns when its first program runs, or when QEMU has ended. */
-  static async boot(options: MachineOptions): Promise<Machine> {
+  static async boot(given: MachineOptions): Promise<Machine> {
+    const vsockUrl = given.vsock ? { host_api_url: VSOCK_HOST_API_URL } : {};
+    const options = { ...given, sysConfig: { ...vsockUrl, ...given.sysConfig } };
     await loadTools();
     const release = claim(options.dir);
     const accelerator = await chooseAccelerator(options.image.kernel);
     const socketDir = freshSocketDir(options.dir);
-    const sockets = { qmp: `${socketDir}/qmp`, shell: `${socketDir}/shell`, hostApi: `${socketDir}/host-api` };
+    // the name under which a vsock device looks for it; a guest without vsock gets to it all the same
+    const hostApiSocket = `${socketDir}/vsock_${HOST_API_PORT}`;
+    const sockets = { qmp: `${socketDir}/qmp`, shell: `${socketDir}/shell`, hostApi: hostApiSocket };
     const hostApi = new HostApi({ name: 'dstack-util runner' });
     if (options.onEvent) hostApi.on('event', options.onEvent);
     hostApi.on('event', ({ event, payload }) => {
@@ -90,8 +99,14 @@ export class Machine implements AsyncDisposable {
     });
     const console = new ConsoleLog(join(options.dir, 'console.log'));
     if (options.onLine) console.watch(options.onLine);
+    let vsock: VsockDevice | undefined;
     try {
       await hostApi.listen({ path: sockets.hostApi });
+      if (options.vsock) {
+        const program = vsockDevice();
+        if (program === undefined) throw new Error('this host has no vhost-device-vsock');
+        vsock = await VsockDevice.start(program, `${socketDir}/vhost`, `${socketDir}/vsock`);
+      }
       const disks = await prepareDisks(options);
       const config: QemuConfig = {
         accelerator,
@@ -106,14 +121,16 @@ export class Machine implements AsyncDisposable {
         network: options.network ?? 'host',
         services: options.services ?? [],
         sockets,
+        ...(vsock === undefined ? {} : { vsock: `${socketDir}/vhost` }),
       };
       const startedAt = Date.now();
       const qemu = await startPastEarlyAbort(
         () => QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]),
         console,
       );
-      return new Machine({ options, console, hostApi, config, qemu, socketDir, release, startedAt });
+      return new Machine({ options, console, hostApi, config, qemu, socketDir, release, startedAt, vsock });
     } catch (thrown) {
+      vsock?.close();
       await hostApi.close();
       rmSync(socketDir, { recursive: true, force: true });
       release();
@@ -243,6 +260,7 @@ export class Machine implements AsyncDisposable {
 
   async #release(): Promise<void> {
     (await this.#shell?.catch(() => undefined))?.close();
+    this.vsock?.close();
     await this.hostApi.close();
     await this.console.close();
     process.off('exit', this.#atExit);

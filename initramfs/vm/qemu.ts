@@ -47,6 +47,8 @@ export interface QemuConfig {
   readonly network: 'host' | 'open';
   /** unix sockets: QEMU listens on the first two, the runner on the third */
   readonly sockets: { readonly qmp: string; readonly shell: string; readonly hostApi: string };
+  /** unix socket of a vhost-user vsock device; QEMU connects */
+  readonly vsock?: string;
 }
 
 /** PCI slots of the disks: fixed, so that a missing disk does not move the others in an unexpected way. */
@@ -71,14 +73,20 @@ export function qemuArgv(config: QemuConfig): string[] {
     ...(config.share9p === undefined ? [] : share9p(config.share9p)),
     ...['-device', 'virtio-rng-pci'],
     ...network(config),
+    ...(config.vsock === undefined ? [] : vsock(config.vsock)),
     ...['-chardev', `socket,id=shell,path=${value(config.sockets.shell)},server=on,wait=off`],
     ...['-device', 'virtio-serial-pci', '-device', `virtserialport,chardev=shell,name=${SHELL_PORT}`],
     ...['-qmp', `unix:${value(config.sockets.qmp)},server=on,wait=off`],
   ];
 }
 
-function machine({ accelerator, cpus, memoryMiB }: QemuConfig): string[] {
+function machine({ accelerator, cpus, memoryMiB, vsock: device }: QemuConfig): string[] {
   const sized = ['-smp', String(cpus), '-m', String(memoryMiB)];
+  // a vhost-user device is another process, which must see the memory of the guest
+  if (device !== undefined) {
+    sized.push('-object', `memory-backend-memfd,id=memory,size=${memoryMiB}M,share=on`);
+    sized.push('-machine', 'memory-backend=memory');
+  }
   if (accelerator === 'kvm') return ['-machine', 'q35', '-accel', 'kvm', '-cpu', 'host', ...sized];
   // a large translation buffer saves retranslating the JIT-heavy guest; EPYC is the newest model TCG covers well
   return ['-machine', 'q35', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'EPYC', ...sized];
@@ -96,6 +104,10 @@ function disk({ file, readOnly }: Disk, index: number): string[] {
 
 function share9p(dir: string): string[] {
   return ['-virtfs', `local,path=${value(dir)},mount_tag=host-shared,security_model=none,readonly=on`];
+}
+
+function vsock(path: string): string[] {
+  return ['-chardev', `socket,id=vsock,path=${value(path)}`, '-device', 'vhost-user-vsock-pci,chardev=vsock'];
 }
 
 function network({ forwards, services = [], network, sockets }: QemuConfig): string[] {

@@ -89,6 +89,11 @@ export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
     this.emit('event', { event: 'forgot', peers: 0 });
   }
 
+  /** From now on another certificate is shown, such as that of another app. */
+  show(identity: Pick<GatewayServerOptions, 'certificate' | 'key'>): void {
+    this.#front.show(identity);
+  }
+
   close(): Promise<void> {
     return this.#front.close();
   }

@@ -52,6 +52,15 @@ describe('qemuArgv', () => {
     expect([optionOf(kvm, '-accel'), optionOf(kvm, '-cpu')]).toEqual(['kvm', 'host']);
   });
 
+  it('shares the memory of the guest with a vsock device, and with nothing else', () => {
+    expect(qemuArgv(config).join(' ')).not.toMatch(/vsock|memfd/);
+    const argv = qemuArgv({ ...config, vsock: '/s/odd,vhost' });
+    expect(argv).toContain('memory-backend-memfd,id=memory,size=2048M,share=on');
+    expect(argv).toContain('memory-backend=memory');
+    expect(argv).toContain('socket,id=vsock,path=/s/odd,,vhost');
+    expect(argv).toContain('vhost-user-vsock-pci,chardev=vsock');
+  });
+
   it('shows a folder as the 9p share only when asked', () => {
     expect(qemuArgv(config)).not.toContain('-virtfs');
     expect(optionOf(qemuArgv({ ...config, share9p: '/share' }), '-virtfs')).toBe(
