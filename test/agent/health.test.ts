@@ -2,12 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkListeners, summary } from '../../src/agent/health.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { checkListeners, summary, watch } from '../../src/agent/health.ts';
 import type { HttpHandler } from '../../src/agent/http.ts';
 import { HttpServer } from '../../src/agent/http-server.ts';
 import { Listener } from '../../src/agent/listener.ts';
 import { probe } from '../../src/agent/probe.ts';
+import { type Native, setNative } from '../../src/sys/native.ts';
 import { ask } from './raw-client.ts';
 
 const answer: HttpHandler = async () => ({ status: 404, headers: {}, body: 'x' });
@@ -69,5 +70,55 @@ describe('the view of the agent of itself', () => {
     expect(await listener.check()).toBeUndefined();
     expect(http.counts.shed).toBeGreaterThan(0);
     for (const socket of held) socket.destroy();
+  });
+  describe('as the service manager hears it', () => {
+    let told: string[] = [];
+    let stop = () => {};
+    beforeEach(() => {
+      told = [];
+      vi.stubEnv('NOTIFY_SOCKET', '/run/notify');
+      vi.stubEnv('WATCHDOG_USEC', '2000000'); // a round every second
+      const sendDatagram = (_: string, data: Uint8Array) => void told.push(new TextDecoder().decode(data));
+      setNative({ sendDatagram } as Partial<Native> as Native);
+    });
+    afterEach(() => {
+      stop();
+      setNative(undefined);
+      vi.unstubAllEnvs();
+    });
+    const alive = () => told.filter((text) => text === 'WATCHDOG=1').length;
+
+    it('is READY and alive while every listener answers, and tells the phase it is in', async () => {
+      stop = await watch([await make('a', answer, true), await make('b', answer)], true);
+      expect(told[0]).toBe('READY=1\nSTATUS=serving 2 of 2 listeners');
+      await expect.poll(alive, { timeout: 3000 }).toBeGreaterThanOrEqual(2);
+    });
+    it('is not READY before what the app needs answers', async () => {
+      let hang = true;
+      const late = await make('late', (request) => (hang ? new Promise(() => {}) : answer(request)), true);
+      stop = await watch([late, await make('b', answer)], true);
+      expect(told).toEqual([]);
+      hang = false;
+      await expect.poll(() => told[0], { timeout: 5000 }).toBe('READY=1\nSTATUS=serving 2 of 2 listeners');
+    });
+    it('gives no sign of life while a listener hangs that the app needs; another one costs nothing', async () => {
+      const hanging = { app: false, other: false };
+      const when =
+        (name: 'app' | 'other'): HttpHandler =>
+        (request) =>
+          hanging[name] ? new Promise(() => {}) : answer(request);
+      const app = await make('app', when('app'), true);
+      stop = await watch([app, await make('other', when('other'))], true);
+      await expect.poll(alive, { timeout: 3000 }).toBeGreaterThan(0);
+      hanging.other = true;
+      await expect.poll(() => told.at(-2), { timeout: 5000 }).toBe('STATUS=serving 1 of 2 listeners, not: other');
+      const before = alive();
+      await expect.poll(alive, { timeout: 5000 }).toBeGreaterThan(before);
+      hanging.app = true;
+      await expect.poll(() => app.status().state, { timeout: 5000 }).not.toBe('listening');
+      const silent = alive();
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      expect(alive()).toBe(silent);
+    });
   });
 });

@@ -98,6 +98,24 @@ describe.runIf(bun)('dstack-util serve as a process', () => {
     await stop(child);
   });
 
+  it('logs who asked, as the kernel knows it', async () => {
+    const { guest, dir } = await prepare();
+    const notify = boundSocket(join(dir, 'notify'), 'datagram');
+    const env = { NOTIFY_SOCKET: join(dir, 'notify'), DSTACK_LOG: 'debug', JOURNAL_STREAM: '8:1' };
+    const { child, log } = start({ guest, env });
+    await expect.poll(() => notify.receive(), { timeout: 15_000 }).toMatch(/^READY=1/);
+    await askJson(guest.dstackSock, '/GetKey', { path: 'geheim' });
+    await askJson(guest.dstackSock, '/Sign', { algorithm: 'geheim' });
+    await ask(guest.port, 'GET', '/prpc/Worker.Version');
+    const uid = process.getuid?.();
+    const us = `uid ${uid} pid ${process.pid}`;
+    await expect.poll(log, { timeout: 5000 }).toMatch(/^<7>Worker\.Version 200 ok [\d.]+ ms 127\.0\.0\.1:\d+$/m);
+    expect(log()).toMatch(new RegExp(`^<7>DstackGuest\\.GetKey 200 ok [\\d.]+ ms ${us}$`, 'm'));
+    expect(log()).toMatch(new RegExp(`^<6>DstackGuest\\.Sign 400 ALGORITHM_UNSUPPORTED [\\d.]+ ms ${us}$`, 'm'));
+    expect(log()).not.toContain('geheim');
+    await stop(child);
+  });
+
   it('ends with a message when the app cannot be read', async () => {
     const { guest } = await prepare();
     writeFileSync(join(guest.dir, 'app-compose.json'), '{');
