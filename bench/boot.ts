@@ -9,6 +9,7 @@ import { readSteps } from '../initramfs/vm/step-log.ts';
 import { PATHS } from '../src/config/paths.ts';
 import { type PhaseRecord, parseTimeline } from '../src/config/timeline.ts';
 import { duration } from '../src/ui.ts';
+import { benchGuest } from './guest.ts';
 import { median, note } from './report.ts';
 
 /** milliseconds */
@@ -105,6 +106,7 @@ async function main(runs: number): Promise<void> {
     const spread = `${duration(Math.min(...values))} to ${duration(Math.max(...values))}`;
     row(name, median(values), budget, spread);
   }
+  await benchGuest();
 }
 
 const runs = process.argv

@@ -8,6 +8,10 @@ const args = process.argv.slice(2);
 
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.stdout.write(`${VERSION_TEXT}\n`);
+} else if (args.length === 1 && (args[0] === '--help' || args[0] === '-h') && calledAs !== 'dstack-guest-agent') {
+  const { overview } = await import('../src/commands/help.ts');
+  const { COMMANDS } = await import('../src/commands/table.ts');
+  process.stdout.write(overview(COMMANDS, process.stdout.isTTY ? process.stdout.columns : undefined));
 } else {
   // loaded only now: the version is asked for by scripts in loops
   const { main } = await import('../src/commands/main.ts');

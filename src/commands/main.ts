@@ -3,12 +3,8 @@ import { Command, CommanderError } from 'commander';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { VERSION_TEXT } from '../version.ts';
+import { DESCRIPTION, EPILOGUE, HELP_OPTION, VERSION_OPTION } from './help.ts';
 import { COMMANDS, type CommandEntry } from './table.ts';
-
-const EPILOGUE = `
-Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 misconfigured,
-or (verify) not checkable.
-Environment: DSTACK_LOG or RUST_LOG = error|warn|info|debug, NO_COLOR, DSTACK_HOST_SHARED_DIR.`;
 
 /** Runs the program with the arguments behind its name and sets `process.exitCode`. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -23,17 +19,20 @@ export async function main(args: readonly string[]): Promise<void> {
 }
 
 /** Declares the whole tree for `--help`, but loads only the module of `entry`. */
-async function declare(entry: CommandEntry | undefined): Promise<Command> {
+export async function declare(entry: CommandEntry | undefined): Promise<Command> {
   const program = new Command('dstack-util')
-    .description('boots, measures and serves a confidential VM')
-    .version(VERSION_TEXT, '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'print this help')
+    .description(DESCRIPTION)
+    .version(VERSION_TEXT, ...VERSION_OPTION)
+    .helpOption(...HELP_OPTION)
     .helpCommand(false)
     .addHelpText('after', EPILOGUE)
     .configureOutput({ writeErr: () => {} }) // usage errors are printed once, by `report`
     .exitOverride();
   for (const { name, alias, summary, load } of COMMANDS) {
-    const command = program.command(name).description(summary).helpOption('-h, --help', 'print this help');
+    const command = program
+      .command(name)
+      .description(summary)
+      .helpOption(...HELP_OPTION);
     if (alias !== undefined) command.alias(alias);
     if (name === entry?.name) (await load()).default(command);
   }
