@@ -49,14 +49,15 @@ export default function define(command: Command): void {
     .description('open an encrypted volume and mount it; never formats unless told to')
     .option('--create', 'make it first on a blank disk, as a boot does')
     .action(async (options: VolumeOptions & { create?: boolean }) => {
-      const { mountExisting, openDataDisk } = await import('../fde/data-disk.ts');
+      const { isOpen, mountExisting, openDataDisk } = await import('../fde/data-disk.ts');
       const { namedDataDevice } = await import('../fde/choose-disk.ts');
       const { growPartition } = await import('../fde/grow.ts');
       await withKey(options, async (key) => {
         if (options.create) {
           const { device } = await namedDataDevice(options.device);
           await growPartition(device);
-          const { action } = await openDataDisk({ ...volume(options), device, key });
+          const open = (await isOpen(device)) ? mountExisting : openDataDisk;
+          const { action } = await open({ ...volume(options), device, key });
           ui.info(`${device} ${action} at ${options.mountPoint}`);
           return;
         }

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { DstackError, errorChain } from '../errors.ts';
+import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
 import { notBlank } from './choose-disk.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
@@ -58,14 +59,16 @@ export async function openDataDisk(options: DataDiskOptions, surface: Surface = 
  */
 export async function mountExisting(options: DataDiskOptions, surface: Surface = SYSTEM): Promise<DataDisk> {
   const { device, encrypted, mountPoint, fs } = options;
+  if (!isDryRun() && !(await surface.isBlockDevice(device))) {
+    throw new DstackError('DISK_NOT_FOUND', `${device} is no block device`, { path: device });
+  }
   const target = encrypted ? await openOnce(device, options.key, surface) : device;
   const done = { ...(encrypted ? { mapper: target } : {}), action: 'mounted' } as const;
   if ((await mountAt(mountPoint, surface)) !== undefined && (await mountedFrom(target, mountPoint, surface)))
     return done;
-  await closeOnFailure(surface, async () => {
-    await expectFileSystem(target, fs, surface);
-    await (fs === 'zfs' ? mountZfs : mountExt4)(target, mountPoint, surface);
-  });
+  await closeOnFailure(surface, () =>
+    fs === 'zfs' ? mountPool(target, mountPoint, surface) : mountChecked(target, mountPoint, surface),
+  );
   return done;
 }
 
@@ -105,10 +108,15 @@ export async function refuseOpenMapping(device: string, surface: Surface = SYSTE
   });
 }
 
+/** True if exactly this volume is open. */
+export async function isOpen(device: string, surface: Surface = SYSTEM): Promise<boolean> {
+  const open = await mappedDevice(surface);
+  return open !== undefined && open === (await kernelName(device));
+}
+
 /** Opens the volume unless exactly this one is open already. */
 async function openOnce(device: string, key: Uint8Array, surface: Surface): Promise<string> {
-  const open = await mappedDevice(surface);
-  if (open === undefined || open !== (await kernelName(device))) {
+  if (!(await isOpen(device, surface))) {
     await refuseOpenMapping(device, surface);
     return openLuks(device, key, surface);
   }
@@ -183,6 +191,32 @@ function noRoom(device: string): DstackError {
     path: device,
     hint: 'name a partition with free space in front of it, or a blank disk that dstack-util prepare may partition',
   });
+}
+
+/** e2fsck would repair what it takes for ext4, so the type is known before. */
+async function mountChecked(target: string, mountPoint: string, surface: Surface): Promise<void> {
+  await expectFileSystem(target, 'ext4', surface);
+  await mountExt4(target, mountPoint, surface);
+}
+
+/** Saves the question where the answer is no surprise: a process costs a twentieth of a later boot. */
+async function mountPool(target: string, mountPoint: string, surface: Surface): Promise<void> {
+  if (!isDryRun() && (await looksLikeExt4(target, surface))) await expectFileSystem(target, 'zfs', surface);
+  try {
+    await mountZfs(target, mountPoint, surface);
+  } catch (thrown) {
+    await expectFileSystem(target, 'zfs', surface);
+    throw thrown;
+  }
+}
+
+/** The magic number of ext2 to ext4 (kernel documentation, ext4 super block): ZFS labels of an earlier life may survive. */
+async function looksLikeExt4(target: string, surface: Surface): Promise<boolean> {
+  try {
+    return Buffer.from(await surface.read(target, 1024 + 56, 2)).toString('hex') === '53ef';
+  } catch {
+    return true; // unreadable: blkid and zpool say what is wrong
+  }
 }
 
 /** Says in plain words what mount would only fail at. */

@@ -31,11 +31,25 @@ export async function createZfs(device: string, mountPoint: string, surface: Sur
 export async function mountZfs(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
   await loadZfs(surface);
   await importPool(device, surface);
+  // both at a time: each takes longer to start than to work
+  const growing = expand(device, surface);
+  try {
+    await mountDatasets(mountPoint, surface);
+  } finally {
+    await growing; // a failed volume is closed next, and must not be in use
+  }
+}
+
+/** Takes what the device has become larger by. Never fails: the smaller size still works. */
+async function expand(device: string, surface: Surface): Promise<void> {
   try {
     await surface.run('zpool', ['online', '-e', POOL, device]);
   } catch (thrown) {
     ui.warn(`pool ${POOL} keeps its size: ${errorChain(thrown)}`);
   }
+}
+
+async function mountDatasets(mountPoint: string, surface: Surface): Promise<void> {
   const failure = { code: 'FS_MOUNT_FAILED' } as const;
   const current = await surface.run('zfs', ['get', '-H', '-o', 'value', 'mountpoint', DATASET], failure);
   if (!isDryRun() && current.stdout.trim() !== mountPoint) {

@@ -171,7 +171,7 @@ export class FakeMachine implements Surface {
   }
 
   async read(path: string, at: number, length: number): Promise<Uint8Array> {
-    const handle = await fs.open(path, 'r');
+    const handle = await fs.open(await this.#backing(path), 'r');
     const bytes = Buffer.alloc(length);
     const { bytesRead } = await handle.read(bytes, 0, length, at);
     await handle.close();
