@@ -8,7 +8,7 @@ import type { FrozenGuest } from './frozen-guest.ts';
 import type { Guest } from './guest.ts';
 import { entry, KEY, openScript, readScript, writerScript } from './guest-scripts.ts';
 import { NbdServer } from './nbd-server.ts';
-import { type CutKind, count, type Report } from './report.ts';
+import { type CutKind, count, countCut, type Report } from './report.ts';
 import { type Moment, StageTracker } from './stages.ts';
 import { type Change, KEEP, VolatileDisk } from './volatile-disk.ts';
 
@@ -23,15 +23,13 @@ export interface LifeParts {
   readonly report: Report;
   readonly seed: number;
   readonly say: (text: string) => void;
-  /** false = the control: entries are called acknowledged without an fsync */
-  readonly fsync?: boolean;
 }
 
 /** What a trial does with a guest that has the disk; it ends with a cut. */
 interface Trial {
   readonly guest: Guest;
   readonly server: NbdServer;
-  cut(kind: CutKind, where: string): Promise<void>;
+  cut(kind: CutKind | 'control', where: string): Promise<void>;
 }
 
 export class DiskLife {
@@ -43,6 +41,8 @@ export class DiskLife {
   readonly #dice: Dice;
   readonly #history: string[] = [];
   #acknowledged = 0;
+  /** entries behind them that were called acknowledged without an fsync */
+  #claimed = 0;
   #everReady = false;
   /** false when the volume did not come up: there is nothing left to cut */
   alive = true;
@@ -73,27 +73,47 @@ export class DiskLife {
 
   /** Boots, checks what was acknowledged before, writes, and cuts the power `changes` changes after an acknowledgement. */
   async cutWriting(changes: number): Promise<void> {
+    const before = this.#acknowledged;
+    await this.#write(changes, true, async (cut, last) => {
+      await cut('writing', `${changes} changes after the first of its entries`);
+      this.#acknowledged = last();
+    });
+    this.#report.acknowledged += Math.max(0, this.#acknowledged - before);
+  }
+
+  /**
+   * The control, at the end: the writer calls entries acknowledged without an fsync, and the cut must lose some of them,
+   * or the other cuts prove nothing. It is no part of the other figures.
+   */
+  async control(): Promise<void> {
+    await this.#write(20, false, async (cut, last) => {
+      await cut('control', 'without fsync');
+      this.#claimed = last() - this.#acknowledged;
+    });
+    await this.check();
+  }
+
+  async #write(changes: number, fsync: boolean, end: (cut: Trial['cut'], last: () => number) => Promise<void>) {
     await this.#boot(async ({ guest, server, cut }) => {
       if (!(await this.#opens(guest))) return;
       const before = this.#acknowledged;
+      let last = before;
       let more = changes;
       const reached = new Promise<void>((resolve) => {
         server.onChange = () => {
-          if (this.#acknowledged === before || --more > 0) return;
+          if (last === before || --more > 0) return;
           server.silence();
           resolve();
         };
       });
       guest.console.watch((line) => {
-        const number = Number(/acknowledged (\d+)$/.exec(line)?.[1] ?? 0);
-        if (number > this.#acknowledged) this.#acknowledged = number;
+        last = Math.max(last, Number(/acknowledged (\d+)$/.exec(line)?.[1] ?? 0));
       });
-      const script = Buffer.from(writerScript(before + 1, this.#parts.fsync ?? true)).toString('base64');
+      const script = Buffer.from(writerScript(before + 1, fsync)).toString('base64');
       await guest.sh(`echo ${script} | base64 -d >/run/writer; setsid -f bash /run/writer </dev/null >/dev/null 2>&1`);
       await Promise.race([reached, pause(WRITING_MS)]);
       server.silence();
-      await cut('writing', `${changes} changes after the first of its entries`);
-      this.#report.acknowledged += this.#acknowledged - before;
+      await end(cut, () => last);
     });
   }
 
@@ -150,16 +170,12 @@ export class DiskLife {
       await server.close();
       return this.#disk.cut(this.#dice.below(1e9), this.#dice.pick(KEEP));
     };
-    const cut = async (kind: CutKind, where: string): Promise<void> => {
+    const cut: Trial['cut'] = async (kind, where) => {
       const cached = this.#disk.unflushed;
       const lost = await powerOff();
-      this.#report.cuts++;
-      count(this.#report.byKind, kind);
-      count(this.#report.byFileSystem, fs);
-      if (lost > 0) this.#report.cutsWithLoss++;
-      this.#report.lostBytes += lost;
-      const line = `${fs}, ${kind}, ${where}; ${lost} of ${cached} bytes in the cache lost, entry ${this.#acknowledged}`;
+      const line = `${fs}, ${kind}, ${where}; ${lost} of ${cached} bytes in the cache lost`;
       this.#history.push(line);
+      if (kind !== 'control') countCut(this.#report, kind, fs, lost);
       say(`cut ${this.#report.cuts}: ${line}`);
     };
     try {
@@ -193,11 +209,16 @@ export class DiskLife {
     const read = await guest.sh(readScript).catch(() => undefined);
     if (read === undefined) return true;
     const there = new Set(read.stdout.split('\n'));
-    const numbers = Array.from({ length: this.#acknowledged }, (_, i) => i + 1);
-    const lost = numbers.filter((number) => !there.has(entry(number)));
-    this.#report.lostAcknowledged += lost.length;
-    if (lost.length > 0) this.#fail(`${lost.length} of ${this.#acknowledged} acknowledged entries are lost`, guest);
-    this.#acknowledged = numbers.length - lost.length; // numbers go on behind what there is
+    const missing = (from: number, entries: number): number =>
+      Array.from({ length: entries }, (_, i) => from + i).filter((number) => !there.has(entry(number))).length;
+    const lost = missing(1, this.#acknowledged);
+    this.#report.lostAcknowledged += lost;
+    if (lost > 0) this.#fail(`${lost} of ${this.#acknowledged} acknowledged entries are lost`, guest);
+    if (this.#claimed > 0) {
+      this.#report.control = { claimed: this.#claimed, lost: missing(this.#acknowledged + 1, this.#claimed) };
+    }
+    this.#claimed = 0;
+    if (lost > 0) this.#acknowledged = 0; // what was reported once is not reported again
     return true;
   }
 

@@ -16,17 +16,18 @@ import type { FileSystem } from '../../src/fde/storage-options.ts';
 import { Guest } from './guest.ts';
 
 const MEMORY_MIB = 640;
+/** No more of the system than a shell and the manager of device nodes. */
+const FEW_UNITS = 'systemd.unit=dstack-dev-shell.service systemd.wants=systemd-udevd.service';
 
 /** Loads what a trial needs: modules, programs and libraries, which stay in the page cache and are frozen too. */
-const warmUp = (systems: readonly FileSystem[]): string =>
+const warmUp = (fs: FileSystem): string =>
   [
-    `modprobe -a virtio_scsi sd_mod dm-crypt xts aesni-intel ${systems.join(' ')}`,
-    `for fs in ${systems.join(' ')}; do`,
-    '  truncate -s 64M /run/warm; loop=$(losetup -P -f --show /run/warm)',
-    `  echo ${'11'.repeat(32)} | dstack-util fde open --create --device $loop --key-file - --fs $fs --mount-point /run/m`,
-    '  dstack-util fde close --mount-point /run/m',
-    '  losetup -d $loop; rm /run/warm',
-    'done; sync',
+    'mountpoint -q /tmp || mount -t tmpfs tmpfs /tmp',
+    `modprobe -a virtio_scsi sd_mod dm-crypt xts aesni-intel ${fs}`,
+    'truncate -s 64M /run/warm; loop=$(losetup -P -f --show /run/warm)',
+    `echo ${'11'.repeat(32)} | dstack-util fde open --create --device $loop --key-file - --fs ${fs} --mount-point /run/m`,
+    'opened=$?; dstack-util fde close --mount-point /run/m',
+    'losetup -d $loop; rm /run/warm; sync; exit $opened',
   ].join('\n');
 
 export class FrozenGuest {
@@ -42,25 +43,19 @@ export class FrozenGuest {
     this.#dir = dir;
   }
 
-  /** Boots and freezes, unless this was done before with this image. `dir` is for the console. */
-  static async make(image: BootImage, systems: readonly FileSystem[], dir: string): Promise<FrozenGuest> {
+  /** Boots and freezes, unless this was done before with this image and file system. `dir` is for the console. */
+  static async make(image: BootImage, fs: FileSystem, dir: string): Promise<FrozenGuest> {
     const tools = await loadTools();
     mkdirSync(dir, { recursive: true });
     const accelerator = await chooseAccelerator(image.kernel);
     const frozen = new FrozenGuest(image, accelerator, dir);
     const sources = ['test/fault/frozen-guest.ts', 'initramfs/vm/qemu.ts'].map((path) => join(projectRoot, path));
-    const key = keyOf(
-      'frozen 1',
-      tools.key,
-      image.name,
-      accelerator,
-      systems,
-      await Promise.all(sources.map(hashFile)),
-    );
+    const hashes = await Promise.all(sources.map(hashFile));
+    const key = keyOf('frozen 1', tools.key, image.name, accelerator, fs, hashes);
     const made = await cached('frozen', key, async (temp) => {
       const guest = await frozen.#start([temp]);
       try {
-        const { exit, stderr } = await guest.sh(warmUp(systems), 400_000);
+        const { exit, stderr } = await guest.sh(warmUp(fs), 400_000);
         if (exit !== 0) throw new Error(`the guest cannot be warmed up: ${stderr}`);
         await guest.freeze(join(temp, 'machine'));
       } finally {
@@ -68,7 +63,7 @@ export class FrozenGuest {
       }
     });
     frozen.#file = join(made, 'machine');
-    await prune('frozen', 1);
+    await prune('frozen', 2);
     return frozen;
   }
 
@@ -86,7 +81,7 @@ export class FrozenGuest {
       memoryMiB: MEMORY_MIB,
       kernel: this.#image.kernel,
       initrd: this.#image.initrd,
-      cmdline: `${this.#image.cmdline} systemd.unit=sysinit.target`,
+      cmdline: `${this.#image.cmdline} ${FEW_UNITS}`,
       disks: [{ file: this.#image.root, readOnly: true }],
       forwards: [],
       network: 'host',

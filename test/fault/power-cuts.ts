@@ -10,22 +10,29 @@ import { emptyReport, type Report } from './report.ts';
 import { MOMENTS, type Moment } from './stages.ts';
 
 export interface RunOptions {
-  readonly frozen: FrozenGuest;
+  /** the guest that all trials with a file system begin with */
+  readonly guestFor: (fs: FileSystem) => Promise<FrozenGuest>;
   readonly cuts: number;
   readonly seed: number;
   readonly systems: readonly FileSystem[];
   readonly say: (text: string) => void;
+  /** begin no more cuts after this time of performance.now() */
+  readonly until?: number;
 }
 
-/** Makes `cuts` power cuts, on as many disks as that takes, and checks each disk at its end. */
-export async function cutPower({ frozen, cuts, seed, systems, say }: RunOptions): Promise<Report> {
+/** More of them say nothing new. */
+const MOST_FAILURES = 5;
+
+/** Makes `cuts` power cuts, on as many disks as that takes, and checks each at its end; the last one with the control. */
+export async function cutPower({ guestFor, cuts, seed, systems, say, until }: RunOptions): Promise<Report> {
   const began = performance.now();
   const report = emptyReport(seed);
   const dice = new Dice(seed);
   const offset = dice.below(MOMENTS.length / 2);
-  for (let number = 0; report.cuts < cuts && report.failures.length < 5; number++) {
+  const goOn = (): boolean => report.cuts < cuts && (until === undefined || performance.now() < until);
+  for (let number = 0; goOn() && report.failures.length < MOST_FAILURES; number++) {
     const fs = systems[number % systems.length] as FileSystem;
-    const life = new DiskLife({ frozen, fs, report, seed: dice.below(1e9), say });
+    const life = new DiskLife({ frozen: await guestFor(fs), fs, report, seed: dice.below(1e9), say });
     const pair = 2 * ((offset + Math.floor(number / systems.length)) % (MOMENTS.length / 2));
     const steps: (() => Promise<void>)[] = [
       () => life.cutFirstBoot(MOMENTS[pair] as Moment, 1 + dice.below(2)),
@@ -35,22 +42,9 @@ export async function cutPower({ frozen, cuts, seed, systems, say }: RunOptions)
       () => life.cutWriting(1 + dice.below(60)),
       () => life.cutClosing(1 + dice.below(8)),
     ];
-    for (const step of steps) if (report.cuts < cuts) await step();
-    await life.check();
+    for (const step of steps) if (goOn()) await step();
+    await (goOn() ? life.check() : life.control());
   }
   report.seconds = Math.round((performance.now() - began) / 1000);
-  return report;
-}
-
-/** The control: entries are called acknowledged without an fsync. The cut must lose some, or the disk proves nothing. */
-export async function control({
-  frozen,
-  fs,
-  say,
-}: Pick<RunOptions, 'frozen' | 'say'> & { fs: FileSystem }): Promise<Report> {
-  const report = emptyReport(0);
-  const life = new DiskLife({ frozen, fs, report, seed: 7, say: (text) => say(`control: ${text}`), fsync: false });
-  await life.cutWriting(20);
-  await life.check();
   return report;
 }

@@ -26,6 +26,8 @@ export interface Report {
   lostBytes: number;
   /** QEMU ended by itself: a cut too, but nobody's choice */
   emulatorAborts: number;
+  /** entries of the control that were called acknowledged without an fsync, and how many of them a cut has lost */
+  control?: { readonly claimed: number; readonly lost: number };
   seconds: number;
   failures: string[];
 }
@@ -52,9 +54,18 @@ export function count<K extends string>(map: Partial<Record<K, number>>, key: K)
   map[key] = (map[key] ?? 0) + 1;
 }
 
-/** True when nothing was lost. */
-export const holds = ({ bricked, lostAcknowledged, formattedAnew }: Report): boolean =>
-  bricked + lostAcknowledged + formattedAnew === 0;
+/** `lost`: bytes of the cache. */
+export function countCut(report: Report, kind: CutKind, fs: FileSystem, lost: number): void {
+  report.cuts++;
+  count(report.byKind, kind);
+  count(report.byFileSystem, fs);
+  if (lost > 0) report.cutsWithLoss++;
+  report.lostBytes += lost;
+}
+
+/** True when nothing was lost, and the control shows that the disk can lose something. */
+export const holds = ({ bricked, lostAcknowledged, formattedAnew, control }: Report): boolean =>
+  bricked + lostAcknowledged + formattedAnew === 0 && control !== undefined && control.lost > 0;
 
 /** The same in words, a line a fact. */
 export function reportText(report: Report): string {
@@ -62,13 +73,14 @@ export function reportText(report: Report): string {
     Object.entries(map)
       .map(([key, number]) => `${number} ${key}`)
       .join(', ');
-  const { cuts, recoveries, acknowledged, lostAcknowledged, bricked, formattedAnew, failures } = report;
+  const { cuts, recoveries, acknowledged, lostAcknowledged, bricked, formattedAnew, control, failures } = report;
   return [
     `${cuts} power cuts (${list(report.byKind)}; ${list(report.byFileSystem)}), seed ${report.seed}, ${report.seconds} s`,
     `first boots were cut at: ${list(report.byStage)}`,
     `${report.cutsWithLoss} cuts lost data of the cache, ${report.lostBytes} bytes in all`,
     `${recoveries} boots came up, ${bricked} did not, ${formattedAnew} made a ready volume anew`,
     `${acknowledged} acknowledged entries, ${lostAcknowledged} of them lost`,
+    `control: ${control?.lost} of ${control?.claimed} entries without fsync lost, as must be`,
     ...(report.emulatorAborts > 0 ? [`QEMU ended by itself ${report.emulatorAborts} times`] : []),
     ...failures,
   ].join('\n');
