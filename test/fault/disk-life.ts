@@ -164,7 +164,10 @@ export class DiskLife {
     const { frozen, fs, say } = this.#parts;
     const server = await NbdServer.listen(this.#disk, this.#socket);
     const guest = await frozen.thaw();
+    let off = false;
     const powerOff = async (): Promise<number> => {
+      if (off) return 0;
+      off = true;
       server.silence();
       await guest.kill();
       await server.close();

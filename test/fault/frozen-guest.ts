@@ -23,7 +23,7 @@ const FEW_UNITS = 'systemd.unit=dstack-dev-shell.service systemd.wants=systemd-u
 const warmUp = (fs: FileSystem): string =>
   [
     'mountpoint -q /tmp || mount -t tmpfs tmpfs /tmp',
-    `modprobe -a virtio_scsi sd_mod dm-crypt xts aesni-intel ${fs}`,
+    `modprobe -a loop virtio_scsi sd_mod dm-crypt xts aesni-intel ${fs}`,
     'truncate -s 64M /run/warm; loop=$(losetup -P -f --show /run/warm)',
     `echo ${'11'.repeat(32)} | dstack-util fde open --create --device $loop --key-file - --fs ${fs} --mount-point /run/m`,
     'opened=$?; dstack-util fde close --mount-point /run/m',
