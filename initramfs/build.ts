@@ -1,10 +1,20 @@
 /** `npm run image`: builds a guest image and says where it is. */
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import chalk from 'chalk';
 import { Command, Option } from 'commander';
-import { exists, projectRoot, removeTree } from './lib/cache.ts';
-import { ensureImage, type Image, type ImageOptions, type Profile, type ProgressEvent } from './lib/image.ts';
-import { describeFile } from './lib/initrd.ts';
+import { exists, hashFile, projectRoot, removeTree } from './lib/cache.ts';
+import { differingInRoots } from './lib/compare.ts';
+import {
+  ensureImage,
+  type Image,
+  type ImageOptions,
+  type Manifest,
+  type Profile,
+  type ProgressEvent,
+} from './lib/image.ts';
+import { describeFile, readJson } from './lib/initrd.ts';
 import { discardAgain } from './lib/packages.ts';
 import { loadTools } from './lib/tools.ts';
 
@@ -16,6 +26,7 @@ interface Flags {
   sim: string;
   json: boolean;
   check: boolean;
+  uki: boolean;
 }
 
 const started = performance.now();
@@ -35,7 +46,13 @@ async function main(flags: Flags): Promise<void> {
   for (const path of Object.values(binaries)) {
     if (!(await exists(path))) throw new Error(`${path} does not exist\n  hint: npm run build`);
   }
-  const options: ImageOptions = { profile: flags.profile, zfs: flags.zfs, binaries, onProgress: report };
+  const options: ImageOptions = {
+    profile: flags.profile,
+    zfs: flags.zfs,
+    binaries,
+    onProgress: report,
+    uki: flags.uki,
+  };
   if (flags.mirror) options.mirror = flags.mirror;
   const image = await ensureImage(options);
   if (flags.check) await compare(image, options);
@@ -43,27 +60,53 @@ async function main(flags: Flags): Promise<void> {
   else await print(image);
 }
 
+/** Builds packages, initramfs and root a second time and compares every file of the image. */
 async function compare(image: Image, options: ImageOptions): Promise<void> {
   const again = `-check-${process.pid}`;
   const second = await ensureImage({ ...options, again });
-  for (const name of ['rootHash', 'rootSize', 'cmdline'] as const) {
-    if (image[name] === second[name]) continue;
-    throw new Error(
-      `not reproducible: ${name} is ${image[name]} and ${second[name]}\n  hint: compare ${image.root} and ${second.root}`,
-    );
+  const different: string[] = [];
+  for (const name of COMPARED) {
+    if ((await hashFile(image[name])) !== (await hashFile(second[name]))) different.push(name);
   }
+  const details = different.includes('root') ? await differingInRoots(image.root, second.root) : [];
   await discardAgain(await loadTools(), options.profile, again);
+  if (different.length > 0) {
+    const lines = [`not reproducible: ${different.join(', ')} differ`, ...details.map((line) => `  ${line}`)];
+    throw new Error(`${lines.join('\n')}\n  hint: compare ${image.dir} and ${second.dir}`);
+  }
   await removeTree(second.dir);
-  console.error('two builds gave the same root hash');
+  console.error(`two builds gave the same ${COMPARED.join(', ')}`);
 }
 
+const COMPARED = ['kernel', 'initrd', 'root', 'checksums', 'manifest', 'sbom'] as const;
+
+/** Root hash, command line and what a verifier pins; then the files. */
 async function print(image: Image): Promise<void> {
-  console.log(`root hash  ${image.rootHash}`);
-  console.log(`cmdline    ${image.cmdline}`);
-  console.log(`version    ${image.kernelVersion}`);
-  for (const name of ['kernel', 'initrd', 'root', 'manifest'] as const) {
-    const { size } = await describeFile(image[name]);
-    console.log(`${name.padEnd(10)} ${image[name]}  ${(size / 1e6).toFixed(1)} MB`);
+  const manifest = await readJson<Manifest>(image.manifest);
+  const sha384 = async (path: string) =>
+    createHash('sha384')
+      .update(await readFile(path))
+      .digest('hex');
+  const lines: [string, string][] = [
+    ['root hash', image.rootHash],
+    ['cmdline', image.cmdline],
+    ['kernel', image.kernelVersion],
+    ['', ''],
+    ['a verifier pins', ''],
+    ['  os_image_hash', manifest.osImageHash],
+    ['  cmdline', `sha384 ${createHash('sha384').update(image.cmdline).digest('hex')}`],
+    ['  initrd', `sha384 ${await sha384(image.initrd)}`],
+    ['  kernel', `sha384 ${await sha384(image.kernel)}`],
+    ['  program', `sha256 ${manifest.programs['/usr/bin/dstack-util'] ?? ''}`],
+    ['', ''],
+    ['files', image.dir],
+  ];
+  for (const [name, text] of lines) console.log(`${name.padEnd(16)} ${text}`.trimEnd());
+  for (const name of ['kernel', 'initrd', 'root', 'manifest', 'sbom', 'checksums', 'uki'] as const) {
+    const path = image[name];
+    if (path === undefined) continue;
+    const { size, sha256 } = await describeFile(path);
+    console.log(`  ${basename(path).padEnd(14)} ${`${(size / 1e6).toFixed(1)} MB`.padStart(9)}  sha256 ${sha256}`);
   }
 }
 
@@ -79,7 +122,8 @@ const program = new Command('image')
   .option('--util <path>', 'the dstack-util binary', join(projectRoot, 'dist/dstack-util'))
   .option('--sim <path>', 'the dstack-sim binary (dev only)', join(projectRoot, 'dist/dstack-sim'))
   .option('--json', 'print the result as JSON', false)
-  .option('--check', 'build packages and root twice and compare', false)
+  .option('--uki', 'also one file for firmware boot, made by ukify', false)
+  .option('--check', 'build twice and compare; names each file that differs', false)
   .action((flags: Flags) => main(flags));
 
 try {

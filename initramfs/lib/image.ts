@@ -1,16 +1,20 @@
 /** The face of the image builder: everything a machine needs to start, built or taken from the cache. */
+import { createHash } from 'node:crypto';
 import { copyFile, link, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { imageSbom, type PackageRecord, packageRecords } from './bill.ts';
 import { cached, hashFile, hashTree, keyOf, projectRoot, prune } from './cache.ts';
 import { kernelCmdline } from './cmdline.ts';
 import { ensureHost } from './host.ts';
 import { describeFile, ensureInitrd, readJson } from './initrd.ts';
 import { ensureKernel, ensureModules } from './kernel.ts';
-import { ensurePackages, havePackages, type Profile } from './packages.ts';
+import { sourceDateEpoch } from './mmdebstrap.ts';
+import { ensurePackages, havePackages, type PackageLayer, type Profile } from './packages.ts';
 import { type OnProgress, step } from './progress.ts';
 import { addVerity, type ExtraFile, type HashedFile, makeRoot, overlayDirs, type RootInputs } from './rootfs.ts';
 import { ensureTdxSim } from './tdx-sim.ts';
 import { ensureTools, haveTools } from './tools.ts';
+import { ensureUki } from './uki.ts';
 import { ensureZfs, haveZfs } from './zfs.ts';
 
 export type { Profile } from './packages.ts';
@@ -28,6 +32,8 @@ export interface ImageOptions {
   /** Base address of a Debian archive; the host's own one by default. */
   mirror?: string;
   onProgress?: OnProgress;
+  /** Also one file for firmware boot. */
+  uki?: boolean;
   /** Builds packages and root once more under this name instead of using the cache, to compare the two. */
   again?: string;
 }
@@ -43,9 +49,15 @@ export interface Image {
   cmdline: string;
   kernelVersion: string;
   manifest: string;
+  /** SPDX 2.3. */
+  sbom: string;
+  /** Checksums of the files above; its own SHA-256 is what dstack calls the OS image hash. */
+  checksums: string;
+  /** The unified kernel image, if it was asked for. */
+  uki?: string;
 }
 
-interface Manifest {
+export interface Manifest {
   profile: Profile;
   zfs: boolean;
   kernelVersion: string;
@@ -53,7 +65,11 @@ interface Manifest {
   rootSize: number;
   cmdline: string;
   files: Record<string, { size: number; sha256: string }>;
-  packages: Record<string, string>;
+  /** The SHA-256 of the file of checksums. */
+  osImageHash: string;
+  packages: Record<string, PackageRecord>;
+  /** What comes from this repository: path in the image, SHA-256. */
+  programs: Record<string, string>;
 }
 
 /** Builds an image, or finds it in the cache. */
@@ -78,10 +94,11 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
     extra.push(await step(onProgress, 'zfs modules', hint, (say) => ensureZfs(tools, say)));
   }
   const modules = await ensureModules(kernel, extra);
-  const initrd = await step(onProgress, 'initramfs', undefined, () => ensureInitrd(tools, kernel));
+  const initrd = await step(onProgress, 'initramfs', undefined, () => ensureInitrd(tools, kernel, again));
 
   const files = await hashedFiles(options);
-  const key = keyOf('image 2', profile, packages.key, modules, initrd, await ownHash(profile), files, again);
+  const records = await step(onProgress, 'bill of materials', undefined, () => ensureRecords(packages));
+  const key = keyOf('image 3', profile, packages.key, modules, initrd, await ownHash(profile), files, again);
   const dir = await cached('images', key, async (temp) => {
     const inputs: RootInputs = { profile, packages: packages.tree, modules, files };
     const megabytes = (size: number) => `${(size / 1e6).toFixed(0)} MB`;
@@ -89,7 +106,6 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
     const rootHash = await step(onProgress, 'verity', undefined, () => addVerity(temp, rootSize), String);
     await linkOrCopy(profile === 'dev' ? kernel.vmlinux : kernel.bzImage, join(temp, 'kernel'));
     await linkOrCopy(initrd, join(temp, 'initrd'));
-    const versions = packages.versions.trim().split('\n');
     const manifest: Manifest = {
       profile,
       zfs,
@@ -98,14 +114,45 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
       rootSize,
       cmdline: kernelCmdline(profile, rootHash, rootSize),
       files: {},
-      packages: Object.fromEntries(versions.map((line) => line.split('\t'))),
+      osImageHash: '',
+      packages: records,
+      programs: Object.fromEntries(files.map(({ imagePath, sha256 }) => [imagePath, sha256])),
     };
     for (const name of ['kernel', 'initrd', 'root']) manifest.files[name] = await describeFile(join(temp, name));
+    const checksums = checksumText(Object.entries(manifest.files).map(([name, { sha256 }]) => [name, sha256]));
+    await writeFile(join(temp, 'sha256sum.txt'), checksums);
+    manifest.osImageHash = osImageHash(checksums);
+    const bill = { name: `dstack-${profile}`, rootHash, epoch: sourceDateEpoch, packages: records, programs: files };
+    await writeFile(join(temp, 'sbom.spdx.json'), imageSbom({ ...bill, kernelVersion: kernel.version }));
     await writeFile(join(temp, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   });
   await prune('images', 6);
-  return describe(dir);
+  const image = await describe(dir);
+  if (options.uki !== true) return image;
+  const parts = { bzImage: kernel.bzImage, kernelVersion: kernel.version, initrd, cmdline: image.cmdline, mirror };
+  const uki = await step(onProgress, 'uki', undefined, (say) => ensureUki({ ...parts, say }));
+  return { ...image, uki };
 }
+
+/** Hashing the package files takes seconds: once for each package layer. */
+async function ensureRecords({ key, versions }: PackageLayer): Promise<Record<string, PackageRecord>> {
+  const dir = await cached('bills', key, async (temp) => {
+    await writeFile(join(temp, 'packages.json'), JSON.stringify(await packageRecords(versions)));
+  });
+  await prune('bills', 4);
+  return readJson(join(dir, 'packages.json'));
+}
+
+/** `<sha256>  <name>` lines in name order, as sha256sum(1) checks them. */
+export function checksumText(files: readonly (readonly [name: string, sha256: string])[]): string {
+  return [...files]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, sha256]) => `${sha256}  ${name}\n`)
+    .join('');
+}
+
+/** What dstack calls the hash of an OS image: SHA-256 of its file of checksums. Hex. */
+export const osImageHash = (checksums: string): string => createHash('sha256').update(checksums).digest('hex');
 
 async function hashedFiles(options: ImageOptions): Promise<HashedFile[]> {
   const { util, sim } = options.binaries;
@@ -143,5 +190,7 @@ async function describe(dir: string): Promise<Image> {
     cmdline,
     kernelVersion,
     manifest,
+    sbom: at('sbom.spdx.json'),
+    checksums: at('sha256sum.txt'),
   };
 }

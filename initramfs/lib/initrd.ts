@@ -17,12 +17,12 @@ const pack = [
   'cd ..; zstd -q -12 --single-thread --no-check archive -o initrd; rm -r tree archive',
 ].join('\n');
 
-/** Builds the initramfs unless it is cached; returns the archive's path. */
-export async function ensureInitrd(tools: Tools, kernel: Kernel): Promise<string> {
+/** Builds the initramfs unless it is cached; returns the archive's path. `again` names a second build for comparison. */
+export async function ensureInitrd(tools: Tools, kernel: Kernel, again = ''): Promise<string> {
   const init = join(projectRoot, 'initramfs/init');
   const first = await chooseModules(kernel, 'modules/initramfs.list');
   const more = (await chooseModules(kernel, 'modules/initramfs-more.list')).filter((path) => !first.includes(path));
-  const key = keyOf('initrd 3', tools.key, kernel.key, first, more, await hashFile(init), applets, pack);
+  const key = keyOf('initrd 3', tools.key, kernel.key, first, more, await hashFile(init), applets, pack) + again;
   const dir = await cached('initrd', key, async (temp) => {
     const tree = join(temp, 'tree');
     for (const name of ['bin', 'sbin', 'dev', 'proc', 'sys', 'run', 'root', 'upper', 'lib/modules']) {

@@ -9,7 +9,9 @@ export type Step =
   | 'zfs modules'
   | 'root image'
   | 'verity'
-  | 'initramfs';
+  | 'initramfs'
+  | 'bill of materials'
+  | 'uki';
 
 export interface ProgressEvent {
   step: Step;

@@ -1,11 +1,10 @@
 /** The dev image with the demo app inside, from sources to files: whatever is missing or older than its sources is built. */
-import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEMO_ARCHIVE, ensureDemoArchive } from '../demo/image.ts';
 import { projectRoot, withLock } from '../lib/cache.ts';
 import { ensureHost } from '../lib/host.ts';
-import { ensureImage, type Image, type OnProgress } from '../lib/image.ts';
+import { ensureImage, type Image, type Manifest, type OnProgress } from '../lib/image.ts';
 import { step } from '../lib/progress.ts';
 import { run } from '../lib/run.ts';
 import { ensureTools, haveTools } from '../lib/tools.ts';
@@ -55,21 +54,15 @@ async function ensureDemo({ mirror, onProgress }: DevImageOptions): Promise<stri
 
 /** What the runner needs of a built image. */
 export async function bootImage(image: Image): Promise<BootImage> {
-  const manifest = JSON.parse(await readFile(image.manifest, 'utf8')) as { files: Record<string, { sha256: string }> };
+  const { osImageHash } = JSON.parse(await readFile(image.manifest, 'utf8')) as Manifest;
   return {
     kernel: image.kernel,
     initrd: image.initrd,
     root: image.root,
     cmdline: image.cmdline,
-    osImageHash: osImageHash(Object.entries(manifest.files).map(([name, { sha256 }]) => [name, sha256])),
+    osImageHash,
     name: `dstack-dev-${image.rootHash.slice(0, 12)}`,
   };
-}
-
-/** SHA-256 of the checksum file of an image: `<sha256>  <name>` lines in name order. Hex. */
-export function osImageHash(files: readonly (readonly [name: string, sha256: string])[]): string {
-  const lines = [...files].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, sha256]) => `${sha256}  ${name}\n`);
-  return createHash('sha256').update(lines.join('')).digest('hex');
 }
 
 const SOURCES = ['bin', 'src', 'simulator', 'package.json', 'package-lock.json', 'scripts/build.ts'];

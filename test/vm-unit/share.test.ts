@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { demoAppCompose, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
-import { osImageHash } from '../../initramfs/vm/dev-image.ts';
+import { checksumText, osImageHash } from '../../initramfs/lib/image.ts';
 import { ensureDisk, fingerprint, readDisk, writeDisk } from '../../initramfs/vm/disk.ts';
 import { defaultAppId, sysConfig, writeShareFolder } from '../../initramfs/vm/share.ts';
 import { checkFeatureGates, parseAppCompose } from '../../src/config/app-compose.ts';
@@ -51,10 +51,12 @@ it('osImageHash is the hash of the checksum file in name order', () => {
   const text = `${'1'.repeat(64)}  initrd\n${'2'.repeat(64)}  kernel\n`;
   const expected = createHash('sha256').update(text).digest('hex');
   expect(
-    osImageHash([
-      ['kernel', '2'.repeat(64)],
-      ['initrd', '1'.repeat(64)],
-    ]),
+    osImageHash(
+      checksumText([
+        ['kernel', '2'.repeat(64)],
+        ['initrd', '1'.repeat(64)],
+      ]),
+    ),
   ).toBe(expected);
 });
 
