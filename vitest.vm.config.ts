@@ -6,6 +6,7 @@ export default defineConfig({
     include: ['test/vm/**/*.vm.test.ts'],
     globalSetup: ['test/vm/build-image.ts'],
     fileParallelism: false,
+    maxConcurrency: 2, // a test file may boot small VMs side by side
     pool: 'forks',
     testTimeout: 300_000,
     hookTimeout: 900_000,

@@ -26,7 +26,6 @@ interface Flags {
   sim: string;
   json: boolean;
   check: boolean;
-  uki: boolean;
 }
 
 const started = performance.now();
@@ -51,7 +50,6 @@ async function main(flags: Flags): Promise<void> {
     zfs: flags.zfs,
     binaries,
     onProgress: report,
-    uki: flags.uki,
   };
   if (flags.mirror) options.mirror = flags.mirror;
   const image = await ensureImage(options);
@@ -102,9 +100,8 @@ async function print(image: Image): Promise<void> {
     ['files', image.dir],
   ];
   for (const [name, text] of lines) console.log(`${name.padEnd(16)} ${text}`.trimEnd());
-  for (const name of ['kernel', 'initrd', 'root', 'manifest', 'sbom', 'checksums', 'uki'] as const) {
+  for (const name of ['kernel', 'initrd', 'root', 'manifest', 'sbom', 'checksums'] as const) {
     const path = image[name];
-    if (path === undefined) continue;
     const { size, sha256 } = await describeFile(path);
     console.log(`  ${basename(path).padEnd(14)} ${`${(size / 1e6).toFixed(1)} MB`.padStart(9)}  sha256 ${sha256}`);
   }
@@ -122,7 +119,6 @@ const program = new Command('image')
   .option('--util <path>', 'the dstack-util binary', join(projectRoot, 'dist/dstack-util'))
   .option('--sim <path>', 'the dstack-sim binary (dev only)', join(projectRoot, 'dist/dstack-sim'))
   .option('--json', 'print the result as JSON', false)
-  .option('--uki', 'also one file for firmware boot, made by ukify', false)
   .option('--check', 'build twice and compare; names each file that differs', false)
   .action((flags: Flags) => main(flags));
 

@@ -10,8 +10,7 @@ export type Step =
   | 'root image'
   | 'verity'
   | 'initramfs'
-  | 'bill of materials'
-  | 'uki';
+  | 'bill of materials';
 
 export interface ProgressEvent {
   step: Step;

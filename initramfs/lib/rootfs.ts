@@ -108,10 +108,6 @@ const squash = [
   `-mkfs-time ${sourceDateEpoch} -all-time ${sourceDateEpoch}`,
 ].join(' ');
 
-// Programs that come with containerd and that nothing here starts: its debugging client and the shims of older docker
-// versions, together 48 MB.
-const unused = ['usr/bin/ctr', 'usr/bin/containerd-shim', 'usr/bin/containerd-shim-runc-v1'];
-
 /** Makes `dir/root` as a plain squashfs; returns its size. The file gets its hash tree from `addVerity`. */
 export async function makeRoot(dir: string, inputs: RootInputs): Promise<number> {
   const stage = join(dir, 'stage');
@@ -123,7 +119,6 @@ export async function makeRoot(dir: string, inputs: RootInputs): Promise<number>
     'mount -t overlay overlay -o lowerdir="$MODULES:$PACKAGES",upperdir=stage,workdir=work,xino=off merged',
     'chroot merged systemctl preset-all --quiet 2>preset.log || { cat preset.log >&2; exit 1; }',
     'rm -rf merged/run/* merged/tmp/*',
-    `cd merged; rm -f ${unused.join(' ')}; cd ..`,
     squash,
     'umount merged',
     'rm -rf stage work merged preset.log',
