@@ -70,26 +70,22 @@ describe.sequential.each<Fs>(['ext4', 'zfs'])('a volume with %s', (fs) => {
     expect(await vm.ok(`sgdisk -v ${disk.device}`)).toContain('No problems found');
   });
 
-  // tried with ext4 only
-  it.runIf(fs === 'ext4')(
-    'refuses a disk of another app, another file system, and the payload of another disk',
-    async () => {
-      const disk = await room.volume(fs);
-      await room.unchanged(disk, async () => {
-        await room.refuses(fde('open --create', disk.device, fs, OTHER), 'LUKS_KEY_WRONG');
-        const other = fs === 'zfs' ? 'ext4' : 'zfs';
-        const message = await room.refuses(fde('open --create', disk.device, other), 'FS_MOUNT_FAILED');
-        expect(message).toContain(fs === 'zfs' ? 'zfs_member' : 'ext4');
-      });
-      // the header of a volume with the same key
-      const header = await room.volume(fs, 2);
-      await room.run([`dd if=${header.part} of=${disk.part} bs=1M count=15 conv=fsync,notrunc 2>/dev/null`]);
-      const code = fs === 'zfs' ? 'FS_MOUNT_FAILED' : 'FS_CHECK_FAILED';
-      await room.unchanged(disk, () => room.refuses(fde('open --create', disk.device, fs), code));
-    },
-  );
+  it('refuses a disk of another app, another file system, and the payload of another disk', async () => {
+    const disk = await room.volume(fs);
+    await room.unchanged(disk, async () => {
+      await room.refuses(fde('open --create', disk.device, fs, OTHER), 'LUKS_KEY_WRONG');
+      const other = fs === 'zfs' ? 'ext4' : 'zfs';
+      const message = await room.refuses(fde('open --create', disk.device, other), 'FS_MOUNT_FAILED');
+      expect(message).toContain(fs === 'zfs' ? 'zfs_member' : 'ext4');
+    });
+    // the header of a volume with the same key
+    const header = await room.volume(fs, 2);
+    await room.run([`dd if=${header.part} of=${disk.part} bs=1M count=15 conv=fsync,notrunc 2>/dev/null`]);
+    const code = fs === 'zfs' ? 'FS_MOUNT_FAILED' : 'FS_CHECK_FAILED';
+    await room.unchanged(disk, () => room.refuses(fde('open --create', disk.device, fs), code));
+  });
 
-  it.runIf(fs === 'ext4')('gives unreadable, read-only and removed disks their codes', async () => {
+  it('gives unreadable, read-only and removed disks their codes', async () => {
     const disk = await room.volume(fs);
     const { part, device } = disk;
     const size = Number(await vm.ok(`blockdev --getsz ${part}`));
@@ -125,6 +121,39 @@ it('a volume survives being filled up', async () => {
   await vm.ok('rm /run/m/full && echo more >/run/m/more');
 });
 
+it('every command may be given twice', async () => {
+  const disk = await room.volume('ext4');
+  const twice = async (command: string, second: string): Promise<void> => {
+    await vm.ok(command, LONG);
+    const { exit, stdout, stderr } = await vm.sh(command, LONG);
+    expect(exit, stderr).toBe(0);
+    expect(stdout + stderr, command).toContain(second);
+  };
+  await twice(`dstack-util fde check-header ${disk.part}`, 'accepted');
+  await twice(fde('format', disk.part, 'ext4'), 'nothing was changed');
+  await fails(vm, fde('format', disk.part, 'ext4', OTHER), 'DISK_NOT_BLANK');
+  await twice(fde('open --create', disk.device, 'ext4'), 'mounted');
+  await vm.ok(fde('open', disk.part, 'ext4'), LONG);
+  await fails(vm, fde('open', disk.part, 'ext4', OTHER), 'LUKS_KEY_WRONG');
+  await twice(`dstack-util fde status --device ${disk.part}`, '/run/m');
+  expect(await room.kept()).toBe('kept');
+  await room.enlarge(disk, 104);
+  await twice(fde('grow', disk.part, 'ext4'), 'partition as large as it can be, mapping and file system grown');
+  await twice('dstack-util fde close --mount-point /run/m', '');
+  await fails(vm, 'dstack-util fde status --device /dev/nothing', 'DISK_NOT_FOUND');
+});
+
+it('a blank disk that cannot be written or read stays blank', async () => {
+  const disk = await room.blank(40);
+  await room.unchanged(disk, async () => {
+    await room.run([`blockdev --setro ${disk.device}`]);
+    await room.refuses(fde('open --create', disk.device, 'ext4'), 'FILE_IO');
+    await room.run([`blockdev --setrw ${disk.device}`]);
+    await room.faulty(disk.device, 40 * 2048, 60_000, 8);
+    await room.refuses(fde('open --create', '/dev/mapper/faulty', 'ext4'), 'FILE_IO');
+  });
+});
+
 describe.sequential.each<Fs>(['zfs'])('disks of the reference with %s', (fs) => {
   it('open, grow and keep their data, also with the default iteration count', async () => {
     const disk = await room.blank(SIZE[fs]);
@@ -146,5 +175,20 @@ describe.sequential.each<Fs>(['zfs'])('disks of the reference with %s', (fs) => 
     await vm.ok(fde('open --create', disk.device, fs), LONG);
     expect(await room.kept()).toBe('by hand');
     expect(await room.size(fs)).toBeGreaterThan(before + 40 * 1024);
+  });
+
+  it('and ours open, grow and keep their data with its commands', async () => {
+    const disk = await room.volume(fs);
+    await room.run([...reference.open(disk.part), ...reference.mount[fs]]);
+    expect(await room.kept()).toBe('kept');
+    const before = await room.size(fs);
+    await room.run(reference.close[fs]);
+    await room.enlarge(disk, SIZE[fs] + 64);
+    await room.run([...reference.grow(disk.device), ...reference.open(disk.part), ...reference.mount[fs]]);
+    expect(await room.kept()).toBe('kept');
+    expect(await room.size(fs)).toBeGreaterThan(before + 40 * 1024);
+    await room.run(reference.close[fs]);
+    await vm.ok(fde('open --create', disk.device, fs), LONG);
+    expect(await room.kept()).toBe('kept');
   });
 });
