@@ -154,7 +154,7 @@ it('a blank disk that cannot be written or read stays blank', async () => {
   });
 });
 
-describe.sequential.each<Fs>(['zfs'])('disks of the reference with %s', (fs) => {
+describe.sequential.each<Fs>(['zfs', 'ext4'])('disks of the reference with %s', (fs) => {
   it('open, grow and keep their data, also with the default iteration count', async () => {
     const disk = await room.blank(SIZE[fs]);
     await room.run([
