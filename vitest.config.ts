@@ -7,6 +7,7 @@ export default defineConfig({
     exclude: ['test/vm/**', 'test/**/*.bun.test.ts', 'node_modules/**'],
     testTimeout: 20_000,
     pool: 'forks',
+    maxWorkers: '100%', // the default leaves one processor out, which is half of a small machine
     env: { NO_COLOR: '1' },
   },
 });
