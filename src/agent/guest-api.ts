@@ -18,7 +18,9 @@ export interface GuestApiOptions {
 }
 
 export function guestApi(state: AgentState, options: GuestApiOptions): Handlers<'GuestApi'> {
-  const powerOff = options.powerOff ?? (async () => void (await run('systemctl', ['poweroff'])));
+  // not `systemctl poweroff`: that one asks logind first, and waits until it is ended itself
+  const target = ['start', '--no-block', '--job-mode=replace-irreversibly', 'poweroff.target'];
+  const powerOff = options.powerOff ?? (async () => void (await run('systemctl', target)));
   return {
     async Info() {
       const { app_id, instance_id, app_cert, tcb_info, device_id } = await appInfo(state, 'public');

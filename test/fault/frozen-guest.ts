@@ -24,7 +24,7 @@ const warmUp = (fs: FileSystem): string =>
   [
     'mountpoint -q /tmp || mount -t tmpfs tmpfs /tmp',
     `modprobe -a loop virtio_scsi sd_mod dm-crypt xts aesni-intel ${fs}`,
-    'truncate -s 64M /run/warm; loop=$(losetup -P -f --show /run/warm)',
+    'truncate -s 96M /run/warm; loop=$(losetup -P -f --show /run/warm)',
     `echo ${'11'.repeat(32)} | dstack-util fde open --create --device $loop --key-file - --fs ${fs} --mount-point /run/m`,
     'opened=$?; dstack-util fde close --mount-point /run/m',
     'losetup -d $loop; rm /run/warm; sync; exit $opened',
@@ -51,7 +51,7 @@ export class FrozenGuest {
     const frozen = new FrozenGuest(image, accelerator, dir);
     const sources = ['test/fault/frozen-guest.ts', 'initramfs/vm/qemu.ts'].map((path) => join(projectRoot, path));
     const hashes = await Promise.all(sources.map(hashFile));
-    const key = keyOf('frozen 1', tools.key, image.name, accelerator, fs, hashes);
+    const key = keyOf('frozen 2', tools.key, image.name, accelerator, fs, hashes);
     const made = await cached('frozen', key, async (temp) => {
       const guest = await frozen.#start([temp]);
       try {
