@@ -1,7 +1,6 @@
 /** Service GuestApi: what the host may ask over vsock (dstack guest agent services). The host is not trusted with more. */
 import { listContainers } from '../deploy/docker-api.ts';
 import { DstackError, errorChain } from '../errors.ts';
-import { run } from '../sys/exec.ts';
 import * as ui from '../ui.ts';
 import { VERSION } from '../version.ts';
 import { appInfo } from './info.ts';
@@ -9,6 +8,12 @@ import { networkInformation } from './network-info.ts';
 import type { Handlers } from './rpc.ts';
 import type { AgentState } from './state.ts';
 import { systemInformation } from './system-info.ts';
+
+/**
+ * SIGRTMIN+4: the service manager starts poweroff.target (systemd(1), Signals). A call of systemctl would be ended by the
+ * very power-off it asks for, before it has heard the answer.
+ */
+const POWER_OFF = 34 + 4;
 
 export interface GuestApiOptions {
   /** tells the host something, best effort */
@@ -18,9 +23,7 @@ export interface GuestApiOptions {
 }
 
 export function guestApi(state: AgentState, options: GuestApiOptions): Handlers<'GuestApi'> {
-  // not `systemctl poweroff`: that one asks logind first, and waits until it is ended itself
-  const target = ['start', '--no-block', '--job-mode=replace-irreversibly', 'poweroff.target'];
-  const powerOff = options.powerOff ?? (async () => void (await run('systemctl', target)));
+  const powerOff = options.powerOff ?? (() => void process.kill(1, POWER_OFF));
   return {
     async Info() {
       const { app_id, instance_id, app_cert, tcb_info, device_id } = await appInfo(state, 'public');

@@ -58,6 +58,7 @@ export async function checkerSandbox(vm: Machine): Promise<void> {
 
 /** The host asks the agent to power off, which is the last that a sandboxed agent must be able to do. */
 export async function shutdownByHost(vm: Machine): Promise<void> {
+  await vm.ok('systemctl start dstack-guest-agent.service', { timeoutMs: 240_000 });
   // the shell of this test may go before the answer has come
   expect(await askAsHost(vm, 'Shutdown').catch(() => null)).toBeNull();
   await vm.waitFor({ event: 'shutdown.progress', payload: 'powering off' }, 60_000);
