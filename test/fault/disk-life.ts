@@ -22,6 +22,8 @@ export interface LifeParts {
   readonly fs: FileSystem;
   readonly report: Report;
   readonly seed: number;
+  /** bytes of a physical sector */
+  readonly sector: number;
   readonly say: (text: string) => void;
 }
 
@@ -35,7 +37,7 @@ interface Trial {
 export class DiskLife {
   readonly #parts: LifeParts;
   readonly #report: Report;
-  readonly #disk = new VolatileDisk(DISK_SIZE);
+  readonly #disk: VolatileDisk;
   /** short enough for a socket (unix(7): 108 bytes) */
   readonly #socket = `/tmp/dstack-fault-${process.pid}.sock`;
   readonly #dice: Dice;
@@ -50,6 +52,7 @@ export class DiskLife {
   constructor(parts: LifeParts) {
     this.#parts = parts;
     this.#report = parts.report;
+    this.#disk = new VolatileDisk(DISK_SIZE, parts.sector);
     this.#dice = new Dice(parts.seed);
   }
 

@@ -11,6 +11,7 @@ import { holds, reportText } from './report.ts';
 const USAGE = `usage: npm run fault -- disk [options]
   --cuts N        how many power cuts (60)
   --seed N        which ones (by the clock; the report says it)
+  --sector BYTES  what the disk never tears: 512 or 4096 (512)
   --fs LIST       file systems (ext4,zfs)
   --minutes N     begin no more cuts after this time
   --json          print the report as JSON`;
@@ -23,6 +24,7 @@ function options() {
     options: {
       cuts: { type: 'string', default: '60' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      sector: { type: 'string', default: '512' },
       fs: { type: 'string', default: SYSTEMS.join(',') },
       minutes: { type: 'string', default: '600' },
       json: { type: 'boolean', default: false },
@@ -33,16 +35,18 @@ function options() {
   if (positionals.join(' ') !== 'disk' || !systems.every((fs) => SYSTEMS.includes(fs))) throw new Error('wrong words');
   if (!numbers.every((text) => /^\d{1,9}$/.test(text)))
     throw new Error('--cuts, --seed and --minutes take whole numbers');
+  if (!['512', '4096'].includes(values.sector)) throw new Error('--sector takes 512 or 4096');
   return {
     cuts: Number(values.cuts),
     seed: Number(values.seed),
+    sector: Number(values.sector),
     minutes: Number(values.minutes),
     systems: systems as FileSystem[],
     json: values.json,
   };
 }
 
-async function disk({ cuts, seed, minutes, systems, json }: ReturnType<typeof options>): Promise<void> {
+async function disk({ cuts, seed, sector, minutes, systems, json }: ReturnType<typeof options>): Promise<void> {
   const began = performance.now();
   const say = (text: string): void => {
     console.error(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}`);
@@ -63,7 +67,7 @@ async function disk({ cuts, seed, minutes, systems, json }: ReturnType<typeof op
     return making;
   };
   say(`${cuts} cuts, seed ${seed}`);
-  const report = await cutPower({ guestFor, cuts, seed, systems, say, until: began + minutes * 60_000 });
+  const report = await cutPower({ guestFor, cuts, seed, sector, systems, say, until: began + minutes * 60_000 });
   console.log(json ? JSON.stringify(report, null, 2) : reportText(report));
   if (!holds(report)) process.exitCode = 1;
 }

@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly guestFor: (fs: FileSystem) => Promise<FrozenGuest>;
   readonly cuts: number;
   readonly seed: number;
+  /** bytes that a cut never tears; default 512 */
+  readonly sector?: number;
   readonly systems: readonly FileSystem[];
   readonly say: (text: string) => void;
   /** begin no more cuts after this time of performance.now() */
@@ -24,7 +26,15 @@ export interface RunOptions {
 const MOST_FAILURES = 5;
 
 /** Makes `cuts` power cuts, on as many disks as that takes, and checks each at its end; the last one with the control. */
-export async function cutPower({ guestFor, cuts, seed, systems, say, until }: RunOptions): Promise<Report> {
+export async function cutPower({
+  guestFor,
+  cuts,
+  seed,
+  sector = 512,
+  systems,
+  say,
+  until,
+}: RunOptions): Promise<Report> {
   const began = performance.now();
   const report = emptyReport(seed);
   const dice = new Dice(seed);
@@ -32,7 +42,7 @@ export async function cutPower({ guestFor, cuts, seed, systems, say, until }: Ru
   const goOn = (): boolean => report.cuts < cuts && (until === undefined || performance.now() < until);
   for (let number = 0; goOn() && report.failures.length < MOST_FAILURES; number++) {
     const fs = systems[number % systems.length] as FileSystem;
-    const life = new DiskLife({ frozen: await guestFor(fs), fs, report, seed: dice.below(1e9), say });
+    const life = new DiskLife({ frozen: await guestFor(fs), fs, report, seed: dice.below(1e9), sector, say });
     const pair = 2 * ((offset + Math.floor(number / systems.length)) % (MOMENTS.length / 2));
     const steps: (() => Promise<void>)[] = [
       () => life.cutFirstBoot(MOMENTS[pair] as Moment, 1 + dice.below(2)),

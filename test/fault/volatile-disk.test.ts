@@ -46,6 +46,18 @@ describe('volatile disk', () => {
     expect(lost % 512).toBe(0);
   });
 
+  it('never tears a physical sector', () => {
+    const large = new VolatileDisk(SIZE, 4096);
+    large.apply({ flush: false, at: 1024, bytes: new Uint8Array(SIZE - 1024).fill(9), fua: false });
+    expect(large.cut(4, 'some')).toBeGreaterThan(0);
+    const sectors = Array.from(
+      { length: SIZE / 4096 },
+      (_, n) => new Set(large.read(n * 4096, 4096).subarray(n ? 0 : 1024)),
+    );
+    expect(sectors.map(({ size }) => size)).toEqual(sectors.map(() => 1));
+    expect(new Set(sectors.flatMap((bytes) => [...bytes]))).toEqual(new Set([0, 9]));
+  });
+
   it('does the same for the same seed', () => {
     const cut = (seed: number) => {
       const some = disk(write(0, 9, { sectors: 64 }));

@@ -1,9 +1,10 @@
 /**
  * A disk with a write cache that a power cut empties. What the guest has flushed, or written with FUA, is kept. Of
- * everything else a cut keeps any sectors, in no order, as real disks do; the choice is a function of the seed.
+ * everything else a cut keeps any physical sectors, in no order, as real disks do; the choice is a function of the seed.
  */
 import { Dice } from './dice.ts';
 
+/** Smallest piece of a write: the guest's logical sector. */
 const SECTOR = 512;
 
 /** One request that changes something: a write, or a flush (no bytes). */
@@ -26,8 +27,11 @@ export class VolatileDisk {
   /** what the guest reads */
   #current: Buffer;
   #pending: Change[] = [];
+  readonly #physical: number;
 
-  constructor(size: number) {
+  /** @param physical bytes that the disk writes as a whole or not at all: 512, or 4096 as most disks of today */
+  constructor(size: number, physical = SECTOR) {
+    this.#physical = physical;
     this.#stable = Buffer.alloc(size);
     this.#current = Buffer.alloc(size);
   }
@@ -69,8 +73,10 @@ export class VolatileDisk {
     const percent = { nothing: 0, first: 0, some: 50, most: 90 }[keep];
     let lost = 0;
     this.#pending.forEach(({ at, bytes, fua }, number) => {
+      let keeps = false;
       for (let i = 0; i < bytes.length; i += SECTOR) {
-        if (fua || number < first || dice.below(100) < percent) this.#stable.set(bytes.subarray(i, i + SECTOR), at + i);
+        if (i === 0 || (at + i) % this.#physical === 0) keeps = fua || number < first || dice.below(100) < percent;
+        if (keeps) this.#stable.set(bytes.subarray(i, i + SECTOR), at + i);
         else lost += Math.min(SECTOR, bytes.length - i);
       }
     });

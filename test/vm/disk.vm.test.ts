@@ -2,20 +2,28 @@
  * The data disk with the real cryptsetup, device-mapper, ZFS and ext4: one VM in which nothing was started, the real
  * binary on loop devices. Every test has disks of its own. Every fault gives its code, and no fault formats anything.
  */
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ensureDisk } from '../../initramfs/vm/disk.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
+import { bentHeader } from '../fde/header-corpus.ts';
 import { DiskRoom, type Fs, fde, KEY, LONG, OTHER, reference, SIZE } from './disk-room.ts';
 import { readExecTrace, START_EXEC_TRACE } from './exec-trace.ts';
-import { boot, fails, NOTHING_STARTED } from './support.ts';
+import { boot, fails, NOTHING_STARTED, vmDir } from './support.ts';
+import { checkVerityVolumes } from './verity-volume.ts';
+
+const volumeDisk = `${vmDir('disk')}/volume.img`;
 
 let vm: Machine;
 let room: DiskRoom;
 beforeAll(async () => {
+  await ensureDisk(volumeDisk, { size: 64 * 1024 * 1024, blank: true });
   vm = await boot('disk', {
     zfs: true,
     dataDisk: 'none',
     shareMode: '9p',
     memoryMiB: 3072,
+    extraDisks: [{ file: volumeDisk }],
     kernelArgs: NOTHING_STARTED,
   });
   room = new DiskRoom(vm);
@@ -192,3 +200,59 @@ describe.sequential.each<Fs>(['zfs', 'ext4'])('disks of the reference with %s', 
     expect(await room.kept()).toBe('kept');
   });
 });
+
+it('a whole disk that older versions have encrypted opens and grows', async () => {
+  const disk = await room.blank(40);
+  await room.run([
+    ...reference.format(disk.device),
+    ...reference.open(disk.device),
+    ...reference.create.ext4,
+    'echo old >/run/m/file',
+    ...reference.close.ext4,
+  ]);
+  await room.enlarge(disk, 104);
+  await vm.ok(fde('open --create', disk.device, 'ext4'), LONG);
+  expect(await room.kept()).toBe('old');
+  expect(await room.size('ext4')).toBeGreaterThan(60 * 1024);
+});
+
+it('bent headers are rejected by their rule before the volume is opened', async () => {
+  const disk = await room.volume('ext4');
+  const good = Buffer.from(await vm.ok(`head -c 32768 ${disk.part} | base64 -w0`), 'base64');
+  await room.run([`cp --sparse=always ${disk.file} /run/d/before`]);
+  const write = (bytes: Uint8Array): string[] => [
+    `echo ${gzipSync(bytes).toString('base64')} | base64 -d | gunzip >/run/d/header`,
+    `dd if=/run/d/header of=${disk.part} conv=notrunc,fsync 2>/dev/null`,
+    'dd if=/run/d/header of=/run/d/before bs=1M seek=1 conv=notrunc 2>/dev/null',
+  ];
+  for (const name of SAMPLE) {
+    const { bytes, rule } = bentHeader(name, good);
+    await room.run(write(bytes));
+    const message = await room.refuses(fde('open --create', disk.device, 'ext4'), 'LUKS_HEADER_REJECTED');
+    expect(message, name).toContain(rule.replace(/^copy (\d) /, 'copy $1: '));
+    await room.run([`blockdev --flushbufs ${disk.device}; sync; cmp ${disk.file} /run/d/before`]);
+  }
+  await fails(vm, `dstack-util fde check-header ${disk.part}`, 'LUKS_HEADER_REJECTED');
+  await room.run(write(good));
+  await vm.ok(fde('open --create', disk.device, 'ext4'), LONG);
+  expect(await room.kept()).toBe('kept');
+});
+
+/** One of each kind; the unit tests go through all of them. */
+const SAMPLE = [
+  'version 1',
+  'label in the second copy',
+  'duplicate encryption',
+  'cipher_null segment',
+  'cipher_null key slot',
+  'second key slot',
+  'token',
+  'argon2id',
+  'area offset 00768',
+  'linear segment behind the first',
+  'integrity',
+  'config flags',
+];
+
+it('verity volumes are found, mounted read-only, and refused when the data does not match', () =>
+  checkVerityVolumes(vm, '/dev/vdb'));

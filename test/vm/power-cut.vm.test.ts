@@ -1,4 +1,7 @@
-/** Six of the power cuts of `npm run fault -- disk`: another place at each run, said by its seed. */
+/**
+ * Six of the power cuts of `npm run fault -- disk`: another place at each run, said by its seed. The disk has physical
+ * sectors of 4096 bytes; what one of 512 bytes can do to the superblock of ext4 stands in docs/disk.md.
+ */
 import { expect, it } from 'vitest';
 import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';
 import { FrozenGuest } from '../fault/frozen-guest.ts';
@@ -13,6 +16,7 @@ it('comes up after every cut, with every acknowledged write', { timeout: 900_000
     guestFor: (fs) => FrozenGuest.make(image, fs, vmDir('power-cut')),
     cuts: 6,
     seed: Date.now() % 1_000_000,
+    sector: 4096,
     systems: ['ext4'],
     say: (text) => void lines.push(text),
   });
