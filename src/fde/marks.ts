@@ -11,12 +11,12 @@
  * disk later is never taken for an unfinished one. The host can write marks; all it wins is that the volume is made
  * anew, which it can have by attaching a blank disk.
  */
-import { createHash } from 'node:crypto';
 import type { Content } from './content.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { waitForNode } from './nodes.ts';
+import { beforePartition, encodeRecord, type Place, RECORD_SIZE } from './spare-sector.ts';
 import { type Surface, SYSTEM } from './surface.ts';
-import { partitionOf, partitions, SECTOR, sizeInBytes } from './sysfs.ts';
+import { sizeInBytes } from './sysfs.ts';
 
 export interface Mark {
   readonly initialising: boolean;
@@ -26,13 +26,11 @@ export interface Mark {
 }
 
 /** Bytes of a mark. */
-export const MARK_SIZE = 512;
+export const MARK_SIZE = RECORD_SIZE;
 /** An encrypted volume keeps it in the gap behind its key slot: the last 4 KiB in front of the payload. */
 export const MARK_AT = PAYLOAD_OFFSET - 4096;
 /** An unencrypted one has no gap: the last 4 KiB in front of the partition hold it, if they belong to nobody. */
 const BEFORE_PARTITION = 4096;
-/** Everything in front of this may belong to a partition table. */
-const TABLE_END = 128 * 1024;
 
 const TITLE = 'dstack volume mark 1';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -40,10 +38,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A mark as bytes: text lines, the last of which is their SHA-256, padded with zeros. */
 export function encodeMark({ initialising, ephemeral, uuid }: Mark): Uint8Array {
   const keys = ephemeral ? 'ephemeral' : 'lasting';
-  const text = `${TITLE}\nstate ${initialising ? 'initialising' : 'ready'}\nkeys ${keys}\nuuid ${uuid}\n`;
-  const bytes = Buffer.alloc(MARK_SIZE);
-  bytes.write(`${text}sha256 ${createHash('sha256').update(text).digest('hex')}\n`, 'latin1');
-  return bytes;
+  return encodeRecord(`${TITLE}\nstate ${initialising ? 'initialising' : 'ready'}\nkeys ${keys}\nuuid ${uuid}\n`);
 }
 
 /** The mark in a sector; undefined for anything that is not exactly one. */
@@ -55,23 +50,12 @@ export function parseMark(bytes: Uint8Array): Mark | undefined {
   return Buffer.from(encodeMark(mark)).equals(bytes) ? mark : undefined;
 }
 
-interface Place {
-  readonly path: string;
-  readonly at: number;
-}
-
 /** Where the mark of a device lies; undefined when there is no room for one. */
 async function place(device: string, encrypted: boolean, surface: Surface): Promise<Place | undefined> {
   if (encrypted) {
     return (await sizeInBytes(device, surface)) < PAYLOAD_OFFSET ? undefined : { path: device, at: MARK_AT };
   }
-  const part = await partitionOf(device, surface);
-  if (part === undefined) return undefined;
-  const at = part.start * SECTOR - BEFORE_PARTITION;
-  const inside = (other: { disk: string; start: number; size: number }): boolean =>
-    other.disk === part.disk && other.start < part.start && (other.start + other.size) * SECTOR > at;
-  if (at < TABLE_END || (await partitions(surface)).some(inside)) return undefined;
-  return { path: `${surface.dev}/${part.disk}`, at };
+  return beforePartition(device, BEFORE_PARTITION, surface);
 }
 
 /** The mark of a device, or undefined when it has none. @throws FILE_IO */

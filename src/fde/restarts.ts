@@ -5,26 +5,18 @@
  * variables are usually not kept. The host can write the number, and gains nothing by it: it can stop or restart the
  * guest at any time. docs/operating.md says what is counted.
  */
-import { createHash } from 'node:crypto';
+import { beforePartition, encodeRecord, RECORD_SIZE } from './spare-sector.ts';
 import { type Surface, SYSTEM } from './surface.ts';
-import { partitionOf, partitions, SECTOR } from './sysfs.ts';
 
 /** Bytes of the record. */
-export const RESTARTS_SIZE = 512;
+export const RESTARTS_SIZE = RECORD_SIZE;
 /** In front of the partition; the last 4 KiB there belong to the mark of an unencrypted volume. */
 const BEFORE_PARTITION = 8192;
-/** Everything in front of this may belong to a partition table. */
-const TABLE_END = 128 * 1024;
 const TITLE = 'dstack restarts 1';
 const MAX = 999;
 
 /** The number as a sector: text lines, the last of which is their SHA-256, padded with zeros. */
-export function encodeRestarts(count: number): Uint8Array {
-  const text = `${TITLE}\ncount ${count}\n`;
-  const bytes = Buffer.alloc(RESTARTS_SIZE);
-  bytes.write(`${text}sha256 ${createHash('sha256').update(text).digest('hex')}\n`, 'latin1');
-  return bytes;
-}
+export const encodeRestarts = (count: number): Uint8Array => encodeRecord(`${TITLE}\ncount ${count}\n`);
 
 /** The number in a sector; 0 for anything that is not exactly such a record. */
 export function parseRestarts(bytes: Uint8Array): number {
@@ -33,27 +25,16 @@ export function parseRestarts(bytes: Uint8Array): number {
   return Buffer.from(encodeRestarts(count)).equals(bytes) ? count : 0;
 }
 
-/** Where the record of a data device lies; undefined when nothing there is known to be ours. */
-async function place(device: string, surface: Surface): Promise<{ path: string; at: number } | undefined> {
-  const part = await partitionOf(device, surface);
-  if (part === undefined) return undefined;
-  const at = part.start * SECTOR - BEFORE_PARTITION;
-  const inside = (other: { disk: string; start: number; size: number }): boolean =>
-    other.disk === part.disk && other.start < part.start && (other.start + other.size) * SECTOR > at;
-  if (at < TABLE_END || (await partitions(surface)).some(inside)) return undefined;
-  return { path: `${surface.dev}/${part.disk}`, at };
-}
-
 /** Restarts so far; undefined where they cannot be counted (no partition, or no room in front of it). @throws FILE_IO */
 export async function readRestarts(device: string, surface: Surface = SYSTEM): Promise<number | undefined> {
-  const found = await place(device, surface);
+  const found = await beforePartition(device, BEFORE_PARTITION, surface);
   if (found === undefined) return undefined;
   return parseRestarts(await surface.read(found.path, found.at, RESTARTS_SIZE));
 }
 
 /** Writes the number; it is on the disk when this returns. Zero leaves an empty sector. @throws FILE_IO */
 export async function writeRestarts(device: string, count: number, surface: Surface = SYSTEM): Promise<void> {
-  const found = await place(device, surface);
+  const found = await beforePartition(device, BEFORE_PARTITION, surface);
   if (found === undefined) return;
   const bytes = count === 0 ? new Uint8Array(RESTARTS_SIZE) : encodeRestarts(Math.min(count, MAX));
   await surface.write(found.path, [{ at: found.at, bytes }], `note ${count} restarts in front of ${device}`);
