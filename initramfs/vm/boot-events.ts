@@ -27,19 +27,21 @@ function fits({ event, payload }: HostEvent, match: EventMatch): boolean {
 }
 
 /**
- * Waits for an event, also a past one. What makes the event impossible ends the waiting at once: the end of the VM, a
- * boot.error that was not waited for, a unit that failed.
+ * Waits for an event, also a past one. What makes the event impossible ends the waiting at once: the end of the VM and,
+ * where an event of the boot is waited for, a boot.error instead of it or a unit that failed. A guest whose boot failed
+ * still tells its shutdown.
  */
 export async function waitForEvent(guest: Guest, match: EventMatch, timeoutMs: number): Promise<HostEvent> {
   const what = `event ${match.event}${match.payload === undefined ? '' : ` ${match.payload}`}`;
+  const ofBoot = !match.event.startsWith('shutdown.');
   const undo: (() => void)[] = [];
   const found = new Promise<HostEvent>((resolve, reject) => {
     const take = (event: HostEvent) => {
       if (fits(event, match)) resolve(event);
-      else if (event.event === 'boot.error') reject(new Error(`boot.error: ${event.payload}`));
+      else if (ofBoot && event.event === 'boot.error') reject(new Error(`boot.error: ${event.payload}`));
     };
     const watch = (line: string) => {
-      if (match.event === 'boot.error' || !UNIT_FAILED.test(line)) return;
+      if (!ofBoot || match.event === 'boot.error' || !UNIT_FAILED.test(line)) return;
       const timer = setTimeout(() => reject(new Error(`${what}: ${line.trim()}`)), REASON_MS);
       undo.push(() => clearTimeout(timer));
     };

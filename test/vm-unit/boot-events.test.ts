@@ -42,6 +42,16 @@ describe('waitForEvent', () => {
     expect((await wait('boot.error')).payload).toBe('no disk');
   });
 
+  it('finds the shutdown of a guest whose boot failed', async () => {
+    guest.hostApi.notify('boot.error', 'no docker');
+    const past = wait('shutdown.progress');
+    guest.console.append(Buffer.from('[FAILED] Failed to start app-compose.service - The application.\n'));
+    await vi.advanceTimersByTimeAsync(5000);
+    guest.hostApi.notify('shutdown.progress', 'powering off');
+    expect((await past).payload).toBe('powering off');
+    expect((await wait('shutdown.progress', 'powering off')).sequence).toBe(2);
+  });
+
   it('ends with the VM', async () => {
     const failed = expect(wait('boot.progress', 'done')).rejects.toThrow(/VM ended first \(SIGKILL\)/);
     end({ exit: null, signal: 'SIGKILL' });
