@@ -8,6 +8,7 @@ import { type Agent, startAgent } from '../../src/agent/serve.ts';
 import { loadAgentConfig } from '../../src/config/agent-config.ts';
 import { parseQuote } from '../../src/tdx/quote-layout.ts';
 import { type Guest, makeGuest } from '../agent/canned.ts';
+import { methodsOf, noting } from './sdk-surface.ts';
 
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 
@@ -33,7 +34,8 @@ describe.each(['Node, in this process', 'Bun, as a process'])('an agent under %s
   });
 
   describe('DstackClient', () => {
-    const client = () => new DstackClient(guest.dstackSock);
+    const called = new Set<string>();
+    const client = () => noting(new DstackClient(guest.dstackSock), called);
 
     it('finds the agent', async () => expect(await client().isReachable()).toBe(true));
     it('reads the version', async () => expect(await client().version()).toMatchObject({ rev: expect.any(String) }));
@@ -135,10 +137,16 @@ describe.each(['Node, in this process', 'Bun, as a process'])('an agent under %s
         .catch(() => undefined);
       expect(Date.now() - started).toBeLessThan(5000);
     });
+    it('serves what the SDK still has of its older interface', async () => {
+      expect((await client().tdxQuote('data', 'raw')).report_data).toMatch(/^64617461(?:00){60}$/);
+      await expect(client().deriveKey()).rejects.toThrow('deprecated'); // the SDK itself refuses this one
+    });
+    it('has been asked by every method', () => expect([...called].sort()).toEqual(methodsOf(DstackClient)));
   });
 
   describe('TappdClient', () => {
-    const client = () => new TappdClient(guest.tappdSock);
+    const called = new Set<string>();
+    const client = () => noting(new TappdClient(guest.tappdSock), called);
 
     it('finds the agent', async () => expect(await client().isReachable()).toBe(true));
     it('derives a key', async () => {
@@ -155,5 +163,6 @@ describe.each(['Node, in this process', 'Bun, as a process'])('an agent under %s
       const raw = parseQuote(Uint8Array.from(Buffer.from((await client().tdxQuote('raw', 'raw')).quote, 'hex')));
       expect(Buffer.from(raw.body.reportData).toString('latin1').replaceAll('\0', '')).toBe('raw');
     });
+    it('has been asked by every method', () => expect([...called].sort()).toEqual(methodsOf(TappdClient)));
   });
 });

@@ -2,12 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DstackClient } from '@phala/dstack-sdk';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DstackClient, TappdClient } from '@phala/dstack-sdk';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
 import { agentCall, askDemo, measureWithTools, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
+import { methodsOf, noting } from '../conformance/sdk-surface.ts';
 import { checkGuestApi, checkPublicPort, lookAtPage } from './public-port.ts';
 import { relay } from './sdk-relay.ts';
 import { boot, payloads, vmDir } from './support.ts';
@@ -24,6 +25,9 @@ const APP = {
   swap_size: '64M',
   agent_sockets: [{ name: 'web', allow: ['GetKey', 'Version'], key_prefix: 'web/' }],
 };
+
+/** refused by the SDK itself; and half a second is its limit, which the way into the VM alone may take */
+const NOT_IN_VM = ['deriveKey', 'isReachable'];
 
 let instanceId = '';
 
@@ -135,7 +139,8 @@ describe.sequential('ext4', () => {
   it('serves the official SDK', async () => {
     const { url, stop } = await relay(vm, '/run/dstack.sock');
     try {
-      const client = new DstackClient(url);
+      const called = new Set<string>();
+      const client = noting(new DstackClient(url), called);
       const info = await client.info();
       expect(info).toMatchObject({ app_id: appId, instance_id: instanceId });
       const { quote, event_log } = await client.getQuote('from the SDK');
@@ -147,7 +152,32 @@ describe.sequential('ext4', () => {
       const signed = await client.sign('ed25519', 'x');
       expect(await client.verify('ed25519', 'x', signed.signature, signed.public_key)).toMatchObject({ valid: true });
       expect((await client.attest('x')).attestation).toMatch(/^[0-9a-f]+$/);
+      const { key } = await client.getKey('sdk', 'p');
+      expect(Buffer.from(key).toString('hex')).toBe((await agentCall<KeyAnswer>(vm, 'GetKey', { path: 'sdk' })).key);
+      expect(await client.version()).toMatchObject({ rev: expect.any(String) });
+      await client.emitEvent('from-the-sdk', 'x');
+      const measured = await measureWithTools(vm, { app_id: appId, instance_id: instanceId });
+      expect([measured.events.at(-1), measured.replayed]).toEqual(['from-the-sdk', measured.rtmr3]);
+      expect((await client.tdxQuote('x', 'raw')).quote).toHaveLength(quote.length);
+      expect(methodsOf(DstackClient).filter((name) => !called.has(name))).toEqual(NOT_IN_VM);
     } finally {
+      stop();
+    }
+  });
+
+  it('serves the older client of the SDK', async () => {
+    const { url, stop } = await relay(vm, '/run/tappd.sock');
+    const warned = vi.spyOn(console, 'warn').mockReturnValue(); // it says that it is deprecated
+    try {
+      const called = new Set<string>();
+      const client = noting(new TappdClient(url), called);
+      expect((await client.deriveKey('path', 'subject')).certificate_chain).toHaveLength(2);
+      const { quote } = await client.tdxQuote('raw', 'raw');
+      const { reportData } = verifyMockQuote(Buffer.from(quote.replace(/^0x/, ''), 'hex'));
+      expect(Buffer.from(reportData).toString('latin1')).toMatch(/^\0+raw$/); // as this client pads it
+      expect(methodsOf(TappdClient).filter((name) => !called.has(name))).toEqual(['isReachable']);
+    } finally {
+      warned.mockRestore();
       stop();
     }
   });
