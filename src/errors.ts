@@ -93,6 +93,7 @@ export const ERRORS = {
   TRUST_ANCHORS_INVALID: e(1, false, 'remove /run/dstack/attestation: only the simulator of a dev image may write it'),
   MR_CONFIG_MISMATCH: e(1, false, 'the host started this VM for another configuration'),
   GPU_UNSUPPORTED: e(1, false, 'this image cannot attest GPUs: detach them, or set attest_gpu to false'),
+  GPU_NOT_ATTESTED: e(1, true, 'the GPUs did not prove what they are: see /run/nvidia-gpu-attestation/attestation.out'),
   GPU_REFUSED: e(1, false, 'the gpu policy of the app does not agree with the GPUs of this machine'),
   TIME_UNSYNCED: e(1, true, 'check the network and the time sources of chrony, or set secure_time to false'),
   // keys

@@ -23,6 +23,7 @@ export const PROGRAMS = {
   mount: 'mount',
   nerdctl: 'nerdctl',
   nft: 'nft',
+  nvattest: 'nvattest',
   nvidiaSmi: 'nvidia-smi',
   opa: 'opa',
   partx: 'partx',

@@ -36,6 +36,18 @@ const app = (policy?: Record<string, unknown>) =>
     ),
   );
 
+/** What is outside of the gate, with what it saw in the end. */
+function surroundings(os: Os) {
+  const [told, measured]: [string[], [string, string][]] = [[], []];
+  const gate = {
+    os,
+    dir: root,
+    progress: (text: string) => void told.push(text),
+    measureText: async (name: string, value: string) => void measured.push([name, value]),
+  };
+  return { told, measured, gate };
+}
+
 /** A machine with these PCI devices; `opa` answers with this text, or is not there. */
 function gate(policy?: Record<string, unknown>, opa?: string) {
   const ran: string[] = [];
@@ -48,7 +60,7 @@ function gate(policy?: Record<string, unknown>, opa?: string) {
       throw new DstackError('COMMAND_NOT_FOUND', `program ${program} is not installed`);
     },
   };
-  return { ran, pass: () => checkGpuGate(app(policy), { os, dir: root }) };
+  return { ran, pass: () => checkGpuGate(app(policy), surroundings(os).gate) };
 }
 const TRUE = '{"result":[{"expressions":[{"value":true,"text":"data.policy.nv_match"}]}]}';
 
@@ -70,13 +82,6 @@ describe('the GPU gate', () => {
       field: 'requirements.gpu_policy.attest_gpu',
       message: expect.stringMatching(new RegExp(`0000:01:00.0.*${why}`)),
     });
-  });
-
-  it('is closed beside a GPU of NVIDIA also with nvattest, whose word is not verified here', async () => {
-    await device('0000:01:00.0', '0x030200', '0x10de');
-    await mkdir(join(root, 'usr/bin'), { recursive: true });
-    await writeFile(join(root, 'usr/bin/nvattest'), '');
-    await expect(gate({ attest_gpu: true }).pass()).rejects.toMatchObject({ code: 'GPU_UNSUPPORTED' });
   });
 
   it('is open when the app wants no attestation, and makes the GPU ready if it can', async () => {
@@ -118,7 +123,7 @@ describe('the GPU gate', () => {
   const opa = spawnSync('opa', ['version']).status === 0;
   it.skipIf(!opa)(`asks the real opa (${opa ? 'checked here' : 'opa is not installed'})`, async () => {
     const real = (rego: string) =>
-      checkGpuGate(app({ rego }), { os: { root, run, mountAt: async () => undefined }, dir: root });
+      checkGpuGate(app({ rego }), surroundings({ root, run, mountAt: async () => undefined }).gate);
     await real('package policy\ndefault nv_match = false\nnv_match { count(input) == 0 }');
     await expect(real('package policy\nnv_match { count(input) == 1 }')).rejects.toMatchObject({ code: 'GPU_REFUSED' });
     await expect(real('package policy\nnv_match {')).rejects.toMatchObject({ code: 'GPU_REFUSED' });
