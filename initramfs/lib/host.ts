@@ -32,6 +32,8 @@ const MORE_TESTS: readonly Need[] = [
   { package: 'curl', files: ['/usr/bin/curl'] },
   { package: 'iproute2', files: sbin('ip') },
   { package: 'iptables', files: sbin('iptables-restore') },
+  // the library's own package has another name in each release of Debian
+  { package: 'libsecp256k1-dev', files: [1, 2].map((abi) => `/usr/lib/x86_64-linux-gnu/libsecp256k1.so.${abi}`) },
   { package: 'nftables', files: sbin('nft') },
   { package: 'systemd', files: ['/usr/bin/systemd-analyze'] },
   { package: 'wireguard-tools', files: ['/usr/bin/wg'] },

@@ -7,6 +7,7 @@ import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 import { deriveKey, utf8Part } from './derive.ts';
 import { ed25519PublicKey } from './ed25519.ts';
+import { type K256Signer, k256Signer } from './k256-signer.ts';
 
 export interface DerivedKey {
   /** 32 bytes; secret. The same for both algorithms: path is the only thing that separates keys */
@@ -34,7 +35,7 @@ export function keyAlgorithm(algorithm: string): KeyAlgorithm {
 }
 
 /** loaded by the first key */
-let curve: Promise<typeof import('./secp256k1.ts')> | undefined;
+let loading: Promise<[K256Signer, typeof import('./keccak256.ts')]> | undefined;
 
 /**
  * Derives a key. `purpose` is signed, but does not influence the key.
@@ -42,13 +43,13 @@ let curve: Promise<typeof import('./secp256k1.ts')> | undefined;
  */
 export async function getKey(keys: SigningKeys, path: string, purpose: string, algorithm: string): Promise<DerivedKey> {
   const kind = keyAlgorithm(algorithm);
-  curve ??= import('./secp256k1.ts');
-  const { compressedPublicKey, keccak256, signRecoverable } = await curve;
+  loading ??= Promise.all([k256Signer(), import('./keccak256.ts')]);
+  const [signer, { keccak256 }] = await loading;
   const key = deriveKey(keys.k256Key, [utf8Part(path)], 32);
   try {
-    const publicKey = kind === 'ed25519' ? ed25519PublicKey(key) : compressedPublicKey(key);
+    const publicKey = kind === 'ed25519' ? ed25519PublicKey(key) : signer.publicKey(key);
     const message = utf8Part(`${purpose}:${Buffer.from(publicKey).toString('hex')}`);
-    const signature = signRecoverable(keys.k256Key, keccak256(message));
+    const signature = signer.signRecoverable(keys.k256Key, keccak256(message));
     return { key, publicKey, signatureChain: [signature, keys.k256Signature] };
   } catch (thrown) {
     wipe(key); // nobody else will
@@ -60,7 +61,7 @@ export async function getKey(keys: SigningKeys, path: string, purpose: string, a
 const CACHE_LIMIT = 256;
 
 /**
- * GetKey with a bounded cache: the answer is a pure function of its arguments and a signature costs 0.2 ms. The cache
+ * GetKey with a bounded cache: the answer is a pure function of its arguments and without libsecp256k1 a signature costs 0.2 ms. The cache
  * holds secrets, so it wipes what it drops; `clear` ends its life. Callers get copies of the key.
  */
 export class KeyCache {

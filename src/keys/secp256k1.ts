@@ -1,13 +1,12 @@
 /**
  * secp256k1 with recoverable signatures over a keccak256 hash. node:crypto has neither RFC 6979 nonces nor recovery,
- * so this is the one curve that comes from noble (38 ms for the first signature of a process, 0.2 ms afterwards).
+ * so this is the one curve that comes from noble (38 ms for the first signature of a process, 0.2 ms afterwards). What
+ * needs a secret goes through `k256-signer.ts`, which takes libsecp256k1 where it can; verification is here.
  */
 import { secp256k1 } from '@noble/curves/secp256k1';
-import { keccak_256 } from '@noble/hashes/sha3';
 import { DstackError } from '../errors.ts';
 
-/** Keccak with the original padding (Ethereum), not SHA3-256. */
-export const keccak256 = (data: Uint8Array): Uint8Array => keccak_256(data);
+export { keccak256 } from './keccak256.ts';
 
 /** The compressed point, 33 bytes. @throws KEY_INVALID */
 export function compressedPublicKey(scalar: Uint8Array): Uint8Array {
@@ -29,11 +28,6 @@ export function signRecoverable(scalar: Uint8Array, hash: Uint8Array): Uint8Arra
   out.set(signature.toCompactRawBytes());
   out[64] = signature.recovery;
   return out;
-}
-
-/** Signs a 32-byte hash: r | s, 64 bytes, low S. @throws KEY_INVALID */
-export function signCompact(scalar: Uint8Array, hash: Uint8Array): Uint8Array {
-  return signHash(scalar, hash).toCompactRawBytes();
 }
 
 function signHash(scalar: Uint8Array, hash: Uint8Array): ReturnType<typeof secp256k1.sign> {

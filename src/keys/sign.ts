@@ -4,6 +4,7 @@ import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 import { ed25519Sign, ed25519Verify } from './ed25519.ts';
 import { type DerivedKey, getKey, KeyCache, type SigningKeys } from './get-key.ts';
+import { k256Signer } from './k256-signer.ts';
 
 export interface Signature {
   /** 64 bytes */
@@ -32,6 +33,11 @@ function signingKey(keys: SigningKeys | KeyCache, algorithm: 'ed25519' | 'secp25
 
 const sha256 = (data: Uint8Array): Uint8Array => createHash('sha256').update(data).digest();
 
+/** r | s, without the recovery id. */
+async function signCompact(scalar: Uint8Array, hash: Uint8Array): Promise<Uint8Array> {
+  return (await k256Signer()).signRecoverable(scalar, hash).slice(0, 64);
+}
+
 /**
  * Signs: ed25519 and secp256k1 take data of any length, secp256k1_prehashed a 32-byte digest.
  * @param scope stands before path and purpose of the key, for callers that must not sign as the whole app
@@ -51,11 +57,10 @@ export async function signData(
   }
   const derived = await signingKey(keys, kind === 'ed25519' ? 'ed25519' : 'secp256k1', scope);
   try {
-    const { signCompact } = await import('./secp256k1.ts');
     const signature =
       kind === 'ed25519'
         ? ed25519Sign(derived.key, data)
-        : signCompact(derived.key, kind === 'secp256k1' ? sha256(data) : data);
+        : await signCompact(derived.key, kind === 'secp256k1' ? sha256(data) : data);
     return { signature, publicKey: derived.publicKey, signatureChain: [signature, ...derived.signatureChain] };
   } finally {
     wipe(derived.key);
