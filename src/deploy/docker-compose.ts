@@ -68,6 +68,7 @@ export const dockerCompose: Runner = {
       return;
     }
     const model = await composeModel(context);
+    started.set(context, model);
     const progress = await up(context, model);
     if (context.waitMs === 0) return;
     const statuses = await waitForServices({
@@ -82,7 +83,7 @@ export const dockerCompose: Runner = {
 
   async prune(context) {
     if (isDryRun()) return;
-    await pruneImages(await composeModel(context));
+    await pruneImages(started.get(context) ?? (await composeModel(context)));
     try {
       // anonymous volumes without a container: a compose file cannot name them
       await docker(context, ['volume', 'prune', '-f']);
@@ -102,6 +103,9 @@ export const dockerCompose: Runner = {
     return currentStatuses({ model: await composeModel(context), env: context.env });
   },
 };
+
+/** What the start has asked docker already; under emulation the same question costs seconds. */
+const started = new WeakMap<RunnerContext, ComposeModel>();
 
 /** The services as the measured file has them. @throws COMPOSE_INVALID */
 const written = ({ compose }: RunnerContext) => composeServices(compose.dockerComposeFile ?? '');
