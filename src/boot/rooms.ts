@@ -23,6 +23,8 @@ export interface Rooms {
   emitEvent(name: string, payload: Uint8Array): Promise<{ readonly digest: Uint8Array }>;
   takeQuote(reportData: Uint8Array): Promise<Uint8Array>;
   takeAttestation(reportData: Uint8Array): Promise<Attestation>;
+  /** for our own eyes, without the quoting service where the driver has reports */
+  ownEvidence(): Promise<Attestation>;
   chooseDataDevice(): Promise<DataDevice>;
   growPartition(device: string): Promise<unknown>;
   openDataDisk(options: DataDiskOptions): Promise<DataDisk>;
@@ -56,6 +58,7 @@ export const realRooms: Rooms = {
   emitEvent: async (name, payload) => (await import('../tdx/event-log.ts')).emitEvent(name, payload),
   takeQuote: async (reportData) => (await import('../tdx/quote.ts')).takeQuote(reportData),
   takeAttestation: async (reportData) => (await import('../tdx/evidence.ts')).takeAttestation(reportData),
+  ownEvidence: async () => (await import('../tdx/report-identity.ts')).ownEvidence(),
   chooseDataDevice: async () =>
     (await import('../fde/choose-disk.ts')).chooseDataDevice({ cmdline: await cmdline(), env: process.env }),
   growPartition: async (device) => (await import('../fde/grow.ts')).growPartition(device),

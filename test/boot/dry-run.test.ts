@@ -33,6 +33,7 @@ const surroundings = () => ({
     extractComposeFile: realRooms.extractComposeFile,
     takeQuote: () => Promise.reject(new Error('a dry run takes no quote')),
     takeAttestation: () => Promise.reject(new Error('a dry run takes no quote')),
+    ownEvidence: () => Promise.reject(new Error('a dry run takes no report')),
   },
 });
 

@@ -12,6 +12,7 @@ import type { Rooms } from '../../src/boot/rooms.ts';
 import type { RunSetup, Surroundings } from '../../src/boot/run.ts';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { DstackError } from '../../src/errors.ts';
+import type { Attestation } from '../../src/tdx/attestation.ts';
 import { eventDigest, type RuntimeEvent } from '../../src/tdx/events.ts';
 
 /** A v4 quote without signature, all zero but for the register MR_CONFIG_ID and the report data. */
@@ -130,6 +131,15 @@ export class FakeMachine {
     };
   }
 
+  #evidence(reportData: Uint8Array): Attestation {
+    return {
+      platform: { kind: 'tdx', quote: bareQuote(reportData, this.mrConfigId), eventLog: [] },
+      reportData,
+      runtimeEvents: [...this.events],
+      config: SYS_CONFIG.vm_config,
+    };
+  }
+
   get rooms(): Rooms {
     const step = (text: string) => void this.steps.push(text);
     return {
@@ -160,12 +170,11 @@ export class FakeMachine {
       },
       takeAttestation: async (reportData) => {
         step('attestation');
-        return {
-          platform: { kind: 'tdx', quote: bareQuote(reportData, this.mrConfigId), eventLog: [] },
-          reportData,
-          runtimeEvents: [...this.events],
-          config: SYS_CONFIG.vm_config,
-        };
+        return this.#evidence(reportData);
+      },
+      ownEvidence: async () => {
+        step('report');
+        return this.#evidence(new Uint8Array(64));
       },
       chooseDataDevice: async () => {
         step('choose disk');

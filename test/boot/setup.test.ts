@@ -73,7 +73,7 @@ describe('setup', () => {
       'disk /dev/vdb1 zfs encrypted true',
       'swap 0',
       'event system-ready',
-      'attestation',
+      'report',
       'registry none',
     ]);
   });

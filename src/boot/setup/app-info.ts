@@ -6,6 +6,6 @@ import type { SetupContext } from './context.ts';
 
 export async function printAppInfo(context: SetupContext): Promise<void> {
   if (isDryRun()) return;
-  const info = decodeAppInfo(await context.rooms.takeAttestation(new Uint8Array(64)));
+  const info = decodeAppInfo(await context.rooms.ownEvidence());
   await ui.output(`${JSON.stringify(appInfoJson(info), null, 2)}\n`);
 }
