@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { setup } from '../../src/boot/run.ts';
+import { prepare, setup } from '../../src/boot/run.ts';
 import { DstackError } from '../../src/errors.ts';
 import * as ui from '../../src/ui.ts';
 import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';
@@ -76,6 +76,17 @@ describe('setup', () => {
       'report',
       'registry none',
     ]);
+  });
+
+  it('asks no program twice for the same answer', async () => {
+    await mkdir(machine.path('dev'));
+    for (const dir of ['etc', 'usr', 'home']) await mkdir(machine.path(dir));
+    await writeFile(machine.path('dev/tdx_guest'), '');
+    await machine.share('app-compose.json', { ...COMPOSE, secure_time: true });
+    await prepare(machine.surroundings());
+    await boot();
+    expect(machine.commands).toContain('chronyc makestep'); // both parts of the boot
+    expect(new Set(machine.commands).size).toBe(machine.commands.length);
   });
 
   it('tells the host what the VMM knows, in order', async () => {

@@ -51,6 +51,16 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
     expect(steps).toEqual(['initializing data disk', 'mounting data disk']);
   });
 
+  it('starts no program twice for the same answer', async () => {
+    await machine.addDisk('vdb', 48);
+    for (const action of ['initialised', 'mounted']) {
+      expect((await boot({ fs })).action).toBe(action);
+      const repeated = machine.calls.filter((call, at) => machine.calls.indexOf(call) !== at);
+      expect(repeated).toEqual([]);
+      await machine.restart();
+    }
+  });
+
   it('closes it although parts of it are bound to other places', async () => {
     await machine.addDisk('vdb', 48);
     await boot({ fs });
