@@ -3,6 +3,7 @@ import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists } from '../sys/files.ts';
 import { firstData } from './blank.ts';
+import { tornSuperblock } from './ext4-superblock.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 import { sizeInBytes } from './sysfs.ts';
 
@@ -46,6 +47,8 @@ export async function deviceContent(
   const type = await fileSystemType(device, surface);
   if (type === 'zfs_member') return { kind: 'zfs' };
   if (type === 'ext4') return { kind: 'ext4' };
+  // libblkid looks at the checksum of a superblock, so it does not know a torn one
+  if (type === '' && (await tornSuperblock(device, surface)) !== undefined) return { kind: 'ext4' };
 
   const signatures = await listSignatures(device, surface);
   if (signatures.length > 0 || type !== '') {

@@ -1,6 +1,9 @@
 /** ext4 on the data disk (dstack boot order, file systems). */
-import { DstackError } from '../errors.ts';
+import { DstackError, errorChain } from '../errors.ts';
+import { isDryRun } from '../sys/effects.ts';
 import { makeDir } from '../sys/files.ts';
+import * as ui from '../ui.ts';
+import { mendSuperblock } from './ext4-superblock.ts';
 import { type Surface, SYSTEM } from './surface.ts';
 
 const TIMEOUT_MS = 3_600_000;
@@ -15,10 +18,11 @@ export async function createExt4(device: string, mountPoint: string, surface: Su
 }
 
 /**
- * Checks, grows and mounts a file system.
+ * Checks, grows and mounts a file system. A superblock that a power cut tore is mended first: e2fsck -p does not.
  * @throws FS_CHECK_FAILED when e2fsck leaves anything unrepaired, FS_MOUNT_FAILED
  */
 export async function mountExt4(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
+  if (!isDryRun()) await mend(device, surface);
   const { exit, stdout } = await surface.run('e2fsck', ['-f', '-p', device], {
     ok: Array.from({ length: 256 }, (_, status) => status),
     timeout: TIMEOUT_MS,
@@ -36,6 +40,15 @@ export async function mountExt4(device: string, mountPoint: string, surface: Sur
 /** Waits until everything written is on the disk. */
 export async function syncExt4(mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
   await surface.run('sync', ['--file-system', mountPoint], { timeout: TIMEOUT_MS });
+}
+
+/** What cannot be written is told by e2fsck, in the words of everything else that is wrong with the device. */
+async function mend(device: string, surface: Surface): Promise<void> {
+  try {
+    if (await mendSuperblock(device, surface)) ui.warn(`${device}: a power cut tore the superblock, it is mended`);
+  } catch (thrown) {
+    ui.warn(`${device}: a power cut tore the superblock, and it cannot be mended: ${errorChain(thrown)}`);
+  }
 }
 
 async function mount(device: string, mountPoint: string, surface: Surface): Promise<void> {
