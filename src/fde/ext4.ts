@@ -18,7 +18,7 @@ export async function createExt4(device: string, mountPoint: string, surface: Su
 }
 
 /**
- * Checks, grows and mounts a file system. A superblock that a power cut tore is mended first: e2fsck -p does not.
+ * Checks, mounts and grows a file system. A superblock that a power cut tore is mended first: e2fsck -p does not.
  * @throws FS_CHECK_FAILED when e2fsck leaves anything unrepaired, FS_MOUNT_FAILED
  */
 export async function mountExt4(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
@@ -33,8 +33,15 @@ export async function mountExt4(device: string, mountPoint: string, surface: Sur
       cause: stdout.trim() || undefined,
     });
   }
-  await surface.run('resize2fs', [device], { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS });
   await mount(device, mountPoint, surface);
+  try {
+    // mounted, the kernel grows it, through the journal. resize2fs alone writes the resize inode before the superblock: a
+    // power cut in between leaves what e2fsck -p refuses
+    await surface.run('resize2fs', [device], { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS });
+  } catch (thrown) {
+    await surface.run('umount', [mountPoint]).catch(() => {}); // the first error is the one to tell
+    throw thrown;
+  }
 }
 
 /** Waits until everything written is on the disk. */

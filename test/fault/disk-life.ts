@@ -13,9 +13,11 @@ import { type Moment, StageTracker } from './stages.ts';
 import { type Change, KEEP, VolatileDisk } from './volatile-disk.ts';
 
 const MIB = 1024 * 1024;
-const DISK_SIZE = 96 * MIB;
+/** the least that a pool fits on, and an ext4 that gets a copy of its superblock in a new group when it grows */
+const DISK_SIZE = { zfs: 96 * MIB, ext4: 72 * MIB } as const;
 const GROWTH = 16 * MIB;
 const WRITING_MS = 60_000;
+const THAW_TRIES = 3;
 
 export interface LifeParts {
   readonly frozen: FrozenGuest;
@@ -52,7 +54,7 @@ export class DiskLife {
   constructor(parts: LifeParts) {
     this.#parts = parts;
     this.#report = parts.report;
-    this.#disk = new VolatileDisk(DISK_SIZE, parts.sector);
+    this.#disk = new VolatileDisk(DISK_SIZE[parts.fs], parts.sector);
     this.#dice = new Dice(parts.seed);
   }
 
@@ -165,8 +167,8 @@ export class DiskLife {
   async #boot(work: (trial: Trial) => Promise<void>): Promise<void> {
     if (!this.alive) return;
     const { frozen, fs, say } = this.#parts;
+    const guest = await thaw(frozen, this.#report);
     const server = await NbdServer.listen(this.#disk, this.#socket);
-    const guest = await frozen.thaw();
     let off = false;
     const powerOff = async (): Promise<number> => {
       if (off) return 0;
@@ -232,6 +234,18 @@ export class DiskLife {
     const history = this.#history.map((line) => `  after: ${line}`);
     this.#report.failures.push([what, ...history, ...guest.console.tail(5)].join('\n'));
     this.#parts.say(what);
+  }
+}
+
+/** A QEMU that never answers has run nothing of the guest, so it loses and hides nothing: another one is started. */
+async function thaw(frozen: FrozenGuest, report: Report): Promise<Guest> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await frozen.thaw();
+    } catch (thrown) {
+      if (attempt === THAW_TRIES) throw thrown;
+      report.emulatorAborts++;
+    }
   }
 }
 

@@ -81,7 +81,7 @@ export function reportText(report: Report): string {
     `${recoveries} boots came up, ${bricked} did not, ${formattedAnew} made a ready volume anew`,
     `${acknowledged} acknowledged entries, ${lostAcknowledged} of them lost`,
     `control: ${control?.lost} of ${control?.claimed} entries without fsync lost, as must be`,
-    ...(report.emulatorAborts > 0 ? [`QEMU ended by itself ${report.emulatorAborts} times`] : []),
+    ...(report.emulatorAborts > 0 ? [`QEMU ended by itself, or never answered, ${report.emulatorAborts} times`] : []),
     ...failures,
   ].join('\n');
 }

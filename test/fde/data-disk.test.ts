@@ -225,6 +225,11 @@ describe('with the real tools for file systems', () => {
       await machine.resizeDisk('vdb', 64);
       expect((await boot()).action).toBe('mounted');
       expect(machine.count('e2fsck -f -p')).toBe(1);
+      // it grows while it is mounted, which a power cut does not hurt
+      const order = machine.calls.map((call) => call.split(' ')[0] ?? '');
+      expect(order.filter((program) => /^(e2fsck|resize2fs)$/.test(program))).toEqual(['e2fsck', 'resize2fs']);
+      expect(order.lastIndexOf('mount')).toBeGreaterThan(order.indexOf('e2fsck'));
+      expect(order.lastIndexOf('mount')).toBeLessThan(order.indexOf('resize2fs'));
       await machine.restart();
       await expect(boot({ fs: 'zfs' })).rejects.toMatchObject({
         code: 'FS_MOUNT_FAILED',

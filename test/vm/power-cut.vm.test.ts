@@ -1,6 +1,6 @@
 /**
  * Six of the power cuts of `npm run fault -- disk`: another place at each run, said by its seed. The disk has physical
- * sectors of 4096 bytes; what one of 512 bytes can do to the superblock of ext4 stands in docs/disk.md.
+ * sectors of 4096 bytes; what one of 512 bytes can do to the superblock of ext4, and what is done about it, stands in docs/disk.md.
  */
 import { expect, it } from 'vitest';
 import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';

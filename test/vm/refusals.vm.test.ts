@@ -14,13 +14,14 @@ import { boot, fails, NOTHING_STARTED, payloads, vmDir } from './support.ts';
 
 const MIB = 1024 * 1024;
 const disk = (name: string): string => join(vmDir('refusals'), `${name}.img`);
-/** /dev/vdb: somebody's data somewhere in the middle; /dev/vdc: blank */
+/** /dev/vdb: somebody's data somewhere in the middle; /dev/vdc, /dev/vdd: blank */
 const foreign: Disk = { file: disk('foreign') };
 const blank: Disk = { file: disk('blank') };
+const clear: Disk = { file: disk('clear') };
 
 let vm: Machine;
 beforeAll(async () => {
-  for (const { file } of [foreign, blank]) {
+  for (const { file } of [foreign, blank, clear]) {
     await rm(file, { force: true });
     await ensureDisk(file, { size: 256 * MIB });
   }
@@ -29,8 +30,9 @@ beforeAll(async () => {
   vm = await boot('refusals', {
     dataDisk: 'none',
     shareMode: '9p',
-    extraDisks: [foreign, blank],
-    kernelArgs: NOTHING_STARTED,
+    extraDisks: [foreign, blank, clear],
+    // for the last test; nothing before it gets as far as the data disk of a boot
+    kernelArgs: [...NOTHING_STARTED, 'dstack.storage_encrypted=0'],
   });
   await vm.ok('systemctl start systemd-networkd', { timeoutMs: 120_000 });
 });
@@ -140,8 +142,38 @@ describe.sequential('with the TEE device', () => {
     await fails(vm, volume('format', '33', '/dev/vdc1'), 'DISK_NOT_BLANK');
   });
 
+  it('measures storage without encryption, refuses it where an encrypted volume lies, and mends a torn superblock', async () => {
+    const share = '/run/test-share';
+    const setup = (device: string) =>
+      `dstack-util setup --work-dir /run/test-work --device ${device} --mount-point /run/test-data --host-shared ${share}`;
+    const write = (name: string, text: string) =>
+      `echo ${Buffer.from(text).toString('base64')} | base64 -d >${share}/${name}`;
+    await vm.ok(
+      [
+        `rm -rf /run/test-*; mkdir -p ${share} /run/test-work /run/test-data`,
+        write('.sys-config.json', sys),
+        write('app-compose.json', app({})),
+        'sgdisk -n 1:1MiB:0 -c 1:dstack-data /dev/vdd >/dev/null; blockdev --rereadpt /dev/vdd; udevadm settle',
+      ].join('\n'),
+    );
+    const before = await fingerprint(blank.file);
+    expect(await fails(vm, setup('/dev/vdc1'), 'DISK_NOT_BLANK', 120_000)).toContain('encrypted volume');
+    expect(await fingerprint(blank.file)).toBe(before);
+    await vm.ok(setup('/dev/vdd1'), { timeoutMs: 120_000 });
+    expect(await vm.ok('findmnt -no FSTYPE,SOURCE /run/test-data')).toMatch(/^ext4 +\/dev\/vdd1$/);
+    expect(await vm.ok('dstack-util eventlog')).toContain('storage-unencrypted');
+    await vm.ok('echo kept >/run/test-data/kept; dstack-util fde close --mount-point /run/test-data');
+
+    // a superblock whose halves a power cut took from two versions: a checksum that is not its own
+    await vm.ok(`head -c 4 /dev/zero | dd of=/dev/vdd1 bs=1 seek=${1024 + 1020} conv=notrunc,fsync status=none`);
+    const told = await vm.ok(`${setup('/dev/vdd1')} 2>&1`, { timeoutMs: 120_000 });
+    expect(told).toContain('/dev/vdd1: a power cut tore the superblock, it is mended');
+    expect(await vm.ok('cat /run/test-data/kept')).toBe('kept');
+    await vm.ok('dstack-util fde close --mount-point /run/test-data');
+  });
+
   it('says so when there is no data disk at all', async () => {
-    await vm.ok('for d in vdb vdc; do echo 1 >/sys/block/$d/device/../remove; done; udevadm settle');
+    await vm.ok('for d in vdb vdc vdd; do echo 1 >/sys/block/$d/device/../remove; done; udevadm settle');
     expect(await fails(vm, 'dstack-util prepare', 'DISK_NOT_FOUND')).toContain('/dev/vdb');
   });
 
