@@ -1,7 +1,7 @@
 /** `npm run image`: builds a guest image and says where it is. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import chalk from 'chalk';
 import { Command, Option } from 'commander';
 import { exists, hashFile, projectRoot, removeTree } from './lib/cache.ts';
@@ -26,6 +26,7 @@ interface Flags {
   sim: string;
   json: boolean;
   check: boolean;
+  uki: boolean;
 }
 
 const started = performance.now();
@@ -50,6 +51,7 @@ async function main(flags: Flags): Promise<void> {
     zfs: flags.zfs,
     binaries,
     onProgress: report,
+    uki: flags.uki,
   };
   if (flags.mirror) options.mirror = flags.mirror;
   const image = await ensureImage(options);
@@ -63,8 +65,9 @@ async function compare(image: Image, options: ImageOptions): Promise<void> {
   const again = `-check-${process.pid}`;
   const second = await ensureImage({ ...options, again });
   const different: string[] = [];
-  for (const name of COMPARED) {
-    if ((await hashFile(image[name])) !== (await hashFile(second[name]))) different.push(name);
+  const compared = COMPARED.filter((name) => image[name] !== undefined);
+  for (const name of compared) {
+    if ((await hashFile(image[name] ?? '')) !== (await hashFile(second[name] ?? ''))) different.push(name);
   }
   const details = different.includes('root') ? await differingInRoots(image.root, second.root) : [];
   await discardAgain(await loadTools(), options.profile, again);
@@ -73,10 +76,11 @@ async function compare(image: Image, options: ImageOptions): Promise<void> {
     throw new Error(`${lines.join('\n')}\n  hint: compare ${image.dir} and ${second.dir}`);
   }
   await removeTree(second.dir);
-  console.error(`two builds gave the same ${COMPARED.join(', ')}`);
+  if (second.uki) await removeTree(dirname(second.uki));
+  console.error(`two builds gave the same ${compared.join(', ')}`);
 }
 
-const COMPARED = ['kernel', 'initrd', 'root', 'checksums', 'manifest', 'sbom'] as const;
+const COMPARED = ['kernel', 'initrd', 'root', 'checksums', 'manifest', 'sbom', 'uki'] as const;
 
 /** Root hash, command line and what a verifier pins; then the files. */
 async function print(image: Image): Promise<void> {
@@ -100,8 +104,9 @@ async function print(image: Image): Promise<void> {
     ['files', image.dir],
   ];
   for (const [name, text] of lines) console.log(`${name.padEnd(16)} ${text}`.trimEnd());
-  for (const name of ['kernel', 'initrd', 'root', 'manifest', 'sbom', 'checksums'] as const) {
+  for (const name of ['kernel', 'initrd', 'root', 'manifest', 'sbom', 'checksums', 'uki'] as const) {
     const path = image[name];
+    if (path === undefined) continue;
     const { size, sha256 } = await describeFile(path);
     console.log(`  ${basename(path).padEnd(14)} ${`${(size / 1e6).toFixed(1)} MB`.padStart(9)}  sha256 ${sha256}`);
   }
@@ -119,6 +124,7 @@ const program = new Command('image')
   .option('--util <path>', 'the dstack-util binary', join(projectRoot, 'dist/dstack-util'))
   .option('--sim <path>', 'the dstack-sim binary (dev only)', join(projectRoot, 'dist/dstack-sim'))
   .option('--json', 'print the result as JSON', false)
+  .option('--uki', 'also one file for firmware boot, made by ukify', false)
   .option('--check', 'build twice and compare; names each file that differs', false)
   .action((flags: Flags) => main(flags));
 

@@ -34,8 +34,18 @@ const words: Record<Profile, string[]> = {
   ],
 };
 
+/** Where the root lies when a VMM loads kernel and initramfs itself: the first disk is the root file. */
+export const WHOLE_DISK = '/dev/vda';
+/** Where it lies when firmware starts a UKI: beside the partition of the firmware. */
+export const PARTITION = 'PARTLABEL=dstack-rootfs';
+
 /** The command line of an image; whatever starts the machine may add words after it only if it controls measurement. */
-export function kernelCmdline(profile: Profile, rootHash: string, rootSize: number): string {
-  const root = [`dstack.rootfs_hash=${rootHash}`, `dstack.rootfs_size=${rootSize}`, 'dstack.rootfs_device=/dev/vda'];
+export function kernelCmdline(
+  profile: Profile,
+  rootHash: string,
+  rootSize: number,
+  device: typeof WHOLE_DISK | typeof PARTITION = WHOLE_DISK,
+): string {
+  const root = [`dstack.rootfs_hash=${rootHash}`, `dstack.rootfs_size=${rootSize}`, `dstack.rootfs_device=${device}`];
   return [...common, ...words[profile], ...root].join(' ');
 }

@@ -4,7 +4,7 @@ import { copyFile, link, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageSbom, type PackageRecord, packageRecords } from './bill.ts';
 import { cached, hashFile, hashTree, keyOf, projectRoot, prune } from './cache.ts';
-import { kernelCmdline } from './cmdline.ts';
+import { kernelCmdline, PARTITION } from './cmdline.ts';
 import { ensureHost } from './host.ts';
 import { describeFile, ensureInitrd, readJson } from './initrd.ts';
 import { ensureKernel, ensureModules } from './kernel.ts';
@@ -14,6 +14,7 @@ import { type OnProgress, step } from './progress.ts';
 import { addVerity, type ExtraFile, type HashedFile, makeRoot, overlayDirs, type RootInputs } from './rootfs.ts';
 import { ensureTdxSim } from './tdx-sim.ts';
 import { ensureTools, haveTools } from './tools.ts';
+import { ensureUki } from './uki.ts';
 import { ensureZfs, haveZfs } from './zfs.ts';
 
 export type { Profile } from './packages.ts';
@@ -31,6 +32,8 @@ export interface ImageOptions {
   /** Base address of a Debian archive; the host's own one by default. */
   mirror?: string;
   onProgress?: OnProgress;
+  /** Also one file for firmware boot. */
+  uki?: boolean;
   /** Builds packages and root once more under this name instead of using the cache, to compare the two. */
   again?: string;
 }
@@ -50,6 +53,8 @@ export interface Image {
   sbom: string;
   /** Checksums of the files above; its own SHA-256 is what dstack calls the OS image hash. */
   checksums: string;
+  /** The unified kernel image, if it was asked for. */
+  uki?: string;
 }
 
 export interface Manifest {
@@ -122,7 +127,12 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
     await writeFile(join(temp, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   });
   await prune('images', 6);
-  return describe(dir);
+  const image = await describe(dir);
+  if (options.uki !== true) return image;
+  const cmdline = kernelCmdline(profile, image.rootHash, image.rootSize, PARTITION);
+  const parts = { bzImage: kernel.bzImage, kernelVersion: kernel.version, initrd, cmdline, mirror };
+  const uki = await step(onProgress, 'uki', undefined, (say) => ensureUki({ ...parts, say }, again));
+  return { ...image, uki };
 }
 
 /** Hashing the package files takes seconds: once for each package layer. */

@@ -32,7 +32,8 @@ const aptDefaults = ['APT::Install-Recommends "false"', 'APT::Sandbox::User "roo
 
 export interface BootstrapOptions {
   target: string;
-  variant: 'apt' | 'essential';
+  /** `extract` only unpacks: for programs that need no set-up */
+  variant: 'apt' | 'essential' | 'extract';
   packages: readonly string[];
   mirror: Mirror;
   /** Lines of apt configuration. */

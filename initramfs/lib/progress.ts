@@ -10,7 +10,8 @@ export type Step =
   | 'root image'
   | 'verity'
   | 'initramfs'
-  | 'bill of materials';
+  | 'bill of materials'
+  | 'uki';
 
 export interface ProgressEvent {
   step: Step;
