@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- agent [--requests N]`: requests a second of the guest agent in canned mode, 32 connections, client on
+ * `npm run bench -- agent [--requests N] [--only TEXT]`: requests a second of the guest agent in canned mode, 32 connections, client on
  * the same machine, beside a server that does nothing. Prints; never judges. Compare within one run: the client takes a
  * core of its own, and on a busy machine only the processor time of a request means something.
  */
@@ -132,6 +132,10 @@ function option(name: string, fallback: number): number {
   return value >= 1 ? value : fallback;
 }
 
+/** only the cases whose name has this text, and nothing about memory */
+const only = process.argv[process.argv.indexOf('--only') + 1];
+const restricted = process.argv.includes('--only') && only !== undefined;
+const cases = restricted ? CASES.filter(({ name }) => name.includes(only)) : CASES;
 const requests = option('requests', 1_000_000);
 const sample = Math.min(60_000, requests);
 for (const tcp of [false, true]) {
@@ -143,8 +147,8 @@ for (const tcp of [false, true]) {
     note({ bench: 'agent', name: `ready after its start (${tcp ? 'tcp' : 'unix'})`, unit: 'ms', budget: 150 }, [
       agent.readyAfter,
     ]);
-    if (!tcp) await baseline(sample);
-    for (const { name, path, body, share, budget } of CASES) {
+    if (!tcp && !restricted) await baseline(sample);
+    for (const { name, path, body, share, budget } of cases) {
       const target = tcp ? agent.guest.port : agent.guest.dstackSock;
       const order = {
         target,
@@ -154,7 +158,7 @@ for (const tcp of [false, true]) {
       };
       await measure(name, agent.pid, order, budget, tcp ? [] : rivals(process.argv));
     }
-    if (!tcp) await memory(agent, requests);
+    if (!tcp && !restricted) await memory(agent, requests);
   } finally {
     await agent.stop();
   }
