@@ -1,12 +1,13 @@
 /** What the phases of this room need of the machine; tests pass another root folder and a recorder for programs. */
 import { run } from '../sys/exec.ts';
-import { mountAt } from '../sys/mounts.ts';
+import { bindMount, mountAt } from '../sys/mounts.ts';
 
 export interface Os {
   readonly run: typeof run;
   readonly mountAt: typeof mountAt;
+  readonly bindMount: typeof bindMount;
   /** put in front of every absolute path that is only looked at (/dev, /sys, /proc), default empty */
   readonly root: string;
 }
 
-export const realOs: Os = { run, mountAt, root: '' };
+export const realOs: Os = { run, mountAt, bindMount, root: '' };

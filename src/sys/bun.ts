@@ -17,6 +17,7 @@ const { symbols: libc } = dlopen('libc.so.6', {
   close: { args: ['i32'], returns: 'i32' },
   prctl: { args: ['i32', 'u64', 'u64', 'u64', 'u64'], returns: 'i32' },
   madvise: { args: ['u64', 'u64', 'i32'], returns: 'i32' },
+  mount: { args: ['ptr', 'ptr', 'u64', 'u64', 'u64'], returns: 'i32' },
   getrlimit: { args: ['i32', 'ptr'], returns: 'i32' },
   setrlimit: { args: ['i32', 'ptr'], returns: 'i32' },
   __errno_location: { args: [], returns: 'ptr' },
@@ -41,6 +42,8 @@ const SOCKADDR_VM_SIZE = 16;
 const PR_SET_DUMPABLE = 4;
 const RLIMIT_CORE = 4;
 const MADV_DONTNEED = 4;
+const MS_BIND = 4096n;
+const MS_REC = 16384n;
 
 const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
@@ -173,6 +176,11 @@ export const bunNative: Native = {
 
   releaseMapping(from, to) {
     check(libc.madvise(from, to - from, MADV_DONTNEED), 'madvise');
+  },
+
+  bindMount(source, target) {
+    const [from, to] = [Buffer.from(`${source}\0`), Buffer.from(`${target}\0`)];
+    check(libc.mount(ptr(from), ptr(to), 0n, MS_BIND | MS_REC, 0n), 'mount');
   },
 
   refuseCoreDumps() {

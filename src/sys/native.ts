@@ -40,6 +40,8 @@ export interface Native {
    * maps. Only for pages that are as the file has them.
    */
   releaseMapping(from: bigint, to: bigint): void;
+  /** mount(2) with MS_BIND | MS_REC: what is at `source`, and mounted below it, is at `target` too. Throws ErrnoError. */
+  bindMount(source: string, target: string): void;
   /** No memory image of this process: prctl(2) PR_SET_DUMPABLE 0, and a soft core limit of 0 that children inherit. */
   refuseCoreDumps(): void;
 }

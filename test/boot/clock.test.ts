@@ -10,6 +10,7 @@ function chrony(...answers: { exit: number; stdout?: string; stderr?: string }[]
   const os: Os = {
     root: '',
     mountAt: async () => undefined,
+    bindMount: () => Promise.reject(new Error('nothing is mounted here')),
     run: async (program, args) => {
       ran.push([program, ...args].join(' '));
       const { exit, stdout = '', stderr = '' } = answers[Math.min(ran.length, answers.length) - 1]!;

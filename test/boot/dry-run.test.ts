@@ -58,7 +58,7 @@ describe('a dry run', () => {
       'measure event system-ready (payload 0 bytes) into RTMR3',
       'take a quote and compare its MR_CONFIG_ID',
       'notify the host: boot.progress requesting app keys',
-      `mount --rbind ${machine.path('work')} /dstack`,
+      `bind ${machine.path('work')} to /dstack`,
       'init-script-1',
       'docker-compose.yaml',
       'agent.json',

@@ -115,6 +115,10 @@ export class FakeMachine {
         this.mounted.has(path)
           ? { device: '0:1', root: '/', mountPoint: path, type: 'overlay', source: 'x', options: '' }
           : undefined,
+      bindMount: async (source, target) => {
+        this.commands.push(`bind ${source} to ${target}`);
+        this.mounted.add(target);
+      },
       run: async (program, args, options = {}) => {
         const shown = [program, ...args].join(' ');
         this.commands.push(shown);

@@ -115,7 +115,12 @@ function machine(policy: Record<string, unknown> | undefined, options: Machine =
   const compose = parseAppCompose(new TextEncoder().encode(JSON.stringify(document)));
   const pass = () =>
     checkGpuGate(compose, {
-      os: { root, run, mountAt: async () => undefined },
+      os: {
+        root,
+        run,
+        mountAt: async () => undefined,
+        bindMount: () => Promise.reject(new Error('nothing is mounted here')),
+      },
       dir: root,
       proxyUrl: options.proxyUrl,
       progress: (text) => void seen.told.push(text),

@@ -54,13 +54,14 @@ function gate(policy?: Record<string, unknown>, opa?: string) {
   const os: Os = {
     root,
     mountAt: async () => undefined,
+    bindMount: () => Promise.reject(new Error('nothing is mounted here')),
     run: async (program, args) => {
       ran.push([program, ...args].join(' '));
       if (program === 'opa' && opa !== undefined) return { exit: 0, stdout: opa, stderr: '' };
       throw new DstackError('COMMAND_NOT_FOUND', `program ${program} is not installed`);
     },
   };
-  return { ran, pass: () => checkGpuGate(app(policy), surroundings(os).gate) };
+  return { os, ran, pass: () => checkGpuGate(app(policy), surroundings(os).gate) };
 }
 const TRUE = '{"result":[{"expressions":[{"value":true,"text":"data.policy.nv_match"}]}]}';
 
@@ -122,8 +123,7 @@ describe('the GPU gate', () => {
 
   const opa = spawnSync('opa', ['version']).status === 0;
   it.skipIf(!opa)(`asks the real opa (${opa ? 'checked here' : 'opa is not installed'})`, async () => {
-    const real = (rego: string) =>
-      checkGpuGate(app({ rego }), surroundings({ root, run, mountAt: async () => undefined }).gate);
+    const real = (rego: string) => checkGpuGate(app({ rego }), surroundings({ ...gate().os, run }).gate);
     await real('package policy\ndefault nv_match = false\nnv_match { count(input) == 0 }');
     await expect(real('package policy\nnv_match { count(input) == 1 }')).rejects.toMatchObject({ code: 'GPU_REFUSED' });
     await expect(real('package policy\nnv_match {')).rejects.toMatchObject({ code: 'GPU_REFUSED' });

@@ -25,7 +25,7 @@ describe('handover', () => {
       'orphans',
       'hold',
     ]);
-    expect(machine.commands.at(-1)).toBe(`mount --rbind ${machine.path('work')} /dstack`);
+    expect(machine.commands.at(-1)).toBe(`bind ${machine.path('work')} to /dstack`);
   });
 
   it('has no compose file for runner bash', async () => {
@@ -51,7 +51,7 @@ describe('bind mounts', () => {
   it('puts the state of the container programs on the data disk', async () => {
     await bindState(machine.path('persistent'), machine.os);
     expect(machine.commands).toHaveLength(5);
-    expect(machine.commands).toContain(`mount --rbind ${machine.path('persistent/var/lib/docker')} /var/lib/docker`);
+    expect(machine.commands).toContain(`bind ${machine.path('persistent/var/lib/docker')} to /var/lib/docker`);
     expect((await readdir(machine.path('persistent/var/lib'))).sort()).toEqual([
       'containerd',
       'containerd-stargz-grpc',

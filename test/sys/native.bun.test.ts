@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,22 @@ import { sdNotify } from '../../src/sys/notify.ts';
 const folder = mkdtempSync(join(tmpdir(), 'native-'));
 
 describe('libc through bun:ffi', () => {
+  it('binds a folder to another one', async () => {
+    const [source, target] = [join(folder, 'source'), join(folder, 'target')];
+    for (const path of [join(source, 'inside'), target]) mkdirSync(path, { recursive: true });
+    const module = JSON.stringify(join(import.meta.dirname, '../../src/sys/mounts.ts'));
+    const script = `
+      const { bindMount } = await import(${module});
+      await bindMount('${source}', '${target}');
+      console.log((await import('node:fs')).readdirSync('${target}').join());
+      await bindMount('${source}', '${target}/nowhere').catch((thrown) => console.log(thrown.code, thrown.cause.code));`;
+    // namespaces of its own: nothing of this machine changes
+    const unshare = ['--map-root-user', '--mount', '--propagation', 'private', process.execPath, '-e', script];
+    const { stdout, stderr } = spawnSync('unshare', unshare, { encoding: 'utf8' });
+    expect(stdout, stderr).toBe('inside\nMOUNT_FAILED ENOENT\n');
+    expect(readdirSync(target)).toEqual([]);
+  });
+
   it('reports errno by name when an ioctl is refused', async () => {
     const fd = openSync('/dev/null', 'r');
     try {

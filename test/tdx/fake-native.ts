@@ -35,6 +35,7 @@ export function fakeNative(overrides: Partial<Native> = {}): Native {
     vsockListen: unsupported,
     vsockConnect: unsupported,
     close: unsupported,
+    bindMount: unsupported,
     refuseCoreDumps: () => {},
     ...overrides,
   };

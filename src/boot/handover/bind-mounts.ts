@@ -11,7 +11,7 @@ export const STATE_DIRS = ['docker', 'containerd', 'containerd-stargz-grpc', 'ne
 
 async function bind(source: string, target: string, os: Os): Promise<void> {
   if ((await os.mountAt(target)) !== undefined) return ui.debug(`${target} is already mounted`);
-  await os.run('mount', ['--rbind', source, target], { code: 'MOUNT_FAILED' });
+  await os.bindMount(source, target);
 }
 
 /** Binds `<data disk>/var/lib/X` to `/var/lib/X`. A folder that the read-only image does not have is not needed by it. */
