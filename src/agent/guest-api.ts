@@ -1,6 +1,7 @@
 /** Service GuestApi: what the host may ask over vsock (dstack guest agent services). The host is not trusted with more. */
 import { listContainers } from '../deploy/docker-api.ts';
 import { DstackError, errorChain } from '../errors.ts';
+import { endMachine } from '../sys/service-manager.ts';
 import * as ui from '../ui.ts';
 import { VERSION } from '../version.ts';
 import { appInfo } from './info.ts';
@@ -8,12 +9,6 @@ import { networkInformation } from './network-info.ts';
 import type { Handlers } from './rpc.ts';
 import type { AgentState } from './state.ts';
 import { systemInformation } from './system-info.ts';
-
-/**
- * SIGRTMIN+4: the service manager starts poweroff.target (systemd(1), Signals). A call of systemctl would be ended by the
- * very power-off it asks for, before it has heard the answer.
- */
-const POWER_OFF = 34 + 4;
 
 export interface GuestApiOptions {
   /** tells the host something, best effort */
@@ -23,7 +18,7 @@ export interface GuestApiOptions {
 }
 
 export function guestApi(state: AgentState, options: GuestApiOptions): Handlers<'GuestApi'> {
-  const powerOff = options.powerOff ?? (() => void process.kill(1, POWER_OFF));
+  const powerOff = options.powerOff ?? (() => endMachine('poweroff'));
   return {
     async Info() {
       const { app_id, instance_id, app_cert, tcb_info, device_id } = await appInfo(state, 'public');

@@ -16,7 +16,7 @@ async function decideAndAct(options: Options): Promise<void> {
   const { decide, farewell, lastFailure } = await import('../boot/after-failure.ts');
   const { readTimelineFile } = await import('../config/timeline.ts');
   const { writeRestarts } = await import('../fde/restarts.ts');
-  const { run } = await import('../sys/exec.ts');
+  const { endMachine } = await import('../sys/service-manager.ts');
   const failure = lastFailure(await readTimelineFile(options.file));
   const device = await dataDevice(options);
   const decision = decide(failure, await counted(device));
@@ -25,7 +25,7 @@ async function decideAndAct(options: Options): Promise<void> {
     { json: options.json, text: () => farewell(failure, decision).join('\n') },
   );
   if (decision.action === 'restart' && device !== undefined) await writeRestarts(device, decision.restart);
-  await run('systemctl', ['--no-block', decision.action === 'restart' ? 'reboot' : 'halt']);
+  await endMachine(decision.action === 'restart' ? 'reboot' : 'halt');
 }
 
 /** A disk that cannot be asked cannot count either; that must not hide what really failed. */

@@ -7,13 +7,17 @@ export async function countsRestarts(vm: Machine): Promise<void> {
   await vm.ok('systemctl mask --runtime reboot.target halt.target', { timeoutMs: 60_000 });
   const failed = `{"sequence":"setup","phase":"request app keys","start":"2026-01-01T00:00:00Z","durationMs":1,"events":[],"outcome":"failed","error":"no KMS answered [KMS_UNREACHABLE]"}`;
   await vm.ok(`echo '${failed}' >/run/failed.jsonl`);
-  const fail = async (file = '/run/failed.jsonl') => (await vm.sh(`dstack-util boot-failed --file ${file}`)).stdout;
+  const fail = () => vm.ok('dstack-util boot-failed --file /run/failed.jsonl');
   for (const n of [1, 2, 3]) {
     const dry = await vm.ok('dstack-util boot-failed --file /run/failed.jsonl --dry-run --json');
     expect(JSON.parse(dry)).toMatchObject({ action: 'restart', restart: n, code: 'KMS_UNREACHABLE' });
     expect(await fail()).toContain(`restarting, ${n} of at most 3 times`);
   }
   expect(await fail()).toContain('stopping: 3 restarts in a row did not help');
+  // what the service manager was asked for, in its own words
+  const refused = () =>
+    vm.ok("journalctl -b _PID=1 --no-pager -o cat | grep -oP 'job for \\K\\w+(?=.target: .* is masked)'");
+  await expect.poll(refused, { timeout: 30_000 }).toBe('reboot\nreboot\nreboot\nhalt');
   // the volume beside the record is as it was
   expect(await vm.ok('dstack-util fde status --json')).toContain('"dstack-data"');
   await vm.ok('systemctl unmask --runtime reboot.target halt.target', { timeoutMs: 60_000 });
