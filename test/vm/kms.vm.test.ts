@@ -1,7 +1,8 @@
 /**
- * Keys from a KMS: the first boot makes a volume, the next one opens it again, a KMS that refuses stops the boot before
- * the disk. No container is started. A helper in the guest looks at argv and environment of every process during the
- * whole boot; no secret may be there, in the journal, on the console or in what the host is told.
+ * Keys from a KMS: the first boot makes a pool, the next one opens it again, a KMS that refuses stops the boot before
+ * the disk. The kernel records arguments and environment of every program during the whole boot; no secret may be there,
+ * in the journal, on the console or in what the host is told. The pool outlives a boot here, so this is also where a
+ * container with a restart policy meets the next boot.
  */
 import { randomBytes } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
@@ -15,9 +16,11 @@ import { defaultAppId } from '../../initramfs/vm/share.ts';
 import { envCryptKey, issueKeys } from '../../simulator/kms/derive.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { envPublicKey, sealEnvBlob } from '../../src/config/env-cipher.ts';
+import { readExecTrace, START_EXEC_TRACE } from './exec-trace.ts';
 import { boot, fails, NOTHING_STARTED, payloads, vmDir } from './support.ts';
+import { overtaken, ran, startDockerPlainly, WITNESS_APP } from './witness.ts';
 
-const APP = { key_provider: 'kms', allowed_envs: ['PLANTED'] };
+const APP = { key_provider: 'kms', allowed_envs: ['PLANTED'], storage_fs: 'zfs', ...WITNESS_APP };
 const appId = defaultAppId(demoAppComposeText(APP));
 /** what must be seen nowhere */
 const planted = `planted-${randomBytes(12).toString('hex')}`;
@@ -26,21 +29,16 @@ const allowed = new Set([appId]);
 const KEYS = '/dstack/.host-shared/.appkeys.json';
 const MARKER = '/var/volatile/dstack/persistent/marker';
 const DISK = `${vmDir('kms')}/data.img`;
-const SECRET_WATCH = `
-mkdir -p /run/watch
-setsid -f bash -c 'while [[ ! -e /run/watch/stop ]]; do
-  cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >>/run/watch/seen 2>/dev/null; sleep 0.2
-done; touch /run/watch/stopped' >/dev/null 2>&1 </dev/null
-`;
 
 let kms: VmKms;
 let instanceId = '';
 let keyFile = '';
 
-async function start(dataDisk: 'blank' | 'keep', before = ''): Promise<Machine> {
+async function start(dataDisk: 'blank' | 'keep', before = '', units = ''): Promise<Machine> {
   const env = JSON.stringify({ env: [{ key: 'PLANTED', value: planted }] });
   const publicKey = envPublicKey(envCryptKey(kms.roots, fromHex(appId)));
   const vm = await boot('kms', {
+    zfs: true,
     share: { 'app-compose.json': demoAppComposeText(APP), '.encrypted-env': sealEnvBlob(Buffer.from(env), publicKey) },
     dataDisk,
     dataDiskSize: 512 * 1024 * 1024,
@@ -50,8 +48,8 @@ async function start(dataDisk: 'blank' | 'keep', before = ''): Promise<Machine> 
     kernelArgs: NOTHING_STARTED,
     guestPorts: [8090],
   });
-  // the units of the real boot up to the data disk, and nothing that belongs to containers
-  const go = 'systemctl start --no-block systemd-networkd.service dstack-prepare.service';
+  // the units of the real boot up to the data disk; what belongs to containers only when it is asked for
+  const go = `systemctl start --no-block systemd-networkd.service dstack-prepare.service ${units}`;
   await vm.ok(`${before}\n${go}`, { timeoutMs: 240_000 });
   return vm;
 }
@@ -70,7 +68,7 @@ afterAll(() => kms?.close());
 describe.sequential('the first boot with a KMS', () => {
   let vm: Machine;
   beforeAll(async () => {
-    vm = await start('blank', SECRET_WATCH);
+    vm = await start('blank', START_EXEC_TRACE);
     await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
     await vm.ok('systemctl start dstack-guest-agent.service', { timeoutMs: 300_000 });
   });
@@ -118,16 +116,18 @@ describe.sequential('the first boot with a KMS', () => {
   });
 
   it('leaves no secret in argv, environment, journal, console, timeline or on the host', async () => {
-    await vm.ok('touch /run/watch/stop; until [[ -e /run/watch/stopped ]]; do sleep 0.1; done', { timeoutMs: 60_000 });
     const places = {
-      processes: await fetchText(vm, 'cat /run/watch/seen'),
+      programs: await readExecTrace(vm),
+      // those that ran before the recording began
+      processes: await fetchText(vm, 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null'),
       journal: await fetchText(vm, 'journalctl -b --no-pager -o export'),
       timeline: await fetchText(vm, 'cat /run/log/dstack/*'),
       console: vm.console.text,
       host: JSON.stringify(vm.events),
     };
-    // the watch has seen the boot, and the journal is that of the boot
-    for (const name of ['dstack-util\0setup', 'cryptsetup\0']) expect(places.processes).toContain(name);
+    // the recording has seen the boot, and the journal is that of the boot
+    for (const name of ['"setup"', '"luksFormat"', 'zpool"']) expect(places.programs).toContain(name);
+    expect(places.processes).toContain('dstack-guest-agent\0');
     expect(places.journal).toContain('get the app keys ... done');
     const { disk_crypt_key, env_crypt_key, k256_key } = JSON.parse(keyFile);
     const secrets: Record<string, string> = { planted, disk_crypt_key, env_crypt_key, k256_key };
@@ -153,6 +153,13 @@ describe.sequential('the first boot with a KMS', () => {
     await fails(vm, 'dstack-util get-keys -k https://10.0.2.77', 'KMS_UNREACHABLE', 120_000);
   });
 
+  it('runs the container too early where docker starts as its package has it', async () => {
+    await vm.ok('systemctl start app-compose.service', { timeoutMs: 300_000 });
+    await ran(vm);
+    const witness = await ran(vm, await startDockerPlainly(vm));
+    expect(await overtaken(vm, witness)).toEqual(['the guest agent', 'the pre-launch script']);
+  });
+
   it('powers off cleanly', async () => {
     expect(await vm.stop()).toBe('clean');
   });
@@ -161,7 +168,7 @@ describe.sequential('the first boot with a KMS', () => {
 describe.sequential('the next boot', () => {
   let vm: Machine;
   beforeAll(async () => {
-    vm = await start('keep');
+    vm = await start('keep', '', 'app-compose.service');
     await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
   });
   afterAll(() => vm?.kill().then(() => vm.stop()));
@@ -170,8 +177,20 @@ describe.sequential('the next boot', () => {
     expect(payloads(vm, 'boot.progress')).toContain('mounting data disk');
     expect(payloads(vm, 'boot.progress')).not.toContain('initializing data disk');
     expect(await vm.ok(`cat ${MARKER}`)).toBe('kept');
+    // the power-off before has exported the pool
+    expect(await vm.ok('journalctl -b --no-pager')).not.toContain('with force');
     const [info] = payloads(vm, 'instance.info').map((text) => JSON.parse(text));
     expect(info.instance_id).toBe(instanceId);
+  });
+
+  it('does not let the container of the last boot run before measurements, agent and pre-launch script', async () => {
+    await vm.waitFor({ event: 'boot.progress', payload: 'done' }, 600_000);
+    const witness = await ran(vm);
+    // dockerd ran already when the script looked
+    expect(witness.running).toBe('');
+    expect(witness.times).toHaveLength(1);
+    expect(await overtaken(vm, witness)).toEqual([]);
+    expect(witness.policy).toBe('always');
   });
 });
 
