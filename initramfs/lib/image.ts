@@ -167,7 +167,8 @@ async function hashedFiles(options: ImageOptions): Promise<HashedFile[]> {
 async function ownHash(profile: Profile): Promise<string> {
   const here = join(projectRoot, 'initramfs');
   const parts: string[] = [];
-  for (const name of ['masked.list', 'lib/rootfs.ts', 'lib/cmdline.ts']) parts.push(await hashFile(join(here, name)));
+  const names = ['masked.list', 'removed.list', 'lib/rootfs.ts', 'lib/cmdline.ts'];
+  for (const name of names) parts.push(await hashFile(join(here, name)));
   for (const dir of overlayDirs(profile)) parts.push(await hashTree(dir));
   return keyOf(parts);
 }

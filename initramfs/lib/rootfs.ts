@@ -119,6 +119,7 @@ export async function makeRoot(dir: string, inputs: RootInputs): Promise<number>
     'mount -t overlay overlay -o lowerdir="$MODULES:$PACKAGES",upperdir=stage,workdir=work,xino=off merged',
     'chroot merged systemctl preset-all --quiet 2>preset.log || { cat preset.log >&2; exit 1; }',
     'rm -rf merged/run/* merged/tmp/*',
+    ...(await readList('removed.list')).map((path) => `rm -r merged/${path}`),
     squash,
     'umount merged',
     'rm -rf stage work merged preset.log',

@@ -24,6 +24,15 @@ async function unitsOf(profile: 'dev' | 'prod'): Promise<Map<string, string>> {
   return new Map(trees.flatMap((tree) => [...tree].filter(([path]) => path.includes('/systemd/system/'))));
 }
 
+describe('what is left out of a root', () => {
+  it('is named by plain paths inside it', async () => {
+    for (const path of await readList('removed.list')) {
+      expect(path).toMatch(/^(usr|var|etc)\/[\w./+-]+[^/]$/);
+      expect(path).not.toContain('..');
+    }
+  });
+});
+
 describe('presets', () => {
   it.each(['dev', 'prod'] as const)('of %s end with `disable *`', async (profile) => {
     const lines = await presetLines(profile);
@@ -47,6 +56,10 @@ describe('the prod profile', () => {
     }
     expect(await packagesOf('prod')).not.toContain('socat');
     expect(kernelCmdline('prod', 'a'.repeat(64), 4096)).not.toMatch(/mitigations|nokaslr|lsm=|cryptomgr/);
+  });
+
+  it('has no data base of packages', async () => {
+    expect(await readList('removed.list')).toContain('var/lib/dpkg');
   });
 
   it('refuses a simulator binary before it does anything', async () => {
