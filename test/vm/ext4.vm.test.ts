@@ -8,6 +8,9 @@ import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.
 import { agentCall, askDemo, measureWithTools, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
+import { toHex } from '../../src/codec/hex.ts';
+import { parseAppKeys } from '../../src/config/app-keys.ts';
+import { getKey } from '../../src/keys/get-key.ts';
 import { methodsOf, noting } from '../conformance/sdk-surface.ts';
 import { checkGuestApi, checkPublicPort, lookAtPage } from './public-port.ts';
 import { relay } from './sdk-relay.ts';
@@ -113,6 +116,11 @@ describe.sequential('ext4', () => {
     const derived = JSON.parse(await vm.ok(`dstack-util derive-key --path ${path} --purpose p --json`));
     expect(derived).toMatchObject(answer);
     expect((await agentCall<KeyAnswer>(vm, 'GetKey', { path: 'test/other', purpose: 'p' })).key).not.toBe(answer.key);
+    // and as noble on this machine: in the image the library of Debian has signed
+    const keys = parseAppKeys(Buffer.from(await vm.ok('cat /dstack/.host-shared/.appkeys.json')), '.appkeys.json');
+    const { key, signatureChain } = await getKey(keys, path, 'p', '');
+    expect([toHex(key), ...signatureChain.map(toHex)]).toEqual([answer.key, ...answer.signature_chain]);
+    await vm.ok('grep -q libsecp256k1 /proc/$(systemctl show -P MainPID dstack-guest-agent)/maps');
   });
 
   it('gives quotes that standard verification accepts, over the socket and on the command line', async () => {
