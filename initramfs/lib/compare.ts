@@ -28,7 +28,7 @@ const FIELDS = ['kind', 'mode', 'owner', 'time', 'content'];
 
 async function describeTree(dir: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
-  for (const name of ['', ...(await readdir(dir, { recursive: true }))]) {
+  for (const name of await namesBelow(dir)) {
     const path = join(dir, name);
     const info = await lstat(path);
     const kind = info.isDirectory() ? 'folder' : info.isSymbolicLink() ? 'link' : info.isFile() ? 'file' : 'device';
@@ -42,6 +42,16 @@ async function describeTree(dir: string): Promise<Map<string, string>> {
     found.set(`/${name}`, [kind, mode, `${info.uid}:${info.gid}`, Math.floor(info.mtimeMs / 1000), content].join('\0'));
   }
   return found;
+}
+
+/** Paths below a folder, itself as the empty one. A link is a name only: Bun's recursive `readdir` would follow it. */
+async function namesBelow(dir: string, name = ''): Promise<string[]> {
+  const names = [name];
+  for (const entry of await readdir(join(dir, name), { withFileTypes: true })) {
+    const below = join(name, entry.name);
+    names.push(...(entry.isDirectory() ? await namesBelow(dir, below) : [below]));
+  }
+  return names;
 }
 
 /** The same for two root images: squashfs, whatever follows it. */

@@ -11,6 +11,7 @@ beforeEach(() => {
   writeFileSync(join(dir, 'one/etc/a'), 'a');
   writeFileSync(join(dir, 'one/etc/b'), 'b');
   symlinkSync('a', join(dir, 'one/etc/link'));
+  symlinkSync('..', join(dir, 'one/etc/up')); // a folder that is not to be entered, or there would be no end
   cpSync(join(dir, 'one'), join(dir, 'two'), { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
   for (const tree of ['one', 'two']) for (const name of ['', 'etc']) utimesSync(join(dir, tree, name), 0, 0);
 });
