@@ -18,7 +18,8 @@ function stretches(records: readonly PhaseRecord[]): Stretch[] {
     .sort((a, b) => a.from - b.from);
   for (const { from, durationMs, cpuMs } of intervals) {
     const last = found.at(-1);
-    if (last === undefined || from > last.end - ROUNDING_MS) found.push({ start: from, end: from + durationMs, cpu: cpuMs });
+    if (last === undefined || from > last.end - ROUNDING_MS)
+      found.push({ start: from, end: from + durationMs, cpu: cpuMs });
     else {
       last.end = Math.max(last.end, from + durationMs);
       last.cpu = Math.max(last.cpu, cpuMs);

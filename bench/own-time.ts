@@ -13,15 +13,13 @@ export interface OwnTime {
   readonly deploy: number;
   /** from the start of the agent's process to its readiness: dockerd waits for it */
   readonly agent: number;
-  /** the larger ones of the phases in `setup` and `deploy`, by name */
+  /** processor time of the phases in `setup` and `deploy`, by name */
   readonly phases: Readonly<Record<string, number>>;
 }
 
 const READY = 'measure system-ready';
 /** the phase that makes the request */
 const REQUEST = 'start the app';
-/** shorter phases are not shown by themselves */
-const SHOWN_MS = 20;
 
 /** @param records the timeline of this boot @throws Error when the journal or the timeline does not say it */
 export async function ownTime(vm: Machine, records: readonly PhaseRecord[]): Promise<OwnTime> {
@@ -40,9 +38,10 @@ export async function ownTime(vm: Machine, records: readonly PhaseRecord[]): Pro
     setup: processorTime(between.filter(({ sequence }) => sequence !== 'deploy')),
     deploy: Number(amount) * (unit === 's' ? 1000 : 1),
     agent: ((await show('ActiveEnterTimestampMonotonic')) - (await show('ExecMainStartTimestampMonotonic'))) / 1000,
+    // all that were not skipped: every start has the same rows
     phases: Object.fromEntries(
-      between.flatMap(({ sequence, phase, cpuMs = 0 }) =>
-        cpuMs >= SHOWN_MS ? [[`${sequence}: ${phase}`, cpuMs]] : [],
+      between.flatMap(({ sequence, phase, outcome, cpuMs = 0 }) =>
+        outcome === 'done' ? [[`${sequence}: ${phase}`, cpuMs]] : [],
       ),
     ),
   };
