@@ -7,7 +7,7 @@ import { Dice } from './dice.ts';
 import { DiskLife } from './disk-life.ts';
 import type { FrozenGuest } from './frozen-guest.ts';
 import { emptyReport, type Report } from './report.ts';
-import { MOMENTS, type Moment } from './stages.ts';
+import { MOMENTS, type Moment, timesOf } from './stages.ts';
 
 export interface RunOptions {
   /** the guest that all trials with a file system begin with */
@@ -44,9 +44,10 @@ export async function cutPower({
     const fs = systems[number % systems.length] as FileSystem;
     const life = new DiskLife({ frozen: await guestFor(fs), fs, report, seed: dice.below(1e9), sector, say });
     const pair = 2 * ((offset + Math.floor(number / systems.length)) % (MOMENTS.length / 2));
+    const [first, second] = [MOMENTS[pair] as Moment, MOMENTS[pair + 1] as Moment];
     const steps: (() => Promise<void>)[] = [
-      () => life.cutFirstBoot(MOMENTS[pair] as Moment, 1 + dice.below(2)),
-      () => life.cutFirstBoot(MOMENTS[pair + 1] as Moment, 1 + dice.below(2)),
+      () => life.cutFirstBoot(first, 1 + dice.below(timesOf(first))),
+      () => life.cutFirstBoot(second, 1 + dice.below(timesOf(second))),
       () => life.cutWriting(1 + dice.below(60)),
       () => life.cutOpening(1 + dice.below(8), dice.below(2) === 0),
       () => life.cutWriting(1 + dice.below(60)),

@@ -19,6 +19,11 @@ export const MOMENTS: readonly Moment[] = STAGES.flatMap((stage) => [
   { stage, flush: true },
 ]);
 
+/** Header and marks are one write and one flush each; of the others the second is a moment of its own too. */
+const ONCE: readonly Stage[] = ['claim', 'header', 'ready'];
+/** How many moments of this kind a first boot surely has. */
+export const timesOf = ({ stage }: Moment): number => (ONCE.includes(stage) ? 1 : 2);
+
 const PAGE = 4096;
 /** the copy of the table at the end of the disk: 33 sectors, in pages */
 const TABLE_COPY = 5 * PAGE;
