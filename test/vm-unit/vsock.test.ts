@@ -27,7 +27,9 @@ async function ask(behave: (socket: Socket, line: string) => void) {
     socket.on('error', () => {});
     socket.once('data', (line) => behave(socket, line.toString()));
   }).listen(path);
-  const device = await VsockDevice.start(program(), join(dir, 'control'), path);
+  const control = join(dir, 'control');
+  rmSync(control, { force: true }); // of the device before: this one is ready when it has made its own
+  const device = await VsockDevice.start(program(), control, path);
   try {
     return await device.ask(8000, '/api/Info');
   } finally {
