@@ -24,7 +24,13 @@ afterAll(() => rmSync(dir, { recursive: true }));
 /** What bash offers for a line whose last word is being typed. */
 function bash(...words: string[]): string[] {
   const script = `source ./bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dstack_util; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const done = spawnSync('bash', ['-u', '-c', script, 'bash', 'dstack-util', ...words], { cwd: dir, encoding: 'utf8' });
+  // Debian's bash reads /etc/bash.bashrc when its input is a socket or an ssh variable is set, and no other shell is above it
+  const done = spawnSync('bash', ['-u', '-c', script, 'bash', 'dstack-util', ...words], {
+    cwd: dir,
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   expect(done.stderr).toBe('');
   return done.stdout.split('\n').filter((line) => line !== '');
 }
