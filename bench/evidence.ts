@@ -13,7 +13,7 @@ import { mockCcel } from '../simulator/mock-ccel.ts';
 import { DEVELOPMENT_SEED } from '../simulator/mock-keys.ts';
 import { mockQuote } from '../simulator/mock-quote.ts';
 import { mockPki } from '../simulator/pki.ts';
-import { tdxBackend } from '../src/agent/tdx-backend.ts';
+import { tdxBackend } from '../src/agent/evidence/tdx-backend.ts';
 import { fromHex } from '../src/codec/hex.ts';
 import { encodeJson } from '../src/codec/prpc-json.ts';
 import { encodeVersioned } from '../src/tdx/attestation.ts';

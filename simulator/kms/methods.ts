@@ -1,6 +1,6 @@
 /** The methods of a KMS (dstack services, KMS client messages), for one peer: what it may have depends on its certificate. */
 import { X509Certificate } from 'node:crypto';
-import type { Handlers } from '../../src/agent/rpc.ts';
+import type { Handlers } from '../../src/agent/rpc/rpc.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { compressedPublicKey } from '../../src/keys/secp256k1.ts';

@@ -1,12 +1,12 @@
 /** The HTTP face on TCP 8090: RPC below /prpc, the page, readiness, and what the app made public. */
 import { VERSION, VERSION_TEXT } from '../version.ts';
+import type { Readiness } from './figures/readyz.ts';
+import { Recent } from './figures/recent.ts';
 import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, textResponse } from './http.ts';
 import type { Page } from './page/page.ts';
-import type { Readiness } from './readiness.ts';
-import { Recent } from './recent.ts';
-import { rpcHandler } from './rpc.ts';
+import { rpcHandler } from './rpc/rpc.ts';
+import { workerService } from './services/worker-service.ts';
 import type { AgentState } from './state.ts';
-import { workerService } from './worker-service.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
@@ -49,7 +49,7 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
   const shared = new Recent<HttpResponse>(SHARED_MS);
   const ready: Route = () =>
     shared.get('readyz', async () => {
-      const { readinessReport } = await import('./readiness.ts');
+      const { readinessReport } = await import('./figures/readyz.ts');
       const now = readiness();
       return withHeaders(json(now.ready ? 200 : 503, await readinessReport(state, now)), NO_STORE);
     });
@@ -65,7 +65,7 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
       return json(200, openapiDocument(VERSION));
     });
   const logs: Route = async (request) => {
-    const { containerLogs } = await import('./logs.ts');
+    const { containerLogs } = await import('./figures/logs.ts');
     return containerLogs(request);
   };
 

@@ -6,12 +6,12 @@ import { parseSysConfig } from '../config/sys-config.ts';
 import { KeyCache } from '../keys/get-key.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import type { Backend } from './backend.ts';
-import { CallStats } from './call-stats.ts';
-import { Containers } from './containers.ts';
-import { CpuShare } from './cpu-share.ts';
-import { DemoCertificate } from './demo-certificate.ts';
-import { measuredBackend } from './measured-backend.ts';
+import type { Backend } from './evidence/backend.ts';
+import { measuredBackend } from './evidence/measured-backend.ts';
+import { Containers } from './figures/containers.ts';
+import { CpuShare } from './figures/cpu-share.ts';
+import { CallStats } from './rpc/call-stats.ts';
+import { DemoCertificate } from './services/demo-certificate.ts';
 
 export interface AgentState {
   readonly compose: AppCompose;
@@ -61,8 +61,8 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
 }
 
 async function openBackend({ core }: AgentConfig, vmConfig: string): Promise<Backend> {
-  if (core.simulator === undefined) return (await import('./tdx-backend.ts')).tdxBackend(vmConfig);
-  const backend = await (await import('./canned-backend.ts')).cannedBackend(core.simulator, vmConfig);
+  if (core.simulator === undefined) return (await import('./evidence/tdx-backend.ts')).tdxBackend(vmConfig);
+  const backend = await (await import('./evidence/canned-backend.ts')).cannedBackend(core.simulator, vmConfig);
   ui.warn('SIMULATOR: quotes come from a file and prove nothing. Never use this agent for anything real');
   return backend;
 }

@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { checkListeners, summary, watch } from '../../src/agent/health.ts';
 import type { HttpHandler } from '../../src/agent/http.ts';
 import { HttpServer } from '../../src/agent/http-server.ts';
-import { Listener } from '../../src/agent/listener.ts';
-import { probe } from '../../src/agent/probe.ts';
+import { checkListeners, summary, watch } from '../../src/agent/listen/health.ts';
+import { Listener } from '../../src/agent/listen/listener.ts';
+import { probe } from '../../src/agent/listen/probe.ts';
 import { type Native, setNative } from '../../src/sys/native.ts';
 import { ask } from './raw-client.ts';
 

@@ -1,7 +1,7 @@
 /** What the agent reads of containers and their logs, against a real dockerd and beside docker's own command. */
 import { expect } from 'vitest';
-import { Containers } from '../../src/agent/containers.ts';
-import { containerLogs } from '../../src/agent/logs.ts';
+import { Containers } from '../../src/agent/figures/containers.ts';
+import { containerLogs } from '../../src/agent/figures/logs.ts';
 import { containerUsage } from '../../src/deploy/container-figures.ts';
 import type { DockerRoom } from './docker-room.ts';
 

@@ -1,6 +1,6 @@
 /** Metric families as plain data, and their text form by prom-client (Prometheus text format 0.0.4). */
 import type { Registry } from 'prom-client';
-import { BUCKETS, type Latencies } from '../latency.ts';
+import { BUCKETS, type Latencies } from '../rpc/latency.ts';
 
 /** One reading with its labels; undefined = it could not be read, and is left out instead of shown as 0. */
 export type Sample = readonly [value: number | undefined, labels?: Readonly<Record<string, string>>];

@@ -1,15 +1,15 @@
 /** /metrics: the machine, the containers and the agent in the Prometheus text format. */
 import { PATHS } from '../../config/paths.ts';
-import { latestPhases } from '../boot-state.ts';
-import type { Readiness } from '../readiness.ts';
+import { readTimeline } from '../figures/boot-phases.ts';
+import { latestPhases } from '../figures/boot-state.ts';
+import type { Readiness } from '../figures/readyz.ts';
+import { systemFigures } from '../figures/system-info.ts';
 import type { AgentState } from '../state.ts';
-import { systemFigures } from '../system-info.ts';
-import { readTimeline } from '../timeline.ts';
-import { agentFamilies } from './agent.ts';
-import { containerFamilies } from './containers.ts';
+import { agentFamilies } from './agent-families.ts';
+import { containerFamilies } from './container-families.ts';
 import { format } from './family.ts';
-import { referenceFamilies } from './reference.ts';
-import { systemFamilies } from './system.ts';
+import { referenceFamilies } from './reference-families.ts';
+import { systemFamilies } from './system-families.ts';
 
 /** Everything that can be read now. A reading that fails is absent, never 0. */
 export async function metricsText(

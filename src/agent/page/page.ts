@@ -2,21 +2,21 @@
 import { createHash } from 'node:crypto';
 import { PATHS } from '../../config/paths.ts';
 import { VERSION_TEXT } from '../../version.ts';
-import { type BootState, bootState, latestPhases } from '../boot-state.ts';
-import type { ContainerReport } from '../containers.ts';
-import { html } from '../html.ts';
-import { dmi, publicIdentity } from '../info.ts';
-import type { Readiness } from '../readiness.ts';
+import { readTimeline } from '../figures/boot-phases.ts';
+import { type BootState, bootState, latestPhases } from '../figures/boot-state.ts';
+import type { ContainerReport } from '../figures/containers.ts';
+import type { Readiness } from '../figures/readyz.ts';
+import { dmi, publicIdentity } from '../services/app-report.ts';
 import type { AgentState } from '../state.ts';
-import { readTimeline } from '../timeline.ts';
-import { bootSection } from './boot.ts';
-import { containerSection } from './containers.ts';
-import { eventSection, runtimeEvents } from './events.ts';
-import { identitySection } from './identity.ts';
+import { bootSection } from './boot-section.ts';
+import { containerSection } from './containers-section.ts';
+import { eventSection, runtimeEvents } from './events-section.ts';
+import { html } from './html.ts';
+import { identitySection } from './identity-section.ts';
 import { type Attempt, attempt, count } from './parts.ts';
 import { ICON, STYLE } from './style.ts';
-import { networkSection, systemSection } from './system.ts';
-import { baseUrl, pageEvidence, verifySection } from './verify.ts';
+import { networkSection, systemSection } from './system-section.ts';
+import { baseUrl, pageEvidence, verifySection } from './verify-section.ts';
 
 export interface Page {
   readonly text: string;

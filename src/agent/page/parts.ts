@@ -1,7 +1,7 @@
 /** Small parts that the sections of the page share. */
 import { errorChain } from '../../errors.ts';
-import { type Html, html } from '../html.ts';
-import { within } from '../within.ts';
+import { within } from '../figures/with-timeout.ts';
+import { type Html, html } from './html.ts';
 
 /** A part of the page that is there, or why it is not. */
 export type Attempt<T> = { readonly value: T } | { readonly failure: string };

@@ -1,5 +1,5 @@
 /** The look of the page: one column that fits a phone, two where there is room, light and dark after the reader's choice. */
-import { Html } from '../html.ts';
+import { Html } from './html.ts';
 
 /** Without its own line breaks, so that it can stand in an attribute. */
 export const ICON = `data:image/svg+xml,${encodeURIComponent(

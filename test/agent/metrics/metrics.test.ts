@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Latencies } from '../../../src/agent/latency.ts';
 import { format, gauge, histogram } from '../../../src/agent/metrics/family.ts';
 import { metricsText } from '../../../src/agent/metrics/metrics.ts';
-import { referenceFamilies } from '../../../src/agent/metrics/reference.ts';
+import { referenceFamilies } from '../../../src/agent/metrics/reference-families.ts';
+import { Latencies } from '../../../src/agent/rpc/latency.ts';
 import { makeScene, type Scene, type SceneOptions } from '../page/scene.ts';
 
 const PROMTOOL = ['/usr/bin/promtool', '/usr/local/bin/promtool'].find(existsSync);

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
-import { readable } from '../../../src/agent/page/events.ts';
+import { readinessReport } from '../../../src/agent/figures/readyz.ts';
+import { readable } from '../../../src/agent/page/events-section.ts';
 import { page } from '../../../src/agent/page/page.ts';
 import { age, bytes, count, percent } from '../../../src/agent/page/parts.ts';
-import { readinessReport } from '../../../src/agent/readiness.ts';
 import { HOSTILE, makeScene, type Scene, type SceneOptions, timelineLines } from './scene.ts';
 
 let scene: Scene;

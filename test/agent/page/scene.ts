@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readiness } from '../../../src/agent/readiness.ts';
+import type { Readiness } from '../../../src/agent/figures/readyz.ts';
 import { type AgentState, loadState } from '../../../src/agent/state.ts';
 import { loadAgentConfig } from '../../../src/config/agent-config.ts';
 import { START } from '../../../src/deploy/steps.ts';

@@ -1,0 +1,35 @@
+/** The real backend: quotes of this TDX guest. */
+import { encodeVersioned, naturalForm, tdxEventLog, tdxQuote } from '../../tdx/attestation.ts';
+import { type EventLogOptions, emitEvent } from '../../tdx/event-log.ts';
+import { takeAttestation } from '../../tdx/evidence.ts';
+import { quoteLogJson } from '../../tdx/log-json.ts';
+import { ownEvidence } from '../../tdx/report-identity.ts';
+import type { Backend } from './backend.ts';
+
+/**
+ * @param vmConfig vm_config text of the system configuration
+ * @param system where the device is; tests redirect it
+ */
+export function tdxBackend(vmConfig: string, system: EventLogOptions = {}): Backend {
+  const take = (reportData: Uint8Array) => takeAttestation(reportData, { ...system, config: vmConfig });
+  return {
+    kind: 'tdx',
+    attestation: take,
+    async quote(reportData) {
+      const attestation = await take(reportData);
+      const eventLog = quoteLogJson(tdxEventLog(attestation));
+      return { quote: tdxQuote(attestation), eventLog, vmConfig, attestation: new Uint8Array(0) };
+    },
+    async attest(reportData) {
+      const attestation = await take(reportData);
+      return encodeVersioned(attestation, naturalForm(attestation));
+    },
+    async identity() {
+      const attestation = await ownEvidence({ ...system, config: vmConfig });
+      return { attestation, eventLog: tdxEventLog(attestation) };
+    },
+    async emitEvent(name, payload) {
+      await emitEvent(name, payload, system);
+    },
+  };
+}

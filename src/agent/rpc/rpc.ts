@@ -1,0 +1,144 @@
+/**
+ * The prpc transport over HTTP (dstack RPC transport): chooses JSON or protobuf, decodes the request, calls the method,
+ * encodes the answer. Failures are status 400 with the whole error chain. Pure: sockets are in http-server.ts.
+ */
+import { asciiJson, decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
+import type { Message, MessageName } from '../../codec/prpc-messages.ts';
+import { type MethodShape, SERVICES, type ServiceName } from '../../codec/prpc-services.ts';
+import { DstackError, errorChain } from '../../errors.ts';
+import { type HttpHandler, type HttpRequest, type HttpResponse, notFound } from '../http.ts';
+import { logRequest, type Outcome, outcomeCode } from './request-log.ts';
+
+type Shapes<S extends ServiceName> = (typeof SERVICES)[S];
+
+/** The methods of a service: typed from the table. A method left out answers as if it did not exist. */
+export type Handlers<S extends ServiceName> = {
+  readonly [M in keyof Shapes<S>]?: Shapes<S>[M] extends { request: infer Q; response: infer R }
+    ? (request: Message<Extract<Q, MessageName>>) => Promise<Message<Extract<R, MessageName>>>
+    : never;
+};
+
+export interface Mount {
+  /** `/` or `/prpc`: the method name is the one path segment behind it */
+  readonly base: string;
+  /** removed from the method name as often as it repeats at the start, for example `Tappd.` */
+  readonly strip?: string;
+  /** decides before anything of the request is read. @throws RPC_METHOD_DENIED */
+  readonly guard?: (method: string) => void;
+  /** is told how every request ended */
+  readonly observe?: (outcome: Outcome) => void;
+}
+
+const JSON_TYPE = 'application/json';
+const PROTOBUF_TYPE = 'application/octet-stream';
+const JSON_HEADERS = Object.freeze({ 'content-type': JSON_TYPE });
+const PROTOBUF_HEADERS = Object.freeze({ 'content-type': PROTOBUF_TYPE });
+const NOTHING = new Uint8Array(0);
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+/** JSON mode: GET, or `?json[=1|true]`, or a JSON content type. */
+function wantsJson(request: HttpRequest): boolean {
+  const type = request.headers['content-type'];
+  return type === JSON_TYPE || jsonByUrl(request) || /^\s*application\/json\s*(?:;|$)/i.test(type ?? '');
+}
+
+function jsonByUrl({ method, query }: HttpRequest): boolean {
+  if (method === 'GET') return true;
+  return query !== '' && query.split('&').some((part) => /^json(?:=(?:1|true)?)?$/.test(part));
+}
+
+/** The method name that a path asks for, or undefined when the path is not below the mount. */
+export function methodName(mount: Mount, path: string): string | undefined {
+  const prefix = mount.base === '/' ? '/' : `${mount.base}/`;
+  if (!path.startsWith(prefix)) return undefined;
+  let name = path.slice(prefix.length);
+  if (name === '' || name.includes('/')) return undefined;
+  if (name.includes('%')) {
+    try {
+      name = decodeURIComponent(name);
+    } catch {
+      return undefined;
+    }
+  }
+  while (mount.strip !== undefined && name.startsWith(mount.strip)) name = name.slice(mount.strip.length);
+  return name;
+}
+
+/** An HTTP handler that serves one service below a mount; other paths are 404. */
+export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers<S>, mount: Mount): HttpHandler {
+  const shapes: Record<string, MethodShape> = SERVICES[service];
+  const methods = handlers as Record<string, ((request: unknown) => Promise<unknown>) | undefined>;
+  let [lastPath, lastName]: [string, string | undefined] = ['', undefined];
+  return async (request) => {
+    if (request.path !== lastPath) [lastPath, lastName] = [request.path, methodName(mount, request.path)];
+    const name = lastName;
+    if (name === undefined || (request.method !== 'GET' && request.method !== 'POST')) return notFound(request);
+    let json = jsonByUrl(request); // a failure before dispatch knows the URL only
+    const started = performance.now();
+    const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
+    const ended = (status: number, thrown?: unknown) => {
+      const outcome: Outcome = {
+        service,
+        method: shape === undefined ? 'unknown' : name,
+        status,
+        code: status === 200 ? 'ok' : outcomeCode(thrown),
+        milliseconds: performance.now() - started,
+        peer: request.peer ?? '',
+      };
+      mount.observe?.(outcome);
+      logRequest(outcome, thrown);
+    };
+    try {
+      // what is there already is not awaited: this is the way of every request
+      const given = request.method === 'POST' ? request.body() : NOTHING;
+      const body = given instanceof Uint8Array ? given : await given;
+      json = wantsJson(request);
+      if (shape !== undefined) mount.guard?.(name);
+      const method = shape && Object.hasOwn(methods, name) ? methods[name] : undefined;
+      if (!shape || !method) throw new DstackError('RPC_METHOD_UNKNOWN', `Service not found: ${name}`, { value: name });
+      const asked = json ? decodeText(shape.request, request, body) : await decodeBinary(shape.request, body);
+      const answer = await method(asked);
+      const response = json ? encodeText(shape.response, answer) : await encodeBinary(shape.response, answer);
+      ended(200);
+      return response;
+    } catch (thrown) {
+      const response = await failure(thrown, json);
+      ended(response.status, thrown);
+      return response;
+    }
+  };
+}
+
+/** The library for protobuf is loaded when the first client wants it. */
+async function decodeBinary(name: MessageName, body: Uint8Array): Promise<unknown> {
+  return (await import('../../codec/prpc-protobuf.ts')).decodeProtobuf(name, body);
+}
+
+async function encodeBinary(name: MessageName, answer: unknown): Promise<HttpResponse> {
+  const { encodeProtobuf } = await import('../../codec/prpc-protobuf.ts');
+  return { status: 200, headers: PROTOBUF_HEADERS, body: encodeProtobuf(name, answer as Message<MessageName>) };
+}
+
+function decodeText(name: MessageName, request: HttpRequest, body: Uint8Array): unknown {
+  if (request.method === 'GET') return decodeQuery(name, request.query);
+  let text: string;
+  try {
+    text = UTF8.decode(body);
+  } catch {
+    throw new DstackError('RPC_REQUEST_INVALID', 'the request body is not UTF-8 text');
+  }
+  return decodeJson(name, text);
+}
+
+function encodeText(name: MessageName, answer: unknown): HttpResponse {
+  return { status: 200, headers: JSON_HEADERS, body: encodeJson(name, answer as Message<MessageName>) };
+}
+
+/** Status 400, or 403 for a rule of the app, with the error chain: pretty JSON, or the protobuf message RpcError. */
+async function failure(thrown: unknown, json: boolean): Promise<HttpResponse> {
+  const status = outcomeCode(thrown) === 'RPC_METHOD_DENIED' ? 403 : 400;
+  const text = errorChain(thrown);
+  if (json) return { status, headers: JSON_HEADERS, body: asciiJson(JSON.stringify({ error: text }, null, 2)) };
+  const { encodeProtobuf } = await import('../../codec/prpc-protobuf.ts');
+  return { status, headers: PROTOBUF_HEADERS, body: encodeProtobuf('RpcError', { message: text }) };
+}

@@ -1,0 +1,94 @@
+/** Info: who this app is, as evidence shows it (dstack guest agent services, Info). */
+import { readFile } from 'node:fs/promises';
+import { toHex } from '../../codec/hex.ts';
+import type { Message } from '../../codec/prpc-messages.ts';
+import { tdxQuote } from '../../tdx/attestation.ts';
+import { type AppInfo, decodeAppInfo } from '../../tdx/identity.ts';
+import { type EventJson, fullLogJson } from '../../tdx/log-json.ts';
+import { parseQuote } from '../../tdx/quote-layout.ts';
+import { Recent } from '../figures/recent.ts';
+import type { AgentState } from '../state.ts';
+
+/** The parts of Info before they become a message. */
+export interface Identity {
+  readonly app: AppInfo;
+  /** hex */
+  readonly mrtd: string;
+  /** hex, four of them */
+  readonly rtmrs: readonly string[];
+  readonly eventLog: readonly EventJson[];
+}
+
+/** Takes fresh evidence and reads the identity out of it. @throws QUOTE_*, ATTESTATION_INVALID */
+export async function readIdentity(state: AgentState): Promise<Identity> {
+  const { attestation, eventLog } = await state.backend.identity();
+  const { body } = parseQuote(tdxQuote(attestation));
+  return {
+    app: decodeAppInfo(attestation),
+    mrtd: toHex(body.mrtd),
+    rtmrs: body.rtmrs.map(toHex),
+    eventLog: fullLogJson(eventLog),
+  };
+}
+
+const recent = new WeakMap<AgentState, Recent<Identity>>();
+
+/** The identity for callers from outside, at most seconds old. The app itself always gets fresh evidence. */
+export function publicIdentity(state: AgentState): Promise<Identity> {
+  const answers = recent.get(state) ?? new Recent<Identity>();
+  recent.set(state, answers);
+  return answers.get('identity', () => readIdentity(state));
+}
+
+/** `tcb_info`: pretty JSON inside a string. */
+function tcbInfo(state: AgentState, { app, mrtd, rtmrs, eventLog }: Identity): string {
+  const [rtmr0, rtmr1, rtmr2, rtmr3] = rtmrs;
+  const info = {
+    mrtd,
+    rtmr0,
+    rtmr1,
+    rtmr2,
+    rtmr3,
+    mr_aggregated: toHex(app.mrAggregated),
+    os_image_hash: toHex(app.osImageHash),
+    compose_hash: toHex(app.composeHash),
+    device_id: toHex(app.deviceId),
+    event_log: eventLog,
+    app_compose: state.compose.text,
+  };
+  return JSON.stringify(info, null, 2);
+}
+
+/**
+ * The Info answer.
+ * @param audience `app`: the app itself sees everything; `public`: without `public_tcbinfo` the TCB and the VM are hidden
+ */
+export async function appInfo(state: AgentState, audience: 'app' | 'public'): Promise<Message<'AppInfo'>> {
+  const identity = await (audience === 'app' ? readIdentity(state) : publicIdentity(state));
+  const { app } = identity;
+  const open = audience === 'app' || state.compose.publicTcbinfo;
+  return {
+    app_id: app.appId,
+    instance_id: app.instanceId,
+    app_cert: state.demo.get(),
+    tcb_info: open ? tcbInfo(state, identity) : '',
+    app_name: state.compose.name,
+    device_id: app.deviceId,
+    mr_aggregated: app.mrAggregated,
+    os_image_hash: app.osImageHash,
+    key_provider_info: Buffer.from(app.keyProviderInfo).toString('utf8'),
+    compose_hash: app.composeHash,
+    vm_config: open ? state.vmConfig : '',
+    cloud_vendor: await dmi('sys_vendor'),
+    cloud_product: await dmi('product_name'),
+  };
+}
+
+/** An identification text of the (virtual) machine; it comes from the host and proves nothing. */
+export async function dmi(name: 'sys_vendor' | 'product_name'): Promise<string> {
+  try {
+    return (await readFile(`/sys/class/dmi/id/${name}`, 'utf8')).trim();
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,70 @@
+/** Certificates for the app's TLS keys: GetTlsKey and DeriveKey (dstack keys and certificates, TLS keys). */
+import type { AppKeys } from '../../config/app-keys.ts';
+import { DstackError } from '../../errors.ts';
+import type { P256Key } from '../../keys/derive.ts';
+import { wipe } from '../../sys/files.ts';
+import type { Backend } from '../evidence/backend.ts';
+
+export interface TlsKeyRequest {
+  readonly subject: string;
+  readonly altNames: readonly string[];
+  readonly serverAuth: boolean;
+  readonly clientAuth: boolean;
+  /** put an attestation of the key into the certificate */
+  readonly raTls: boolean;
+  /** put the identity of the app into the certificate */
+  readonly appInfo: boolean;
+  /** Unix seconds */
+  readonly notBefore?: number | undefined;
+  readonly notAfter?: number | undefined;
+}
+
+/**
+ * The answer to GetTlsKey and DeriveKey: the key as PEM and its certificate chain. The raw key is wiped.
+ * @throws as `certify`
+ */
+export async function certifiedKey(keys: AppKeys, backend: Backend, key: P256Key, request: TlsKeyRequest) {
+  const { privateKeyPem } = await import('../../keys/tls-key.ts');
+  try {
+    const chain = await certify(keys, backend, key, request);
+    return { key: privateKeyPem(key), certificate_chain: chain };
+  } finally {
+    wipe(key.scalar, key.pkcs8Der);
+  }
+}
+
+/**
+ * A certificate for `key`, signed by the app's own CA or by the KMS.
+ * @returns leaf first, each one PEM
+ * @throws INPUT_INVALID (validity), otherwise as `certifyKey`
+ */
+export async function certify(
+  keys: AppKeys,
+  backend: Backend,
+  key: P256Key,
+  request: TlsKeyRequest,
+): Promise<string[]> {
+  const { notBefore, notAfter } = request;
+  if (notBefore !== undefined && notAfter !== undefined && notBefore >= notAfter) {
+    throw new DstackError('INPUT_INVALID', 'not_before must be earlier than not_after', {
+      field: 'not_before',
+      value: notBefore,
+    });
+  }
+  const { certifyKey } = await import('../../net/certify.ts');
+  return certifyKey(
+    keys,
+    key,
+    {
+      commonName: request.subject,
+      altNames: request.altNames,
+      serverAuth: request.serverAuth,
+      clientAuth: request.clientAuth,
+      withQuote: request.raTls,
+      withAppInfo: request.appInfo,
+      notBefore,
+      notAfter,
+    },
+    (reportData) => backend.attestation(reportData),
+  );
+}
