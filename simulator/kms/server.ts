@@ -5,9 +5,9 @@
 import { EventEmitter } from 'node:events';
 import { rm } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { HttpRequest } from '../../src/agent/http.ts';
 import { rpcHandler } from '../../src/agent/rpc/rpc.ts';
 import { errorChain } from '../../src/errors.ts';
+import type { HttpRequest } from '../../src/http/http.ts';
 import * as ui from '../../src/ui.ts';
 import { readBody, TlsFront } from '../tls-front.ts';
 import type { Faults } from './faults.ts';

@@ -1,8 +1,8 @@
 /** The HTTP face on TCP 8090: RPC below /prpc, the page, readiness, and what the app made public. */
+import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, textResponse } from '../http/http.ts';
 import { VERSION, VERSION_TEXT } from '../version.ts';
 import type { Readiness } from './figures/readyz.ts';
 import { Recent } from './figures/recent.ts';
-import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, textResponse } from './http.ts';
 import type { Page } from './page/page.ts';
 import { rpcHandler } from './rpc/rpc.ts';
 import { workerService } from './services/worker-service.ts';

@@ -5,14 +5,13 @@
 import { type AgentConfig, type Listener as ListenerConfig, loadAgentConfig } from '../config/agent-config.ts';
 import { wipeAppKeys } from '../config/app-keys.ts';
 import { errorChain } from '../errors.ts';
+import { type HttpHandler, HttpServer } from '../http/http.ts';
 import { notifyHost } from '../net/host-api.ts';
 import { detectPlatform } from '../tdx/platform.ts';
 import * as ui from '../ui.ts';
 import { VERSION_TEXT } from '../version.ts';
 import { externalHandler } from './external.ts';
 import type { Readiness } from './figures/readyz.ts';
-import type { HttpHandler } from './http.ts';
-import { HttpServer } from './http-server.ts';
 import { giveUp, type InheritedSocket, inheritedSockets, NOTHING_INHERITED } from './listen/activation.ts';
 import { parseAddress } from './listen/address.ts';
 import { tellStatus, watch } from './listen/health.ts';

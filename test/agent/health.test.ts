@@ -3,11 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { HttpHandler } from '../../src/agent/http.ts';
-import { HttpServer } from '../../src/agent/http-server.ts';
 import { checkListeners, summary, watch } from '../../src/agent/listen/health.ts';
 import { Listener } from '../../src/agent/listen/listener.ts';
 import { probe } from '../../src/agent/listen/probe.ts';
+import { type HttpHandler, HttpServer } from '../../src/http/http.ts';
 import { type Native, setNative } from '../../src/sys/native.ts';
 import { ask } from './raw-client.ts';
 

@@ -3,12 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { HttpLimits } from '../../src/agent/http-limits.ts';
-import { HttpServer } from '../../src/agent/http-server.ts';
 import { type Address, parseAddress } from '../../src/agent/listen/address.ts';
 import { Listener } from '../../src/agent/listen/listener.ts';
 import { rpcHandler } from '../../src/agent/rpc/rpc.ts';
 import { DstackError } from '../../src/errors.ts';
+import { type HttpLimits, HttpServer } from '../../src/http/http.ts';
 import { ask, askJson, connect, parseAnswer, untilClose } from './raw-client.ts';
 
 const handler = rpcHandler(

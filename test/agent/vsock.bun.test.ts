@@ -1,8 +1,8 @@
 /** The listener for the host: vsock, over the loopback of this machine where it has one. */
 import { afterAll, describe, expect, it } from 'vitest';
-import { HttpServer } from '../../src/agent/http-server.ts';
 import { Listener } from '../../src/agent/listen/listener.ts';
 import { rpcHandler } from '../../src/agent/rpc/rpc.ts';
+import { HttpServer } from '../../src/http/http.ts';
 import { callJson } from '../../src/net/prpc-client.ts';
 import { native, VMADDR_CID_ANY, VMADDR_CID_LOCAL } from '../../src/sys/native.ts';
 

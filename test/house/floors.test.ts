@@ -13,7 +13,7 @@ const FLOORS = [
   ['keys', 'tdx'],
   ['config'],
   ['codec'],
-  ['sys'],
+  ['sys', 'http'],
 ];
 
 const rooms = FLOORS.flatMap((floor, height) => floor.map((room) => ({ room, height })));

@@ -4,7 +4,7 @@ import { containerState } from '../../deploy/container-figures.ts';
 import { bodyText, dockerRequest } from '../../deploy/docker-api.ts';
 import { DockerFrames, type LogFrame } from '../../deploy/log-frames.ts';
 import { errorChain } from '../../errors.ts';
-import { type HttpRequest, type HttpResponse, notFound } from '../http.ts';
+import { type HttpRequest, type HttpResponse, notFound } from '../../http/http.ts';
 
 /** A follower that hears nothing for this long is let go. */
 const SILENCE_MS = 600_000;

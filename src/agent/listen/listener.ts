@@ -4,9 +4,9 @@
  */
 import type { Socket } from 'node:net';
 import { errorChain } from '../../errors.ts';
+import type { HttpCounts, HttpServer } from '../../http/http.ts';
 import { dropDescriptor } from '../../sys/notify.ts';
 import * as ui from '../../ui.ts';
-import type { HttpCounts, HttpServer } from '../http-server.ts';
 import { giveUp, type InheritedSocket, keptName } from './activation.ts';
 import { type Address, showAddress } from './address.ts';
 import { type Bound, bind, fits } from './bind.ts';

@@ -1,12 +1,12 @@
 /**
  * The prpc transport over HTTP (dstack RPC transport): chooses JSON or protobuf, decodes the request, calls the method,
- * encodes the answer. Failures are status 400 with the whole error chain. Pure: sockets are in http-server.ts.
+ * encodes the answer. Failures are status 400 with the whole error chain. Pure: sockets are in src/http.
  */
 import { asciiJson, decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
 import type { Message, MessageName } from '../../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES, type ServiceName } from '../../codec/prpc-services.ts';
 import { DstackError, errorChain } from '../../errors.ts';
-import { type HttpHandler, type HttpRequest, type HttpResponse, notFound } from '../http.ts';
+import { type HttpHandler, type HttpRequest, type HttpResponse, notFound } from '../../http/http.ts';
 import { logRequest, type Outcome, outcomeCode } from './request-log.ts';
 
 type Shapes<S extends ServiceName> = (typeof SERVICES)[S];

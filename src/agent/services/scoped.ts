@@ -5,7 +5,7 @@
  */
 import type { AgentSocket } from '../../config/agent-sockets.ts';
 import { DstackError } from '../../errors.ts';
-import type { HttpHandler } from '../http.ts';
+import type { HttpHandler } from '../../http/http.ts';
 import { type Handlers, type Mount, rpcHandler } from '../rpc/rpc.ts';
 import type { AgentState } from '../state.ts';
 import { guestService } from './guest-service.ts';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { containerLogs, formatFrame, parseLogQuery, parseTime, stripAnsi } from '../../../src/agent/figures/logs.ts';
-import type { HttpResponse } from '../../../src/agent/http.ts';
 import { DockerFrames } from '../../../src/deploy/log-frames.ts';
+import type { HttpResponse } from '../../../src/http/http.ts';
 import { type FakeContainer, type FakeDocker, type FakeDockerOptions, fakeDocker } from '../../deploy/fake-docker.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);

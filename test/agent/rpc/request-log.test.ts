@@ -1,9 +1,9 @@
 /** The log of requests: who asked what, how it ended, how long it took; nothing of what was asked or answered. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { HttpRequest } from '../../../src/agent/http.ts';
 import { LINES_A_SECOND, logRequest, type Outcome } from '../../../src/agent/rpc/request-log.ts';
 import { rpcHandler } from '../../../src/agent/rpc/rpc.ts';
 import { DstackError } from '../../../src/errors.ts';
+import type { HttpRequest } from '../../../src/http/http.ts';
 
 const OK: Outcome = {
   service: 'DstackGuest',

@@ -1,6 +1,6 @@
 /** One request as the services see it. */
-import type { HttpRequest } from './http.ts';
-import type { RequestHead } from './http-head.ts';
+import type { RequestHead } from './head.ts';
+import type { HttpRequest } from './types.ts';
 
 const NOTHING = new Uint8Array(0);
 

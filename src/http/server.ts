@@ -3,9 +3,9 @@
  * they are counted and limited together, so that one listener can be flooded without harm to the others.
  */
 import type { Socket } from 'node:net';
-import type { HttpHandler } from './http.ts';
-import { type ConnectionOwner, HttpConnection } from './http-connection.ts';
-import { DEFAULT_LIMITS, type HttpLimits } from './http-limits.ts';
+import { type ConnectionOwner, HttpConnection } from './connection.ts';
+import { DEFAULT_LIMITS, type HttpLimits } from './limits.ts';
+import type { HttpHandler } from './types.ts';
 
 /** how long a server that stops waits for the request of a client that it has accepted already, milliseconds */
 const ASKING_MS = 300;

@@ -5,13 +5,13 @@
 import type { Socket } from 'node:net';
 import { errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
-import type { HttpHandler, HttpResponse } from './http.ts';
-import { answerHead, refusal } from './http-answer.ts';
-import { BodyReader, payloadTooLarge } from './http-body.ts';
-import { Exchange } from './http-exchange.ts';
-import { HttpSyntaxError, parseHead, type RequestHead } from './http-head.ts';
-import type { HttpLimits } from './http-limits.ts';
-import { sendStream } from './http-stream.ts';
+import { answerHead, refusal } from './answer.ts';
+import { BodyReader, payloadTooLarge } from './body.ts';
+import { Exchange } from './exchange.ts';
+import { HttpSyntaxError, parseHead, type RequestHead } from './head.ts';
+import type { HttpLimits } from './limits.ts';
+import { sendStream } from './stream.ts';
+import type { HttpHandler, HttpResponse } from './types.ts';
 
 /** What a connection needs of the server it belongs to. */
 export interface ConnectionOwner {

@@ -1,10 +1,10 @@
 /** Requests as bytes: what is read, and what is refused before any service sees it. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { answerHead, chunk } from '../../src/agent/http-answer.ts';
-import { BodyReader } from '../../src/agent/http-body.ts';
-import { HttpSyntaxError, parseHead } from '../../src/agent/http-head.ts';
 import { DstackError } from '../../src/errors.ts';
+import { answerHead, chunk } from '../../src/http/answer.ts';
+import { BodyReader } from '../../src/http/body.ts';
+import { HttpSyntaxError, parseHead } from '../../src/http/head.ts';
 
 const head = (line: string, ...fields: string[]) => parseHead([line, ...fields].join('\r\n'));
 

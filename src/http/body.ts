@@ -1,6 +1,6 @@
 /** Reading a request body piece by piece, with a known length or in chunks (RFC 9112, sections 6 and 7), within a limit. */
 import { DstackError } from '../errors.ts';
-import { type Framing, HttpSyntaxError } from './http-head.ts';
+import { type Framing, HttpSyntaxError } from './head.ts';
 
 const NOTHING = new Uint8Array(0);
 /** a chunk size has at most 8 hex digits; extensions and trailers are read and dropped, so they are short as well */

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
-import { chunk, LAST_CHUNK } from './http-answer.ts';
+import { chunk, LAST_CHUNK } from './answer.ts';
 
 export interface StreamOptions {
   /** with chunk sizes; false for a client that knows only the end of the connection */

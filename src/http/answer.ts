@@ -1,6 +1,6 @@
 /** The bytes of an HTTP/1.1 answer (RFC 9112): a head with Content-Length, or a stream in chunks. */
 import { STATUS_CODES } from 'node:http';
-import type { HttpResponse } from './http.ts';
+import type { HttpResponse } from './types.ts';
 
 const HEADER_NAME = /^[A-Za-z0-9-]+$/;
 const BROKEN_VALUE = /[\r\n\0]/;
