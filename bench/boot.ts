@@ -7,7 +7,7 @@ import { ensureDevImage } from '../initramfs/vm/dev-image.ts';
 import { Machine } from '../initramfs/vm/machine.ts';
 import { readSteps } from '../initramfs/vm/step-log.ts';
 import { PATHS } from '../src/config/paths.ts';
-import { type PhaseRecord, parseTimeline } from '../src/config/timeline.ts';
+import { type PhaseRecord, parseTimeline } from '../src/config/timeline-file.ts';
 import { duration } from '../src/ui.ts';
 import { benchGuest } from './guest.ts';
 import { wallTime } from './overlaps.ts';

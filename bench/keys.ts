@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { mockQuote } from '../simulator/mock-quote.ts';
 import { mockPki } from '../simulator/pki.ts';
-import { keysFromSeed } from '../src/keys/app-keys.ts';
 import { localCaCert, signLeaf } from '../src/keys/ca-cert.ts';
 import { encodeCsr, signCsr } from '../src/keys/csr.ts';
 import { getKey, KeyCache } from '../src/keys/get-key.ts';
 import { certReportData } from '../src/keys/report-data.ts';
+import { keysFromSeed } from '../src/keys/seed-keys.ts';
 import { signData, verifyData } from '../src/keys/sign.ts';
 import { tempCertificate } from '../src/keys/temp-cert.ts';
 import { freshTlsKey, privateKeyPem } from '../src/keys/tls-key.ts';

@@ -1,5 +1,5 @@
 /** Sums over phases of which some ran at the same time: no moment is counted twice. */
-import type { PhaseRecord } from '../src/config/timeline.ts';
+import type { PhaseRecord } from '../src/config/timeline-file.ts';
 
 interface Stretch {
   end: number;

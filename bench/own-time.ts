@@ -1,6 +1,6 @@
 /** From system-ready to the moment docker is asked for containers, in a VM that has just started: whose time that is. */
 import type { Machine } from '../initramfs/vm/machine.ts';
-import type { PhaseRecord } from '../src/config/timeline.ts';
+import type { PhaseRecord } from '../src/config/timeline-file.ts';
 import { processorTime } from './overlaps.ts';
 
 /** milliseconds */

@@ -1,7 +1,7 @@
 /** The collateral service over HTTP, with the paths, headers and forms of a PCCS (dstack simulators, collateral service). */
 import * as http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mockCollateral } from './collateral.ts';
+import { mockCollateral } from './mock-collateral.ts';
 import type { MockPki } from './pki.ts';
 
 export interface CollateralService {

@@ -88,7 +88,7 @@ function declare(): Command {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void service.close());
         return;
       }
-      const { mockCollateral } = await import('./collateral.ts');
+      const { mockCollateral } = await import('./mock-collateral.ts');
       await deliver(`${JSON.stringify(mockCollateral(pki), null, 2)}\n`, options.out);
     });
 

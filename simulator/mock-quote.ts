@@ -3,7 +3,7 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { concat, cut } from '../src/codec/bytes.ts';
 import { REPORT_OFFSET } from '../src/tdx/report.ts';
-import { QE_IDENTITY } from './collateral.ts';
+import { QE_IDENTITY } from './mock-collateral.ts';
 import { signRaw } from './mock-keys.ts';
 import { type MockPki, pckChain } from './pki.ts';
 

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { GATEWAY_APP_ID, gatewayCertificate } from '../../simulator/gateway/certificate.ts';
+import { GATEWAY_APP_ID, gatewayCertificate } from '../../simulator/gateway/gateway-certificate.ts';
 import { GatewayServer } from '../../simulator/gateway/server.ts';
 import { inNamespaceOf, WireGuardEnd } from '../../simulator/gateway/wireguard-end.ts';
 import { appAuthority } from '../../simulator/kms/derive.ts';

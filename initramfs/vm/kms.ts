@@ -10,7 +10,7 @@ import { Kms } from '../../simulator/kms/server.ts';
 import { DEVELOPMENT_SEED } from '../../simulator/mock-keys.ts';
 import { mockPki } from '../../simulator/pki.ts';
 import { fromHex } from '../../src/codec/hex.ts';
-import type { AppInfo } from '../../src/tdx/identity.ts';
+import type { AppInfo } from '../../src/tdx/app-identity.ts';
 import type { GuestService } from './qemu.ts';
 
 const KMS_ADDRESS = '10.0.2.101';

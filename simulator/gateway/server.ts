@@ -8,7 +8,7 @@ import { toHex } from '../../src/codec/hex.ts';
 import { OID } from '../../src/keys/extensions.ts';
 import { checkChain } from '../../src/net/chain.ts';
 import { WG_KEY } from '../../src/net/gateway-cache.ts';
-import { decodeAppInfoExtension } from '../../src/tdx/app-info.ts';
+import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
 import { readBody, TlsFront } from '../tls-front.ts';
 import { PeerTable } from './peers.ts';
 import type { WireGuardEnd } from './wireguard-end.ts';

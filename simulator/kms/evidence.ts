@@ -9,13 +9,13 @@ import { DstackError } from '../../src/errors.ts';
 import { toPem } from '../../src/keys/derive.ts';
 import { OID, readExtension } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
+import { type AppInfo, decodeAppInfo } from '../../src/tdx/app-identity.ts';
 import { type Attestation, decodeVersioned, tdxEventLog, tdxQuote } from '../../src/tdx/attestation.ts';
 import { eventDigest, preimage } from '../../src/tdx/events.ts';
-import { type AppInfo, decodeAppInfo } from '../../src/tdx/identity.ts';
 import { parseQuote, type TdQuoteBody } from '../../src/tdx/quote-layout.ts';
 import { replayRuntime } from '../../src/tdx/replay.ts';
 import { verifyDcap } from '../../src/verify/dcap.ts';
-import { mockCollateral } from '../collateral.ts';
+import { mockCollateral } from '../mock-collateral.ts';
 import type { MockPki } from '../pki.ts';
 
 const refuse = (why: string, cause?: unknown): DstackError => new DstackError('ATTESTATION_INVALID', why, { cause });

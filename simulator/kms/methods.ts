@@ -5,7 +5,7 @@ import { toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
 import { privateKeyPem } from '../../src/keys/tls-key.ts';
-import type { AppInfo } from '../../src/tdx/identity.ts';
+import type { AppInfo } from '../../src/tdx/app-identity.ts';
 import type { MockPki } from '../pki.ts';
 import { envPublicKey, issueKeys } from './derive.ts';
 import { certificateOf, identifyPeer } from './evidence.ts';

@@ -1,7 +1,7 @@
 /** Which apps the development KMS gives keys to: a list in memory where a production KMS asks a contract. */
 import { toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
-import type { AppInfo } from '../../src/tdx/identity.ts';
+import type { AppInfo } from '../../src/tdx/app-identity.ts';
 
 export interface Policy {
   /** app ids as lower-case hex; empty = the compose hashes decide */

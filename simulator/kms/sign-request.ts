@@ -2,9 +2,9 @@
 import { DstackError } from '../../src/errors.ts';
 import { issueCertificate } from '../../src/keys/certificate.ts';
 import { decodeCsr, verifyCsr } from '../../src/keys/csr.ts';
-import { encodeAppInfo } from '../../src/tdx/app-info.ts';
+import { decodeAppInfo } from '../../src/tdx/app-identity.ts';
+import { encodeAppInfo } from '../../src/tdx/app-info-extension.ts';
 import { decodeVersioned, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
-import { decodeAppInfo } from '../../src/tdx/identity.ts';
 import { appAuthority } from './derive.ts';
 import { identify } from './evidence.ts';
 import type { KmsService } from './methods.ts';

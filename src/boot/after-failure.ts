@@ -1,6 +1,6 @@
 /** After a failed boot: start again, or stop where somebody can read why. */
 
-import type { PhaseRecord } from '../config/timeline.ts';
+import type { PhaseRecord } from '../config/timeline-file.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 
 /** Restarts in a row before the guest stops. */

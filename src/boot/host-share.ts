@@ -8,7 +8,7 @@ import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists, ifExists, makeDir, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { type Os, realOs } from './os.ts';
+import { type Os, realOs } from './boot-machine.ts';
 
 export const SHARE_LABEL = 'DSTACKSHR';
 export const SHARE_TAG = 'host-shared';

@@ -1,5 +1,5 @@
 /** The vocabulary of the boot: a phase is one named, timed step; a sequence is a list of them, read top to bottom. */
-import type { MeasuredEvent } from '../config/timeline.ts';
+import type { MeasuredEvent } from '../config/timeline-file.ts';
 import type { HostNotifier } from './notifier.ts';
 
 /** What every sequence carries from phase to phase. */

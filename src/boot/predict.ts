@@ -10,8 +10,8 @@ import { DstackError } from '../errors.ts';
 import { storageOptions } from '../fde/storage-options.ts';
 import { EVENT, type EventVersion, eventDigest, extend } from '../tdx/events.ts';
 import { REGISTER_SIZE } from '../tdx/replay.ts';
-import { computeIdentity, ID_BYTES, instanceId } from './setup/identity.ts';
-import { initScriptHashes, keyProviderPayload } from './setup/measure.ts';
+import { computeIdentity, ID_BYTES, instanceId } from './setup/instance-identity.ts';
+import { initScriptHashes, keyProviderPayload } from './setup/measure-events.ts';
 
 export interface PredictOptions {
   /** what the host stored of the last boot; without it the host names no app and no instance */

@@ -5,19 +5,19 @@ import { isDryRun } from '../sys/effects.ts';
 import { exists } from '../sys/files.ts';
 import { detectPlatform } from '../tdx/platform.ts';
 import * as ui from '../ui.ts';
+import { type Os, realOs } from './boot-machine.ts';
+import { type Rooms, realRooms } from './boot-services.ts';
 import { locateHostApi } from './host-share.ts';
 import { HostNotifier } from './notifier.ts';
-import { type Os, realOs } from './os.ts';
-import type { PrepareContext } from './prepare/context.ts';
+import type { PrepareContext } from './prepare/prepare-context.ts';
 import { type Prepared, readPrepared, writePrepared } from './prepare/prepared.ts';
-import { type Rooms, realRooms } from './rooms.ts';
-import { runSequence } from './runner.ts';
+import { runSequence } from './run-sequence.ts';
 import { HANDOVER, PREPARE, SETUP } from './sequence.ts';
-import type { SetupContext, SetupOptions } from './setup/context.ts';
 import { locateHost } from './setup/documents.ts';
 import { wipeKeys } from './setup/keys.ts';
-import { fileTimeline } from './timeline.ts';
+import type { SetupContext, SetupOptions } from './setup/setup-context.ts';
 import { keepTimeline, rotateTimeline } from './timeline-store.ts';
+import { fileTimeline } from './timeline-writer.ts';
 
 /** How long the end of a good boot may wait for a slow host. */
 const FLUSH_MS = 10_000;

@@ -8,18 +8,18 @@
 import * as handover from './handover/handover.ts';
 import type { Step } from './phase.ts';
 import { stepClock, waitForSecureTime } from './prepare/clock.ts';
-import type { PrepareContext } from './prepare/context.ts';
 import * as disk from './prepare/data-device.ts';
 import { mountOverlays } from './prepare/overlays.ts';
+import type { PrepareContext } from './prepare/prepare-context.ts';
 import { findTeeDevice, openConfigfs } from './prepare/tee-device.ts';
-import { printAppInfo } from './setup/app-info.ts';
-import { need, type SetupContext } from './setup/context.ts';
+import * as environment from './setup/app-files.ts';
 import * as documents from './setup/documents.ts';
-import * as environment from './setup/environment.ts';
-import { joinGateway } from './setup/gateway.ts';
 import { passGpuGate } from './setup/gpu-gate.ts';
+import { joinGateway } from './setup/join-gateway.ts';
 import * as keys from './setup/keys.ts';
-import * as measure from './setup/measure.ts';
+import * as measure from './setup/measure-events.ts';
+import { printAppInfo } from './setup/print-identity.ts';
+import { need, type SetupContext } from './setup/setup-context.ts';
 import * as storage from './setup/storage.ts';
 
 /** The machine: nothing of the host or the app is read yet. */

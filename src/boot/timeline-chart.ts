@@ -1,6 +1,6 @@
 /** A boot as a chart: bars for a terminal, or a picture (SVG 1.1) for a report. */
 
-import type { PhaseRecord } from '../config/timeline.ts';
+import type { PhaseRecord } from '../config/timeline-file.ts';
 import * as ui from '../ui.ts';
 
 interface Bar {

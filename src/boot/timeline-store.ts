@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs/promises';
 import { PATHS } from '../config/paths.ts';
-import { type PhaseRecord, readTimelineFile, TIMELINE_LIMIT } from '../config/timeline.ts';
+import { type PhaseRecord, readTimelineFile, TIMELINE_LIMIT } from '../config/timeline-file.ts';
 import { errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';

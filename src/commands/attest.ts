@@ -22,7 +22,7 @@ export default function define(command: Command): void {
       const { padReportData } = await import('../tdx/report.ts');
       const reportData = padReportData(fromHex(options.reportData, { field: '--report-data', prefix: true }));
       if (options.appId !== undefined) fromHex(options.appId, { field: '--app-id', prefix: true, length: 20 });
-      const { takeAttestation } = await import('../tdx/evidence.ts');
+      const { takeAttestation } = await import('../tdx/take-evidence.ts');
       const { encodeVersioned } = await import('../tdx/attestation.ts');
       const bytes = encodeVersioned(await takeAttestation(reportData));
       const file = options.output ?? (options.hex ? undefined : DEFAULT_FILE);

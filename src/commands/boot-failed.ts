@@ -14,7 +14,7 @@ interface Options {
 async function decideAndAct(options: Options): Promise<void> {
   if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stderr.write(`${line}\n`));
   const { decide, farewell, lastFailure } = await import('../boot/after-failure.ts');
-  const { readTimelineFile } = await import('../config/timeline.ts');
+  const { readTimelineFile } = await import('../config/timeline-file.ts');
   const { writeRestarts } = await import('../fde/restarts.ts');
   const { endMachine } = await import('../sys/service-manager.ts');
   const failure = lastFailure(await readTimelineFile(options.file));

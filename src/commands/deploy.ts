@@ -17,7 +17,7 @@ const FLUSH_MS = 10_000;
 
 async function start(options: Options): Promise<void> {
   const { START, WAIT_MS, deployContext } = await import('../deploy/steps.ts');
-  const { describeFailure, planText, runSequence } = await import('../boot/runner.ts');
+  const { describeFailure, planText, runSequence } = await import('../boot/run-sequence.ts');
   if (options.plan) {
     const phases = START.map(({ name }) => name);
     const steps = phases.map((name) => ({ name, run: async () => {} }));
@@ -30,7 +30,7 @@ async function start(options: Options): Promise<void> {
   }
   await dryRun(options);
   const { HostNotifier } = await import('../boot/notifier.ts');
-  const { fileTimeline } = await import('../boot/timeline.ts');
+  const { fileTimeline } = await import('../boot/timeline-writer.ts');
   const { detectPlatform } = await import('../tdx/platform.ts');
   const host = new HostNotifier(undefined, detectPlatform());
   host.open(await hostApiUrl());

@@ -1,13 +1,13 @@
 /** `doctor`: checks an installed guest and says what to do. */
 import type { Command } from 'commander';
-import type { Finding } from '../boot/doctor/checks.ts';
+import type { Finding } from '../boot/doctor/examine.ts';
 import * as ui from '../ui.ts';
 
 const SIGN = { ok: 'ok', warning: 'warn', failed: 'FAIL', skipped: '-' } as const;
 
 async function examine(options: { json?: boolean }): Promise<void> {
-  const { examine: run } = await import('../boot/doctor/checks.ts');
-  const { thisGuest } = await import('../boot/doctor/guest.ts');
+  const { examine: run } = await import('../boot/doctor/examine.ts');
+  const { thisGuest } = await import('../boot/doctor/guest-machine.ts');
   const findings = await run(thisGuest);
   const healthy = findings.every(({ status }) => status !== 'failed');
   ui.result({ healthy, findings }, { json: options.json, text: () => text(findings) });

@@ -4,7 +4,7 @@ import * as ui from '../ui.ts';
 
 export default function define(command: Command): void {
   command.option('--json', 'accepted for symmetry: the output is JSON anyway').action(async () => {
-    const { readEventLog } = await import('../tdx/evidence.ts');
+    const { readEventLog } = await import('../tdx/take-evidence.ts');
     const { fullLogJson } = await import('../tdx/log-json.ts');
     await ui.output(JSON.stringify(fullLogJson(await readEventLog()), null, 2));
   });

@@ -18,7 +18,7 @@ export default function define(command: Command): void {
           import('../keys/generate.ts'),
           import('../config/app-keys.ts'),
           import('../sys/files.ts'),
-          import('../tdx/evidence.ts'),
+          import('../tdx/take-evidence.ts'),
         ]);
       const level = parseCaLevel(caLevel);
       const keys = await generateAppKeys(level, evidence ? (data) => tdx.certificateEvidence(data) : undefined);

@@ -16,7 +16,7 @@ export default function define(command: Command): void {
       const [{ generateCa, parseCaLevel }, { writeKeyPair }, { certificateEvidence }] = await Promise.all([
         import('../keys/generate.ts'),
         import('../keys/key-pair-files.ts'),
-        import('../tdx/evidence.ts'),
+        import('../tdx/take-evidence.ts'),
       ]);
       const level = parseCaLevel(caLevel);
       await writeKeyPair(await generateCa(level, (data) => certificateEvidence(data)), cert, key);

@@ -22,7 +22,7 @@ export default function define(command: Command): void {
           import('../keys/key-pair-files.ts'),
           import('../sys/files.ts'),
           import('../keys/temp-cert.ts'),
-          import('../tdx/evidence.ts'),
+          import('../tdx/take-evidence.ts'),
         ]);
       const certificate = utf8(await readLimited(caCert, PEM_LIMIT), caCert);
       const raw = await readLimited(caKey, PEM_LIMIT);

@@ -41,8 +41,8 @@ async function run({ kmsUrl, appId, output, rootCa }: Options): Promise<void> {
     await Promise.all([
       import('../codec/hex.ts'),
       import('../config/app-keys.ts'),
-      import('../net/kms.ts'),
-      import('../tdx/evidence.ts'),
+      import('../net/kms-client.ts'),
+      import('../tdx/take-evidence.ts'),
       import('../sys/files.ts'),
       import('../ui.ts'),
     ]);

@@ -10,7 +10,7 @@ interface Options {
 
 async function plan(options: Options): Promise<void> {
   const { PREPARE } = await import('../boot/sequence.ts');
-  const { phaseNames, planText } = await import('../boot/runner.ts');
+  const { phaseNames, planText } = await import('../boot/run-sequence.ts');
   const value = { sequence: 'prepare', phases: phaseNames(PREPARE) };
   ui.result(value, { json: options.json, text: () => planText('prepare', PREPARE) });
 }

@@ -23,7 +23,7 @@ export default function define(command: Command): void {
     .action(async (options: Options) => {
       const { padReportData } = await import('../tdx/report.ts');
       const reportData = padReportData(fromHex(options.reportData, { field: '--report-data', prefix: true }));
-      const { takeAttestation, vmConfigOfFile } = await import('../tdx/evidence.ts');
+      const { takeAttestation, vmConfigOfFile } = await import('../tdx/take-evidence.ts');
       const { encodeVersioned, naturalForm } = await import('../tdx/attestation.ts');
       // a file that was named must be there; the default one may be missing, as for every other quote
       const config = options.sysConfig === undefined ? {} : { config: await vmConfigOfFile(options.sysConfig) };

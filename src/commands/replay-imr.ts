@@ -7,7 +7,7 @@ const REGISTERS = [0, 1, 2, 3] as const;
 
 export default function define(command: Command): void {
   command.option('--json', 'print JSON instead of text').action(async (options: { json?: boolean }) => {
-    const { readEventLog } = await import('../tdx/evidence.ts');
+    const { readEventLog } = await import('../tdx/take-evidence.ts');
     const { replay } = await import('../tdx/replay.ts');
     const events = await readEventLog();
     const registers = REGISTERS.map((imr) => ({

@@ -16,7 +16,7 @@ interface Options {
 
 async function plan({ handover, json }: Options): Promise<void> {
   const { HANDOVER, SETUP } = await import('../boot/sequence.ts');
-  const { phaseNames, planText } = await import('../boot/runner.ts');
+  const { phaseNames, planText } = await import('../boot/run-sequence.ts');
   const value = {
     sequence: 'setup',
     phases: phaseNames(SETUP),

@@ -5,7 +5,7 @@ import * as ui from '../ui.ts';
 export default function define(command: Command): void {
   command.option('--json', 'accepted for symmetry: the output is JSON anyway').action(async () => {
     const { ownEvidence } = await import('../tdx/report-identity.ts');
-    const { appInfoJson, decodeAppInfo } = await import('../tdx/identity.ts');
+    const { appInfoJson, decodeAppInfo } = await import('../tdx/app-identity.ts');
     ui.result(appInfoJson(decodeAppInfo(await ownEvidence())), { json: true, text: () => '' });
   });
 }

@@ -6,9 +6,9 @@ import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { deviceContent } from './content.ts';
 import { createDataPartition, DATA_LABEL, DATA_START } from './create-partition.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { isClaimed, readMark } from './marks.ts';
 import type { CmdlineReader } from './storage-options.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { kernelName, type Partition, partitionOf, partitions } from './sysfs.ts';
 
 export interface DataDevice {

@@ -2,8 +2,8 @@
 import { DstackError, errorChain } from '../errors.ts';
 import type { MountEntry } from '../sys/mounts.ts';
 import * as ui from '../ui.ts';
+import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
 import { closeLuks, mapperPath } from './luks.ts';
-import { mountAt, type Surface, SYSTEM } from './surface.ts';
 import { swapOff } from './swap.ts';
 import { exportZfs, POOL } from './zfs.ts';
 

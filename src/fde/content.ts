@@ -3,8 +3,8 @@ import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists } from '../sys/files.ts';
 import { firstData } from './blank.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { tornSuperblock } from './ext4-superblock.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { sizeInBytes } from './sysfs.ts';
 
 export type Content =

@@ -2,10 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { newGpt } from './gpt.ts';
 import { claimDisk } from './marks.ts';
 import { nodeAppears, settle } from './nodes.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { blockSize, kernelName, partitions, sizeInBytes } from './sysfs.ts';
 
 export const DATA_LABEL = 'dstack-data';

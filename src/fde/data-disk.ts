@@ -9,11 +9,11 @@ import * as ui from '../ui.ts';
 import { notBlank } from './choose-disk.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
 import { decide } from './decide.ts';
+import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
 import { createExt4, mountExt4, syncExt4 } from './ext4.ts';
 import { closeLuks, createLuks, mappedDevice, mapperPath, openLuks, testKey } from './luks.ts';
 import { type Mark, marksContent, readMark, writeMark } from './marks.ts';
 import type { FileSystem } from './storage-options.ts';
-import { mountAt, type Surface, SYSTEM } from './surface.ts';
 import { kernelName } from './sysfs.ts';
 import { createZfs, DATASET, exportZfs, mountZfs, syncZfs } from './zfs.ts';
 

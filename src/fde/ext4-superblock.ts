@@ -11,7 +11,7 @@
  * its own right checksum must agree in everything that does not change.
  */
 import { DstackError } from '../errors.ts';
-import { type Surface, SYSTEM } from './surface.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 
 const AT = 1024;
 const SIZE = 1024;

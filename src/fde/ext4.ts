@@ -3,8 +3,8 @@ import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { makeDir } from '../sys/files.ts';
 import * as ui from '../ui.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { mendSuperblock } from './ext4-superblock.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 
 const TIMEOUT_MS = 3_600_000;
 

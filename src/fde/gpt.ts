@@ -9,7 +9,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { Piece } from './surface.ts';
+import type { Piece } from './disk-machine.ts';
 
 const SIGNATURE = Buffer.from('EFI PART', 'latin1');
 const HEADER_SIZE = 92;

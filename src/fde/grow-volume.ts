@@ -1,9 +1,9 @@
 /** Grows a volume by hand: partition, mapping and file system, as far as the volume is open. */
 import { DstackError } from '../errors.ts';
 import type { DataDiskOptions } from './data-disk.ts';
+import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
 import { growPartition } from './grow.ts';
 import { mappedDevice, mapperPath, resizeLuks } from './luks.ts';
-import { mountAt, type Surface, SYSTEM } from './surface.ts';
 import { kernelName } from './sysfs.ts';
 import { POOL } from './zfs.ts';
 

@@ -2,9 +2,9 @@
 import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { entryRange, grownGpt, readGpt } from './gpt.ts';
 import { waitForNode } from './nodes.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { blockSize, type Partition, partition, partitionOf, SECTOR, sectors } from './sysfs.ts';
 
 /** Less free space behind the partition is not worth a write: the backup GPT (33 sectors) and the rounding to 1 MiB. */

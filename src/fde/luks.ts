@@ -7,11 +7,11 @@ import { DstackError, errorChain } from '../errors.ts';
 import { effect, isDryRun } from '../sys/effects.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
 import * as ui from '../ui.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { BINARY_SIZE, checkLuksHeader, type LuksHeader } from './luks-header.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { MARK_AT } from './marks.ts';
 import { nodeAppears, settle } from './nodes.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { kernelName } from './sysfs.ts';
 
 /** Name of the mapping: /dev/mapper/dstack_data_disk. */

@@ -12,10 +12,10 @@
  * anew, which it can have by attaching a blank disk.
  */
 import type { Content } from './content.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { waitForNode } from './nodes.ts';
 import { beforePartition, encodeRecord, type Place, RECORD_SIZE } from './spare-sector.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { sizeInBytes } from './sysfs.ts';
 
 export interface Mark {

@@ -1,7 +1,7 @@
 /** Waiting for device nodes: udev makes them some time after the kernel announced the device. */
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { type Surface, SYSTEM } from './surface.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 
 const PAUSE_MS = 50;
 const LIMIT_MS = 10_000;

@@ -5,8 +5,9 @@
  * variables are usually not kept. The host can write the number, and gains nothing by it: it can stop or restart the
  * guest at any time. docs/operating.md says what is counted.
  */
+
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { beforePartition, encodeRecord, RECORD_SIZE } from './spare-sector.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 
 /** Bytes of the record. */
 export const RESTARTS_SIZE = RECORD_SIZE;

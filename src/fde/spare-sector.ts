@@ -1,6 +1,6 @@
 /** Records of our own in sectors of a disk that nothing else uses: how one looks, and where there is room for it. */
 import { createHash } from 'node:crypto';
-import type { Surface } from './surface.ts';
+import type { Surface } from './disk-machine.ts';
 import { partitionOf, partitions, SECTOR } from './sysfs.ts';
 
 /** Bytes of a record: one sector is written completely or not at all. */

@@ -2,10 +2,10 @@
 import { DstackError, errorChain } from '../errors.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
 import { DATA_LABEL } from './create-partition.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { mapperPath } from './luks.ts';
 import { BINARY_SIZE, checkLuksHeader, type LuksHeader, readLuksHeader } from './luks-header.ts';
 import { type Mark, marksContent, readMark } from './marks.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { type Partition, partitionOf, partitions, sizeInBytes } from './sysfs.ts';
 import { DATASET } from './zfs.ts';
 

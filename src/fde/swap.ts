@@ -3,9 +3,9 @@ import * as fs from 'node:fs/promises';
 import { DstackError } from '../errors.ts';
 import { effect } from '../sys/effects.ts';
 import { ifExists } from '../sys/files.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { waitForNode } from './nodes.ts';
 import type { FileSystem } from './storage-options.ts';
-import { type Surface, SYSTEM } from './surface.ts';
 import { POOL } from './zfs.ts';
 
 export interface SwapOptions {

@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { DstackError } from '../errors.ts';
 import { ifExists } from '../sys/files.ts';
-import { type Surface, SYSTEM } from './surface.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 
 /** Sizes and offsets of sysfs are in units of 512 bytes, whatever the sector size of the disk is. */
 export const SECTOR = 512;

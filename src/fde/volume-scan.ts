@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import { errorChain } from '../errors.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { type Surface, SYSTEM } from './surface.ts';
+import { type Surface, SYSTEM } from './disk-machine.ts';
 import { blockDevices, partitions } from './sysfs.ts';
 import { ENVELOPE_SIZE, parseEnvelope } from './volume-envelope.ts';
 

@@ -1,7 +1,7 @@
 /** Verity volumes by hand: what is there, and the step of the boot. */
 import { parseAppCompose } from '../config/app-compose.ts';
 import { readLimited } from '../sys/files.ts';
-import { mountAt, type Surface, SYSTEM } from './surface.ts';
+import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
 import { scanVolumes } from './volume-scan.ts';
 import { activeRoot, mapping, mountVerityVolumes } from './volumes.ts';
 

@@ -9,8 +9,8 @@ import { isDryRun } from '../sys/effects.ts';
 import { makeDir } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { fileSystemType } from './content.ts';
+import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
 import { settle, waitForNode } from './nodes.ts';
-import { mountAt, type Surface, SYSTEM } from './surface.ts';
 import { kernelName } from './sysfs.ts';
 import { type FoundVolume, scanVolumes } from './volume-scan.ts';
 

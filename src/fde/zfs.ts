@@ -4,7 +4,7 @@ import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists, ifExists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { mountAt, type Surface, SYSTEM } from './surface.ts';
+import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
 
 export const POOL = 'dstack';
 export const DATASET = `${POOL}/data`;

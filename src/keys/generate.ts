@@ -5,9 +5,9 @@
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
-import { ephemeralKeys } from './app-keys.ts';
 import { localCaCert } from './ca-cert.ts';
 import { certReportData, reportData } from './report-data.ts';
+import { ephemeralKeys } from './seed-keys.ts';
 import type { ClientCertificate, EvidenceSource } from './temp-cert.ts';
 import { freshTlsKey, privateKeyPem } from './tls-key.ts';
 

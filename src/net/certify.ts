@@ -5,9 +5,9 @@
 import type { AppKeys } from '../config/app-keys.ts';
 import type { P256Key } from '../keys/derive.ts';
 import { certReportData } from '../keys/report-data.ts';
-import { encodeAppInfo } from '../tdx/app-info.ts';
+import { decodeAppInfo } from '../tdx/app-identity.ts';
+import { encodeAppInfo } from '../tdx/app-info-extension.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
-import { decodeAppInfo } from '../tdx/identity.ts';
 
 /** What the certificate shall say. */
 export interface CertifyRequest {

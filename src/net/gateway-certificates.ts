@@ -10,6 +10,6 @@ type Attest = (reportData: Uint8Array) => Promise<Attestation>;
 export function certifyForGateway(keys: AppKeys, { vmConfig }: Pick<SysConfig, 'vmConfig'>, attest?: Attest): Certify {
   const evidence: Attest =
     attest ??
-    (async (reportData) => (await import('../tdx/evidence.ts')).takeAttestation(reportData, { config: vmConfig }));
+    (async (reportData) => (await import('../tdx/take-evidence.ts')).takeAttestation(reportData, { config: vmConfig }));
   return certifyWith(keys, evidence);
 }

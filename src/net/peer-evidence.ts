@@ -11,7 +11,7 @@ import { parseLogJson } from '../tdx/log-json.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
-import { runtimeEventsOf } from '../verify/evidence.ts';
+import { runtimeEventsOf } from '../verify/evidence-forms.ts';
 import type { TrustedLeaf } from './chain.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
@@ -92,7 +92,7 @@ async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRul
       import('../verify/quote-check.ts'),
       import('../verify/certificate.ts'),
       import('../verify/tcb-policy.ts'),
-      import('./collateral.ts'),
+      import('./fetch-collateral.ts'),
     ]);
   const { INTEL_ROOT_PEM } = await import('../verify/intel-root.ts');
   const root = published === undefined ? parsePemChain(INTEL_ROOT_PEM)[0]! : parseCertificate(published);

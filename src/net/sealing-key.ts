@@ -9,7 +9,7 @@ import { DstackError } from '../errors.ts';
 import { openSealedBox } from '../keys/sealed-box.ts';
 import { wipe } from '../sys/files.ts';
 import { parseSgxQuote, verifySgxQuote } from '../verify/sgx-quote.ts';
-import { fetchCollateral } from './collateral.ts';
+import { fetchCollateral } from './fetch-collateral.ts';
 import { callJson } from './prpc-client.ts';
 
 /** Limit for the host's answer, and for the collateral. */

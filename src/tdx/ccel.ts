@@ -5,8 +5,8 @@
 import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
-import { pathOf, type TdxSystem } from './system.ts';
 import { isAcpiData, type TdxEvent } from './tdx-event.ts';
+import { pathOf, type TdxSystem } from './tdx-machine.ts';
 
 export const CCEL_PATH = '/sys/firmware/acpi/tables/data/CCEL';
 export const ENV_CCEL = 'DSTACK_CCEL_FILE';

@@ -11,7 +11,7 @@ import { parseLog } from './event-lines.ts';
 import { eventDigest, extend, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
 import { REGISTER_SIZE } from './replay.ts';
 import { readRtmr } from './rtmr.ts';
-import type { TdxSystem } from './system.ts';
+import type { TdxSystem } from './tdx-machine.ts';
 
 /** The log as far as this process has replayed it: an emit then costs what is new, not the whole log. */
 interface Known {

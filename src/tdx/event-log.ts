@@ -15,7 +15,7 @@ import { formatLine, parseLog } from './event-lines.ts';
 import { type EventVersion, eventDigest, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
 import { detectTee } from './platform.ts';
 import { extendRtmr } from './rtmr.ts';
-import type { TdxSystem } from './system.ts';
+import type { TdxSystem } from './tdx-machine.ts';
 
 export { formatLine, parseLog };
 

@@ -1,7 +1,7 @@
 /** Which platform this is and which trusted execution environment it has (dstack measurement, platform detection). */
 import { readdirSync, readFileSync } from 'node:fs';
 import { DstackError } from '../errors.ts';
-import { pathExists, pathOf, type TdxSystem } from './system.ts';
+import { pathExists, pathOf, type TdxSystem } from './tdx-machine.ts';
 
 export type PlatformName = 'dstack' | 'gcp' | 'nitro-enclave' | 'aws-ec2' | 'unknown';
 

@@ -5,7 +5,7 @@
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { ENV_CONFIGFS_PATH, TDX_PROVIDER, TSM_ENTRY } from './platform.ts';
-import { errnoOf, filesOf, type KernelFiles, overrideDirectory, pathOf, pause, type TdxSystem } from './system.ts';
+import { errnoOf, filesOf, type KernelFiles, overrideDirectory, pathOf, pause, type TdxSystem } from './tdx-machine.ts';
 
 const TRIES = 3;
 const RETRY_PAUSE_MS = 10_000;

@@ -10,7 +10,7 @@ import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import { native, VMADDR_CID_HOST } from '../sys/native.ts';
 import { TD_REPORT_SIZE, takeReport } from './report.ts';
-import { pathOf, type TdxSystem } from './system.ts';
+import { pathOf, type TdxSystem } from './tdx-machine.ts';
 
 const CONFIG = '/etc/tdx-attest.conf';
 const CONNECT_TIMEOUT_MS = 10_000;

@@ -6,7 +6,7 @@ import { ENV_CONFIGFS_PATH, TSM_ENTRY, TSM_REPORT_DIR } from './platform.ts';
 import { configfsQuote } from './quote-configfs.ts';
 import { qgsPort, ServiceUnreachable, vsockQuote } from './quote-qgs.ts';
 import { checkReportData } from './report.ts';
-import { filesOf, pathOf, type TdxSystem } from './system.ts';
+import { filesOf, pathOf, type TdxSystem } from './tdx-machine.ts';
 
 /** Tail of the queue: the kernel serves one quote at a time, so waiting here is cheaper than EBUSY there. */
 let queue: Promise<unknown> = Promise.resolve();

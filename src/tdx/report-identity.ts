@@ -9,10 +9,10 @@ import * as ui from '../ui.ts';
 import type { Attestation } from './attestation.ts';
 import type { EventLogOptions } from './event-log.ts';
 import { withEventLock } from './event-log.ts';
-import { type EvidenceOptions, readEventLog, takeAttestation, vmConfigText } from './evidence.ts';
 import { detectTee } from './platform.ts';
 import { replay } from './replay.ts';
 import { takeReport } from './report.ts';
+import { type EvidenceOptions, readEventLog, takeAttestation, vmConfigText } from './take-evidence.ts';
 import { isRuntimeEvent } from './tdx-event.ts';
 
 /** TDINFO, from the attributes to RTMR3: 400 bytes that have the same layout in a TD report and in a quote. */

@@ -2,7 +2,7 @@
 import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { TDX_DEVICE } from './platform.ts';
-import { deviceIoctl, pathOf, type TdxSystem } from './system.ts';
+import { deviceIoctl, pathOf, type TdxSystem } from './tdx-machine.ts';
 
 /** _IOWR('T', 1, 1088 bytes): struct { u8 reportdata[64]; u8 tdreport[1024] } */
 export const TDX_CMD_GET_REPORT0 = 0xc4405401;

@@ -3,7 +3,7 @@ import { DstackError, type ErrorCode } from '../errors.ts';
 import { TDX_DEVICE } from './platform.ts';
 import { REGISTER_SIZE } from './replay.ts';
 import { takeReport } from './report.ts';
-import { deviceIoctl, errnoOf, filesOf, overrideDirectory, pathExists, pathOf, type TdxSystem } from './system.ts';
+import { deviceIoctl, errnoOf, filesOf, overrideDirectory, pathExists, pathOf, type TdxSystem } from './tdx-machine.ts';
 
 export const ENV_RTMR_PATH = 'DCAP_TDX_RTMR_SYSFS_PATH';
 const MEASUREMENTS_DIR = '/sys/devices/virtual/misc/tdx_guest/measurements';

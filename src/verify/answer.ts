@@ -4,7 +4,7 @@ import { Fields } from '../config/fields.ts';
 import { parseStrictJsonBytes } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
-import { type Evidence, fromVersioned, runtimeEventsOf } from './evidence.ts';
+import { type Evidence, fromVersioned, runtimeEventsOf } from './evidence-forms.ts';
 
 const PATH = 'input';
 /** An answer has a quote of 5 to 8 KB in hex and an event log. */

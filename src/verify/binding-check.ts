@@ -4,8 +4,8 @@ import { errorChain } from '../errors.ts';
 import { certReportData, reportData } from '../keys/report-data.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { isSignedBy } from './certificate.ts';
-import { type Check, fail, note, pass } from './checks.ts';
-import type { CertificateFacts, Evidence } from './evidence.ts';
+import { type Check, fail, note, pass } from './check.ts';
+import type { CertificateFacts, Evidence } from './evidence-forms.ts';
 import type { Identity } from './identity-check.ts';
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;

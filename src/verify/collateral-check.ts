@@ -8,7 +8,7 @@ import { Fields } from '../config/fields.ts';
 import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 import { type Certificate, checkChain, parsePemChain, publicKeyOf } from './certificate.ts';
-import type { Collateral } from './collateral.ts';
+import type { Collateral } from './collateral-format.ts';
 import { type Crl, checkCrl, isRevoked, parseCrl } from './crl.ts';
 import type { Platform } from './pck.ts';
 import { parseTcbInfo, type TcbInfo, validity } from './tcb-info.ts';

@@ -7,7 +7,7 @@ import { DstackError } from '../errors.ts';
 import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import type { Certificate } from './certificate.ts';
-import { COLLATERAL_LIMIT, type Collateral, parseCollateral } from './collateral.ts';
+import { COLLATERAL_LIMIT, type Collateral, parseCollateral } from './collateral-format.ts';
 import type { Platform } from './pck.ts';
 import { fetchCollateral } from './pcs-client.ts';
 import type { FoundCollateral } from './quote-check.ts';

@@ -1,5 +1,5 @@
 /** Standard DCAP verification by @phala/dcap-qvl, loaded when the first quote is judged. */
-import type { Collateral } from './collateral.ts';
+import type { Collateral } from './collateral-format.ts';
 
 /** What the library says of a quote it accepts. */
 export interface DcapResult {

@@ -1,7 +1,7 @@
 /** Compares what the user expects with what the evidence proves. */
 import { toHex } from '../codec/hex.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
-import { type Check, fail, pass, unknown } from './checks.ts';
+import { type Check, fail, pass, unknown } from './check.ts';
 import { type EventRow, firstDrift, type PredictedEvent } from './event-rows.ts';
 import type { ExpectableName, Expectations } from './expectations.ts';
 import type { Identity } from './identity-check.ts';

@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { fromHex, toHex } from '../codec/hex.ts';
 import { errorChain } from '../errors.ts';
+import { type AppInfo, decodeAppInfo } from '../tdx/app-identity.ts';
 import { EVENT } from '../tdx/events.ts';
-import { type AppInfo, decodeAppInfo } from '../tdx/identity.ts';
 import { checkMrConfigId, type KeyProviderKind } from '../tdx/mr-config.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
-import { type Check, fail, note, pass } from './checks.ts';
-import type { Evidence } from './evidence.ts';
+import { type Check, fail, note, pass } from './check.ts';
+import type { Evidence } from './evidence-forms.ts';
 import type { Platform } from './pck.ts';
 
 export interface Identity {

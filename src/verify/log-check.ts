@@ -4,9 +4,9 @@ import { eventDigest, preimage } from '../tdx/events.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { REGISTER_SIZE, replay } from '../tdx/replay.ts';
 import { isAcpiData, isRuntimeEvent, type TdxEvent } from '../tdx/tdx-event.ts';
-import { type Check, fail, note, pass } from './checks.ts';
+import { type Check, fail, note, pass } from './check.ts';
 import { type EventRow, eventRows, firstDrift } from './event-rows.ts';
-import { type Evidence, runtimeEventsOf } from './evidence.ts';
+import { type Evidence, runtimeEventsOf } from './evidence-forms.ts';
 import type { Expectations } from './expectations.ts';
 
 export interface LogCheck {

@@ -5,7 +5,7 @@
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import type { Certificate } from './certificate.ts';
-import type { Collateral } from './collateral.ts';
+import type { Collateral } from './collateral-format.ts';
 import type { Platform } from './pck.ts';
 
 const TIMEOUT_MS = 20_000;

@@ -3,10 +3,10 @@
 import { DstackError } from '../errors.ts';
 import { OID, readOctetString } from '../keys/extensions.ts';
 import { utf8 } from '../sys/files.ts';
-import { decodeAppInfoExtension } from '../tdx/app-info.ts';
+import { decodeAppInfoExtension } from '../tdx/app-info-extension.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
 import { type Certificate, parseCertificate, parsePemChain } from './certificate.ts';
-import { type CertificateFacts, type Evidence, fromVersioned, quoteAlone, runtimeEventsOf } from './evidence.ts';
+import { type CertificateFacts, type Evidence, fromVersioned, quoteAlone, runtimeEventsOf } from './evidence-forms.ts';
 
 /** @throws CERT_INVALID, ATTESTATION_INVALID, EVENT_LOG_INVALID */
 export const fromDer = (der: Uint8Array): Evidence => fromChain([parseCertificate(der)]);

@@ -2,7 +2,7 @@
 import { fromHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { parseAnswer } from './answer.ts';
-import { type Evidence, fromVersioned, quoteAlone } from './evidence.ts';
+import { type Evidence, fromVersioned, quoteAlone } from './evidence-forms.ts';
 import { fromDer, fromPem } from './ra-tls.ts';
 
 /**

@@ -1,6 +1,6 @@
 /** The report of a verification as JSON. */
 import { toHex } from '../codec/hex.ts';
-import { appInfoJson } from '../tdx/identity.ts';
+import { appInfoJson } from '../tdx/app-identity.ts';
 import type { VerifyReport } from './verify.ts';
 
 /** Everything that was found; hex and RFC 3339 throughout. */

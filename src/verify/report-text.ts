@@ -1,7 +1,7 @@
 /** The report of a verification for people: fits a terminal, long values are cut, `--json` has them in full. */
 import { toHex } from '../codec/hex.ts';
 import { printable } from '../ui.ts';
-import type { Check, Outcome } from './checks.ts';
+import type { Check, Outcome } from './check.ts';
 import type { EventRow } from './event-rows.ts';
 import type { VerifyReport } from './verify.ts';
 

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
-import type { Collateral } from './collateral.ts';
+import type { Collateral } from './collateral-format.ts';
 import { verifyDcap } from './dcap.ts';
 import { INTEL_ROOT_PEM } from './intel-root.ts';
 

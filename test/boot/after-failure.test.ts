@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decide, farewell, lastFailure, MAX_RESTARTS } from '../../src/boot/after-failure.ts';
-import type { PhaseRecord } from '../../src/config/timeline.ts';
+import type { PhaseRecord } from '../../src/config/timeline-file.ts';
 import { ERRORS } from '../../src/errors.ts';
 
 const record = (outcome: PhaseRecord['outcome'], error?: string): PhaseRecord => ({

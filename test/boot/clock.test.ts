@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { Os } from '../../src/boot/os.ts';
+import type { Os } from '../../src/boot/boot-machine.ts';
 import { waitForSecureTime, whatIsMissing } from '../../src/boot/prepare/clock.ts';
 import { DstackError } from '../../src/errors.ts';
 import * as ui from '../../src/ui.ts';

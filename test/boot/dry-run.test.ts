@@ -1,8 +1,8 @@
 /** A dry run is decided once for a process, so this file has one of its own (vitest isolates test files). */
 import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { realOs } from '../../src/boot/os.ts';
-import { realRooms } from '../../src/boot/rooms.ts';
+import { realOs } from '../../src/boot/boot-machine.ts';
+import { realRooms } from '../../src/boot/boot-services.ts';
 import { prepare, setup } from '../../src/boot/run.ts';
 import { isDryRun, startDryRun } from '../../src/sys/effects.ts';
 import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Os } from '../../src/boot/os.ts';
+import type { Os } from '../../src/boot/boot-machine.ts';
 import { checkGpuGate } from '../../src/boot/setup/gpu-gate.ts';
 import { listGpus } from '../../src/boot/setup/gpu-inventory.ts';
 import { parseAppCompose } from '../../src/config/app-compose.ts';

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Os } from '../../src/boot/boot-machine.ts';
 import { findShareDevice, locateHostApi, mountHostShare, unmountHostShare } from '../../src/boot/host-share.ts';
-import type { Os } from '../../src/boot/os.ts';
 import { FakeMachine } from './fake-machine.ts';
 
 let machine: FakeMachine;

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { timelineSvg, timelineText } from '../../src/boot/timeline-chart.ts';
-import type { PhaseRecord } from '../../src/config/timeline.ts';
+import type { PhaseRecord } from '../../src/config/timeline-file.ts';
 
 const record = (phase: string, at: number, durationMs: number, more: Partial<PhaseRecord> = {}): PhaseRecord => ({
   sequence: 'setup',

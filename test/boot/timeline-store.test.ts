@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keepTimeline, readTimelines, rotateTimeline } from '../../src/boot/timeline-store.ts';
-import { parseTimeline } from '../../src/config/timeline.ts';
+import { parseTimeline } from '../../src/config/timeline-file.ts';
 
 let disk: string;
 let path: string;

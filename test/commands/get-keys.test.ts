@@ -10,7 +10,9 @@ import { run } from '../run-main.ts';
 import { guest, startKms, temporaryFolder } from '../simulator/kms/guest.ts';
 
 const app = guest();
-vi.mock('../../src/tdx/evidence.ts', () => ({ takeAttestation: (reportData: Uint8Array) => app.attest(reportData) }));
+vi.mock('../../src/tdx/take-evidence.ts', () => ({
+  takeAttestation: (reportData: Uint8Array) => app.attest(reportData),
+}));
 
 /** How evidence of a KMS would have been judged: nothing here believes the simulated platform. */
 const judged = vi.hoisted((): unknown[] => []);

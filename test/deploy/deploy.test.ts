@@ -3,8 +3,8 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { readAppEnvironment } from '../../src/deploy/app-environment.ts';
 import { setupDockerRegistry } from '../../src/deploy/docker-registry.ts';
-import { readAppEnvironment } from '../../src/deploy/environment.ts';
 import { parsePs } from '../../src/deploy/nerdctl-compose.ts';
 import { type DeployContext, type DeployStep, deployContext, START, STOP } from '../../src/deploy/steps.ts';
 import { type FakeDocker, fakeDocker } from './fake-docker.ts';

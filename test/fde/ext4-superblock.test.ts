@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
 import { deviceContent } from '../../src/fde/content.ts';
+import { type Surface, SYSTEM } from '../../src/fde/disk-machine.ts';
 import { mountExt4 } from '../../src/fde/ext4.ts';
 import { tornSuperblock } from '../../src/fde/ext4-superblock.ts';
-import { type Surface, SYSTEM } from '../../src/fde/surface.ts';
 import { run } from '../../src/sys/exec.ts';
 import { poke } from './fake-machine.ts';
 

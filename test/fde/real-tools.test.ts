@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDataPartition } from '../../src/fde/create-partition.ts';
+import { type Surface, SYSTEM } from '../../src/fde/disk-machine.ts';
 import { growPartition } from '../../src/fde/grow.ts';
 import { createLuks } from '../../src/fde/luks.ts';
 import { MARK_AT, readMark, writeMark } from '../../src/fde/marks.ts';
 import { checkHeader } from '../../src/fde/status.ts';
-import { type Surface, SYSTEM } from '../../src/fde/surface.ts';
 import { installed, run } from '../../src/sys/exec.ts';
 import { FakeMachine } from './fake-machine.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 describe('certificates under Bun', () => {
   it.runIf('Bun' in globalThis)('are made and verify', async () => {
-    const { keysFromSeed } = await import('../../src/keys/app-keys.ts');
+    const { keysFromSeed } = await import('../../src/keys/seed-keys.ts');
     const { localCaCert, signLeaf } = await import('../../src/keys/ca-cert.ts');
     const { freshTlsKey } = await import('../../src/keys/tls-key.ts');
     const seedKeys = keysFromSeed(new Uint8Array(32).fill(0x42), { kind: 'none' });

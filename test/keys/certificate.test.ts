@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { octets as octetString } from '../../src/codec/der-write.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
-import { keysFromSeed } from '../../src/keys/app-keys.ts';
 import { localCaCert, signLeaf } from '../../src/keys/ca-cert.ts';
 import { issueCertificate } from '../../src/keys/certificate.ts';
 import { fromPem } from '../../src/keys/derive.ts';
 import { dstackExtension, OID, readExtension, readOctetString } from '../../src/keys/extensions.ts';
+import { keysFromSeed } from '../../src/keys/seed-keys.ts';
 import { freshTlsKey } from '../../src/keys/tls-key.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 

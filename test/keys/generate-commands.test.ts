@@ -15,7 +15,7 @@ import { run } from '../run-main.ts';
 
 const PKI = mockPki(new Uint8Array(32).fill(0x31));
 let tee = true;
-vi.mock('../../src/tdx/evidence.ts', () => ({
+vi.mock('../../src/tdx/take-evidence.ts', () => ({
   certificateEvidence: async (data: Uint8Array) => {
     if (!tee) throw new DstackError('TEE_NOT_FOUND', 'no TEE');
     return encodeVersioned(strip(mockEvidence(PKI, data)));

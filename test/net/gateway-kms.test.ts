@@ -1,6 +1,6 @@
 /** The certificates for gateways from a KMS, and a gateway below the same root that takes them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { GATEWAY_APP_ID, gatewayCertificate } from '../../simulator/gateway/certificate.ts';
+import { GATEWAY_APP_ID, gatewayCertificate } from '../../simulator/gateway/gateway-certificate.ts';
 import { type GatewayFaults, GatewayServer } from '../../simulator/gateway/server.ts';
 import { appAuthority } from '../../simulator/kms/derive.ts';
 import { freshRoots, type KmsRoots } from '../../simulator/kms/roots.ts';
@@ -13,9 +13,9 @@ import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import type { GatewayCache } from '../../src/net/gateway-cache.ts';
 import { certifyForGateway } from '../../src/net/gateway-certificates.ts';
 import { callGateway, register } from '../../src/net/gateway-register.ts';
-import { requestAppKeys } from '../../src/net/kms.ts';
+import { requestAppKeys } from '../../src/net/kms-client.ts';
 import { wireGuardKeys } from '../../src/net/wireguard.ts';
-import { decodeAppInfoExtension } from '../../src/tdx/app-info.ts';
+import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
 import { guest, startKms, VM_CONFIG } from '../simulator/kms/guest.ts';
 
 const POLICY = { ports: [], restrictMode: false };

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { mockQuote } from '../../simulator/mock-quote.ts';
 import { toHex } from '../../src/codec/hex.ts';
-import { keysFromSeed } from '../../src/keys/app-keys.ts';
+import { keysFromSeed } from '../../src/keys/seed-keys.ts';
 import { requestSealingKey } from '../../src/net/sealing-key.ts';
 import { rejection } from '../failure.ts';
 import { pki } from '../simulator/kms/guest.ts';

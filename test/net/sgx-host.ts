@@ -7,7 +7,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa';
 import { blake2b } from '@noble/hashes/blake2b';
-import { mockCollateral, QE_IDENTITY } from '../../simulator/collateral.ts';
+import { mockCollateral, QE_IDENTITY } from '../../simulator/mock-collateral.ts';
 import { signRaw } from '../../simulator/mock-keys.ts';
 import { pckChain } from '../../simulator/pki.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { GATEWAY_APP_ID } from '../../simulator/gateway/certificate.ts';
+import { GATEWAY_APP_ID } from '../../simulator/gateway/gateway-certificate.ts';
 import { issueCertificate } from '../../src/keys/certificate.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { NetworkNamespace } from './netns.ts';

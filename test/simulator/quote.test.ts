@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
-import { mockCollateral } from '../../simulator/collateral.ts';
 import { mockCcel } from '../../simulator/mock-ccel.ts';
+import { mockCollateral } from '../../simulator/mock-collateral.ts';
 import { contentOfReport, mockQuote } from '../../simulator/mock-quote.ts';
 import { mockPki } from '../../simulator/pki.ts';
 import { initialRegisters, MOCK_MRTD } from '../../simulator/quoting-enclave.ts';

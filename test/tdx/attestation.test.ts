@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
-import { decodeAppInfoExtension, encodeAppInfo } from '../../src/tdx/app-info.ts';
+import { decodeAppInfoExtension, encodeAppInfo } from '../../src/tdx/app-info-extension.ts';
 import {
   type Attestation,
   decodeV0,

@@ -3,7 +3,7 @@
  * (drivers/virt/coco/tsm.c), the measurement attributes of the TDX driver, flock. It does not just return success.
  */
 import { createHash } from 'node:crypto';
-import type { KernelFiles } from '../../src/tdx/system.ts';
+import type { KernelFiles } from '../../src/tdx/tdx-machine.ts';
 
 const INBLOB_MAX = 64;
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
 import { takeQuote } from '../../src/tdx/quote.ts';
-import type { TdxSystem } from '../../src/tdx/system.ts';
+import type { TdxSystem } from '../../src/tdx/tdx-machine.ts';
 import { FakeTsm, type FakeTsmOptions } from './fake-tsm.ts';
 
 const REPORT_DATA = Uint8Array.from({ length: 64 }, (_, index) => index);

@@ -1,6 +1,7 @@
 /** Evidence of a guest that exists on paper only, made by the simulator; every part can be changed. */
-import { mockCollateral } from '../../simulator/collateral.ts';
+
 import { mockCcel } from '../../simulator/mock-ccel.ts';
+import { mockCollateral } from '../../simulator/mock-collateral.ts';
 import { mockQuote, type QuoteContent } from '../../simulator/mock-quote.ts';
 import { type MockPki, mockPki } from '../../simulator/pki.ts';
 import { toHex } from '../../src/codec/hex.ts';
@@ -11,7 +12,7 @@ import { quoteLogJson } from '../../src/tdx/log-json.ts';
 import { replay, replayRuntime } from '../../src/tdx/replay.ts';
 import { type TdxEvent, toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
 import { parseCertificate } from '../../src/verify/certificate.ts';
-import type { Collateral } from '../../src/verify/collateral.ts';
+import type { Collateral } from '../../src/verify/collateral-format.ts';
 import type { PredictedEvent } from '../../src/verify/event-rows.ts';
 import { parseExpectations } from '../../src/verify/expectations.ts';
 import { allowedStatuses } from '../../src/verify/tcb-policy.ts';

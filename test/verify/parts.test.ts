@@ -12,7 +12,7 @@ import { encodeVersioned } from '../../src/tdx/attestation.ts';
 import { fullLogJson } from '../../src/tdx/log-json.ts';
 import { mrConfigIdV1, mrConfigIdV2, mrConfigIdV3 } from '../../src/tdx/mr-config.ts';
 import { parseQuote, type TdQuoteBody } from '../../src/tdx/quote-layout.ts';
-import { verdictOf } from '../../src/verify/checks.ts';
+import { verdictOf } from '../../src/verify/check.ts';
 import { checkTd } from '../../src/verify/quote-check.ts';
 import { readEvidence } from '../../src/verify/recognise.ts';
 import { judgeModule, parseTcbInfo } from '../../src/verify/tcb-info.ts';

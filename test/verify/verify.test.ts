@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mockCollateral } from '../../simulator/collateral.ts';
+import { mockCollateral } from '../../simulator/mock-collateral.ts';
 import { mockPki } from '../../simulator/pki.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { type Attestation, encodeVersioned, strip } from '../../src/tdx/attestation.ts';

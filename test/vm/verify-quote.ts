@@ -1,6 +1,6 @@
 /** Standard DCAP verification of a simulated quote, against the simulator's root certificate and collateral. */
 import { QuoteVerifier } from '@phala/dcap-qvl';
-import { mockCollateral } from '../../simulator/collateral.ts';
+import { mockCollateral } from '../../simulator/mock-collateral.ts';
 import { DEVELOPMENT_SEED } from '../../simulator/mock-keys.ts';
 import { mockPki } from '../../simulator/pki.ts';
 

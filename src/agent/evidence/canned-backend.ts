@@ -17,8 +17,8 @@ import {
 import { fullLogJson, parseLogJson } from '../../tdx/log-json.ts';
 import { tdxAvailable } from '../../tdx/platform.ts';
 import { parseQuote, V4_REPORT_DATA_OFFSET } from '../../tdx/quote-layout.ts';
-import type { TdxSystem } from '../../tdx/system.ts';
 import { isRuntimeEvent } from '../../tdx/tdx-event.ts';
+import type { TdxSystem } from '../../tdx/tdx-machine.ts';
 import type { Backend } from './backend.ts';
 
 const QUOTE_LIMIT = 65_536;

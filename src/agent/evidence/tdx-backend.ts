@@ -1,9 +1,9 @@
 /** The real backend: quotes of this TDX guest. */
 import { encodeVersioned, naturalForm, tdxEventLog, tdxQuote } from '../../tdx/attestation.ts';
 import { type EventLogOptions, emitEvent } from '../../tdx/event-log.ts';
-import { takeAttestation } from '../../tdx/evidence.ts';
 import { quoteLogJson } from '../../tdx/log-json.ts';
 import { ownEvidence } from '../../tdx/report-identity.ts';
+import { takeAttestation } from '../../tdx/take-evidence.ts';
 import type { Backend } from './backend.ts';
 
 /**

@@ -1,5 +1,5 @@
 /** The boot timeline as the page, /metrics and /readyz want it: times as numbers, and no failure of theirs. */
-import { type PhaseRecord, readTimelineFile } from '../../config/timeline.ts';
+import { type PhaseRecord, readTimelineFile } from '../../config/timeline-file.ts';
 
 export interface TimelinePhase extends Omit<PhaseRecord, 'start'> {
   /** Unix milliseconds */

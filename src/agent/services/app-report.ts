@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { toHex } from '../../codec/hex.ts';
 import type { Message } from '../../codec/prpc-messages.ts';
+import { type AppInfo, decodeAppInfo } from '../../tdx/app-identity.ts';
 import { tdxQuote } from '../../tdx/attestation.ts';
-import { type AppInfo, decodeAppInfo } from '../../tdx/identity.ts';
 import { type EventJson, fullLogJson } from '../../tdx/log-json.ts';
 import { parseQuote } from '../../tdx/quote-layout.ts';
 import { Recent } from '../figures/recent.ts';

@@ -2,9 +2,9 @@
 import { PATHS } from '../../config/paths.ts';
 import { makeDir } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
+import { together } from '../all-settled.ts';
+import type { Os } from '../boot-machine.ts';
 import { findErrno } from '../errno.ts';
-import type { Os } from '../os.ts';
-import { together } from '../together.ts';
 
 /** Folders of /var/lib that live on the data disk and survive a boot. */
 export const STATE_DIRS = ['docker', 'containerd', 'containerd-stargz-grpc', 'nerdctl', 'sysbox'] as const;

@@ -2,7 +2,7 @@
 import { PATHS } from '../../config/paths.ts';
 import { errorChain } from '../../errors.ts';
 import * as ui from '../../ui.ts';
-import { need, type SetupContext } from '../setup/context.ts';
+import { need, type SetupContext } from '../setup/setup-context.ts';
 import { bindState, bindWorkDir } from './bind-mounts.ts';
 import { runInitScripts } from './init-scripts.ts';
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DstackError, errorChain, findCause } from '../../errors.ts';
 import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../os.ts';
+import type { Os } from '../boot-machine.ts';
 
 /** A step that takes longer is not worth waiting for. */
 const STEP_TIMEOUT_MS = 1000;

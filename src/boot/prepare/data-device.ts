@@ -1,7 +1,7 @@
 /** Chooses the disk of the app and lets its partition grow into a disk that the host has made larger. */
 import { DstackError, errorChain } from '../../errors.ts';
 import * as ui from '../../ui.ts';
-import type { PrepareContext } from './context.ts';
+import type { PrepareContext } from './prepare-context.ts';
 
 /** @throws DISK_NOT_FOUND, DISK_NOT_BLANK */
 export async function chooseDevice(context: PrepareContext): Promise<void> {

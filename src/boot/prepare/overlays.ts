@@ -2,8 +2,8 @@
 import * as fs from 'node:fs/promises';
 import { ifExists, makeDir } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../os.ts';
-import { together } from '../together.ts';
+import { together } from '../all-settled.ts';
+import type { Os } from '../boot-machine.ts';
 
 export const OVERLAY_DIRS = ['/etc', '/usr', '/bin', '/home'] as const;
 export const OVERLAY_STORE = '/var/volatile/overlay';

@@ -5,7 +5,7 @@ import { effect, isDryRun } from '../../sys/effects.ts';
 import { exists, ifExists } from '../../sys/files.ts';
 import { TDX_DEVICE, TSM_ENTRY, TSM_REPORT_DIR } from '../../tdx/platform.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../os.ts';
+import type { Os } from '../boot-machine.ts';
 
 const CONFIGFS = '/sys/kernel/config';
 /** in the order in which they are looked for */

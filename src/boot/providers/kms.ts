@@ -1,7 +1,7 @@
 /** Key provider kms: keys from a key management service that has judged the evidence of this guest. */
 import { HOST_SHARED } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
-import { KMS_USAGE, requestAppKeys } from '../../net/kms.ts';
+import { KMS_USAGE, requestAppKeys } from '../../net/kms-client.ts';
 import { EVENT } from '../../tdx/events.ts';
 import type { KeyProvider } from './provider.ts';
 

@@ -1,8 +1,8 @@
 /** The certificate authority of an app whose keys come from a seed: signed by nobody but itself, with evidence inside. */
 import type { AppKeys } from '../../config/app-keys.ts';
-import type { SeedKeys } from '../../keys/app-keys.ts';
 import { localCaCert } from '../../keys/ca-cert.ts';
 import { certReportData } from '../../keys/report-data.ts';
+import type { SeedKeys } from '../../keys/seed-keys.ts';
 import { wipe } from '../../sys/files.ts';
 import { encodeVersioned, strip } from '../../tdx/attestation.ts';
 import type { Attest } from './provider.ts';

@@ -1,5 +1,5 @@
 /** Key provider local: all keys follow from a secret that the host's sealing enclave keeps for this app on this machine. */
-import { keysFromSeed } from '../../keys/app-keys.ts';
+import { keysFromSeed } from '../../keys/seed-keys.ts';
 import { noHost, requestSealingKey } from '../../net/sealing-key.ts';
 import { wipe } from '../../sys/files.ts';
 import { tdxQuote } from '../../tdx/attestation.ts';

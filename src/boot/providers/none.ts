@@ -1,5 +1,5 @@
 /** Key provider none: fresh random keys in every boot. Nothing encrypted with them can be read after the next one. */
-import { ephemeralKeys } from '../../keys/app-keys.ts';
+import { ephemeralKeys } from '../../keys/seed-keys.ts';
 import * as ui from '../../ui.ts';
 import { withLocalCa } from './local-ca.ts';
 import type { KeyProvider } from './provider.ts';

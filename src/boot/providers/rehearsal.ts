@@ -2,7 +2,7 @@
 import type { AppCompose } from '../../config/app-compose.ts';
 import type { AppKeys, KeyProvider } from '../../config/app-keys.ts';
 import type { SysConfig } from '../../config/sys-config.ts';
-import { ephemeralKeys } from '../../keys/app-keys.ts';
+import { ephemeralKeys } from '../../keys/seed-keys.ts';
 import { effect } from '../../sys/effects.ts';
 import { EVENT } from '../../tdx/events.ts';
 import { withLocalCa } from './local-ca.ts';

@@ -11,8 +11,8 @@ import * as ui from '../../ui.ts';
 import { locateHostApi, mountHostShare, unmountHostShare } from '../host-share.ts';
 import { readPrepared } from '../prepare/prepared.ts';
 import { keyProviderFor } from '../providers/provider.ts';
-import { copyDir, need, type SetupContext } from './context.ts';
 import { copyHostFiles } from './host-files.ts';
+import { copyDir, need, type SetupContext } from './setup-context.ts';
 
 /** Mounts the share, unless a folder was given. */
 export async function openShare(context: SetupContext): Promise<void> {

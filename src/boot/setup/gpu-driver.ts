@@ -4,7 +4,7 @@
  * confidential computing (`conf-compute -f`, `-d`, `-srs`); nvidia-smi(1).
  */
 import { DstackError } from '../../errors.ts';
-import type { Os } from '../os.ts';
+import type { Os } from '../boot-machine.ts';
 
 const LIMIT_MS = 30_000;
 

@@ -10,7 +10,7 @@ import { HOST_SHARED } from '../../config/paths.ts';
 import { parseStrictJson } from '../../config/strict-json.ts';
 import { DstackError } from '../../errors.ts';
 import { exists, makeDir, writeAtomic } from '../../sys/files.ts';
-import type { Os } from '../os.ts';
+import type { Os } from '../boot-machine.ts';
 
 const EVIDENCE_DIR = '/run/nvidia-gpu-attestation';
 const LIMIT_MS = 300_000;

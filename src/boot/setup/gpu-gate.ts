@@ -12,14 +12,14 @@ import { isDryRun } from '../../sys/effects.ts';
 import { exists } from '../../sys/files.ts';
 import { EVENT } from '../../tdx/events.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../os.ts';
+import type { Os } from '../boot-machine.ts';
 import { stepClock } from '../prepare/clock.ts';
-import { copyDir, need, type SetupContext } from './context.ts';
 import { type DriverState, readDriverState, setReady } from './gpu-driver.ts';
 import { type GpuEvidence, proxyBase, takeEvidence } from './gpu-evidence.ts';
 import { type Gpu, listGpus } from './gpu-inventory.ts';
 import { checkRego } from './gpu-rego.ts';
-import { measureText } from './measure.ts';
+import { measureText } from './measure-events.ts';
+import { copyDir, need, type SetupContext } from './setup-context.ts';
 
 /** NVIDIA's attestation client, where its package puts it */
 const NVATTEST = '/usr/bin/nvattest';

@@ -8,7 +8,7 @@ import { isObject, parseStrictJson } from '../../config/strict-json.ts';
 import { DstackError, findCause } from '../../errors.ts';
 import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../os.ts';
+import type { Os } from '../boot-machine.ts';
 
 const RULE = 'data.policy.nv_match';
 const LIMIT_MS = 10_000;

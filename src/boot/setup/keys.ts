@@ -10,8 +10,8 @@ import { checkMrConfigId } from '../../tdx/mr-config.ts';
 import { parseQuote } from '../../tdx/quote-layout.ts';
 import { keyProviderFor } from '../providers/provider.ts';
 import { rehearsedKeys } from '../providers/rehearsal.ts';
-import { copyDir, need, type SetupContext } from './context.ts';
-import { initScriptHashes, keyProviderPayload, measure, measureText } from './measure.ts';
+import { initScriptHashes, keyProviderPayload, measure, measureText } from './measure-events.ts';
+import { copyDir, need, type SetupContext } from './setup-context.ts';
 
 export const DISK_KEY_BYTES = 32;
 

@@ -4,8 +4,8 @@ import { formatInstanceInfo } from '../../config/instance-info.ts';
 import { storageOptions } from '../../fde/storage-options.ts';
 import { EVENT } from '../../tdx/events.ts';
 import * as ui from '../../ui.ts';
-import { need, type SetupContext } from './context.ts';
-import { measure, measureText } from './measure.ts';
+import { measure, measureText } from './measure-events.ts';
+import { need, type SetupContext } from './setup-context.ts';
 
 /** Decides how the disk is kept, and measures it. @throws STORAGE_OPTION_INVALID */
 export async function chooseStorage(context: SetupContext): Promise<void> {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { examine, type Finding } from '../../../src/boot/doctor/checks.ts';
-import type { Guest } from '../../../src/boot/doctor/guest.ts';
+import { examine, type Finding } from '../../../src/boot/doctor/examine.ts';
+import type { Guest } from '../../../src/boot/doctor/guest-machine.ts';
 import { DstackError } from '../../../src/errors.ts';
 import type { Program } from '../../../src/sys/programs.ts';
 import type { RuntimeEvent } from '../../../src/tdx/events.ts';

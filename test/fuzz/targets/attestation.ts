@@ -1,7 +1,8 @@
 /** Versioned attestations, both forms, and what is read out of them. */
+
+import { decodeAppInfo } from '../../../src/tdx/app-identity.ts';
 import { decodeVersioned, encodeVersioned, strip } from '../../../src/tdx/attestation.ts';
 import { attestationInfo, attestationJson } from '../../../src/tdx/attestation-view.ts';
-import { decodeAppInfo } from '../../../src/tdx/identity.ts';
 import { type FuzzTarget, same } from '../target.ts';
 
 const target: FuzzTarget = {

@@ -1,6 +1,6 @@
 /** Certificates of peers, read by both readers: the one of `verify` and the one that finds extensions for the rest. */
 import { OID, readExtension } from '../../../src/keys/extensions.ts';
-import { decodeAppInfoExtension } from '../../../src/tdx/app-info.ts';
+import { decodeAppInfoExtension } from '../../../src/tdx/app-info-extension.ts';
 import { decodeVersioned } from '../../../src/tdx/attestation.ts';
 import { parseLogJson } from '../../../src/tdx/log-json.ts';
 import { parseQuote } from '../../../src/tdx/quote-layout.ts';

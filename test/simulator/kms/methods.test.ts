@@ -15,7 +15,7 @@ import { certReportData } from '../../../src/keys/report-data.ts';
 import { compressedPublicKey, keccak256, recoverPublicKey } from '../../../src/keys/secp256k1.ts';
 import { type ClientCertificate, tempCertificate } from '../../../src/keys/temp-cert.ts';
 import { freshTlsKey } from '../../../src/keys/tls-key.ts';
-import { decodeAppInfoExtension } from '../../../src/tdx/app-info.ts';
+import { decodeAppInfoExtension } from '../../../src/tdx/app-info-extension.ts';
 import { type Attestation, encodeVersioned, strip, tdxQuote } from '../../../src/tdx/attestation.ts';
 import { guest, startKms, temporaryFolder, VM_CONFIG } from './guest.ts';
 

@@ -2,7 +2,7 @@
 import { errorChain } from '../../errors.ts';
 import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
-import { need, type SetupContext } from './context.ts';
+import { need, type SetupContext } from './setup-context.ts';
 
 /** A failed registration does not fail the boot (dstack boot order, stage 1). */
 export async function joinGateway(context: SetupContext): Promise<void> {

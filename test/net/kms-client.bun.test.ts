@@ -4,7 +4,7 @@ import { issueKeys } from '../../simulator/kms/derive.ts';
 import { freshRoots } from '../../simulator/kms/roots.ts';
 import type { Kms, KmsOptions } from '../../simulator/kms/server.ts';
 import { fromHex } from '../../src/codec/hex.ts';
-import { KMS_USAGE, requestAppKeys } from '../../src/net/kms.ts';
+import { KMS_USAGE, requestAppKeys } from '../../src/net/kms-client.ts';
 import { rejection } from '../failure.ts';
 import { guest, startKms, VM_CONFIG } from '../simulator/kms/guest.ts';
 import { simulatedTrust } from './kms-process.ts';

@@ -5,7 +5,7 @@ import { PATHS } from '../../config/paths.ts';
 import { errorChain, toDstackError } from '../../errors.ts';
 import { replayRuntime } from '../../tdx/replay.ts';
 import * as ui from '../../ui.ts';
-import { type Guest, SOCKETS } from './guest.ts';
+import { type Guest, SOCKETS } from './guest-machine.ts';
 
 export interface Finding {
   readonly check: string;

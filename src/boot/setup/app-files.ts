@@ -2,7 +2,7 @@
 import { decryptEnv, formatEnvFile, formatEnvJson } from '../../config/encrypted-env.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
 import { makeDir, makeLink, writeAtomic } from '../../sys/files.ts';
-import { copyDir, need, type SetupContext } from './context.ts';
+import { copyDir, need, type SetupContext } from './setup-context.ts';
 
 /** Decrypts the environment for the start of the app; both files are written even when there is nothing in them. */
 export async function writeEnvironment(context: SetupContext): Promise<void> {

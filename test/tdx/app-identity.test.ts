@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/codec/hex.ts';
+import { appInfoJson, decodeAppInfo } from '../../src/tdx/app-identity.ts';
 import type { Attestation } from '../../src/tdx/attestation.ts';
-import { appInfoJson, decodeAppInfo } from '../../src/tdx/identity.ts';
 import vectors from '../vectors/measurement.json' with { type: 'json' };
 import { runtimeEvent, sampleAttestation, sampleQuote } from './sample.ts';
 

@@ -5,7 +5,7 @@ import { type CollateralService, serveCollateral } from '../../simulator/collate
 import { mockQuote } from '../../simulator/mock-quote.ts';
 import { mockPki } from '../../simulator/pki.ts';
 import { DstackError } from '../../src/errors.ts';
-import { fetchCollateral } from '../../src/net/collateral.ts';
+import { fetchCollateral } from '../../src/net/fetch-collateral.ts';
 import { verifyDcap } from '../../src/verify/dcap.ts';
 
 const PKI = mockPki(new Uint8Array(32).fill(0x31));

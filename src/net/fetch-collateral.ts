@@ -1,7 +1,7 @@
 /** DCAP collateral for a quote, from the service that .sys-config.json names (dstack services, collateral endpoints). */
 import { DstackError } from '../errors.ts';
 import { parsePemChain } from '../verify/certificate.ts';
-import type { Collateral } from '../verify/collateral.ts';
+import type { Collateral } from '../verify/collateral-format.ts';
 import { INTEL_ROOT_PEM } from '../verify/intel-root.ts';
 import { readPlatform } from '../verify/pck.ts';
 import { fetchCollateral as fetchFor } from '../verify/pcs-client.ts';

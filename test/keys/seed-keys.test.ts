@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
-import { ephemeralKeys, keysFromSeed } from '../../src/keys/app-keys.ts';
 import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
+import { ephemeralKeys, keysFromSeed } from '../../src/keys/seed-keys.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 
 describe('app keys from a seed', () => {

@@ -1,7 +1,7 @@
 /** The app-info certificate extension (.9): the identity as a msgpack array of nine (dstack keys and certificates). */
 import { decodeMsgpack, encodeMsgpack, type MsgpackValue } from '../codec/msgpack.ts';
 import { DstackError } from '../errors.ts';
-import type { AppInfo } from './identity.ts';
+import type { AppInfo } from './app-identity.ts';
 
 const MAX_INIT_SCRIPTS = 5;
 const FIELDS = [

@@ -57,7 +57,7 @@ export const realRooms: Rooms = {
   setEventVersion: async (version) => (await import('../tdx/event-log.ts')).setEventVersion(version),
   emitEvent: async (name, payload) => (await import('../tdx/event-log.ts')).emitEvent(name, payload),
   takeQuote: async (reportData) => (await import('../tdx/quote.ts')).takeQuote(reportData),
-  takeAttestation: async (reportData) => (await import('../tdx/evidence.ts')).takeAttestation(reportData),
+  takeAttestation: async (reportData) => (await import('../tdx/take-evidence.ts')).takeAttestation(reportData),
   ownEvidence: async () => (await import('../tdx/report-identity.ts')).ownEvidence(),
   chooseDataDevice: async () =>
     (await import('../fde/choose-disk.ts')).chooseDataDevice({ cmdline: await cmdline(), env: process.env }),

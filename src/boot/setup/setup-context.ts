@@ -4,9 +4,9 @@ import type { AppKeys } from '../../config/app-keys.ts';
 import type { InstanceInfo } from '../../config/instance-info.ts';
 import type { SysConfig } from '../../config/sys-config.ts';
 import { DstackError } from '../../errors.ts';
-import type { Os } from '../os.ts';
+import type { Os } from '../boot-machine.ts';
+import type { Rooms } from '../boot-services.ts';
 import type { SequenceContext } from '../phase.ts';
-import type { Rooms } from '../rooms.ts';
 import type { HostFiles } from './host-files.ts';
 
 export interface SetupOptions {

@@ -1,7 +1,7 @@
 /** The timeline of the boot: one JSON line a phase in /run/log/dstack/boot.jsonl, kept for the operator and the tests. */
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { PhaseRecord } from '../config/timeline.ts';
+import type { PhaseRecord } from '../config/timeline-file.ts';
 import { errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { computeIdentity, instanceId } from '../../src/boot/setup/identity.ts';
+import { computeIdentity, instanceId } from '../../src/boot/setup/instance-identity.ts';
 import { parseAppCompose } from '../../src/config/app-compose.ts';
 import vectors from '../vectors/boot.json' with { type: 'json' };
 

@@ -5,10 +5,10 @@
 import { DstackError, errorChain, toDstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
+import { together } from './all-settled.ts';
 import { journalFailure } from './journal.ts';
 import { isGroup, type Phase, type PhaseReport, type SequenceContext, type Step } from './phase.ts';
-import type { Timeline } from './timeline.ts';
-import { together } from './together.ts';
+import type { Timeline } from './timeline-writer.ts';
 
 export interface RunSequenceOptions {
   readonly timeline: Timeline;

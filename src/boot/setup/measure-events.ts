@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { toHex } from '../../codec/hex.ts';
 import type { KeyProviderKind } from '../../config/app-compose.ts';
 import { EVENT } from '../../tdx/events.ts';
-import { need, type SetupContext } from './context.ts';
-import { computeIdentity } from './identity.ts';
+import { computeIdentity } from './instance-identity.ts';
+import { need, type SetupContext } from './setup-context.ts';
 
 const EMPTY = new Uint8Array();
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);

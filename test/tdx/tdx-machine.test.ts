@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { setNative } from '../../src/sys/native.ts';
-import { kernelFiles } from '../../src/tdx/system.ts';
+import { kernelFiles } from '../../src/tdx/tdx-machine.ts';
 import { fakeNative } from './fake-native.ts';
 
 let root: string;

@@ -1,7 +1,8 @@
 /** Evidence of every form in one shape. */
+
+import type { AppInfo } from '../tdx/app-identity.ts';
 import { type Attestation, decodeVersioned } from '../tdx/attestation.ts';
 import type { RuntimeEvent } from '../tdx/events.ts';
-import type { AppInfo } from '../tdx/identity.ts';
 import { isRuntimeEvent, type TdxEvent } from '../tdx/tdx-event.ts';
 import type { Certificate } from './certificate.ts';
 

@@ -7,7 +7,7 @@ import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { formatAppKeys, parseAppKeys, providerId } from '../../src/config/app-keys.ts';
 import { errorCauses } from '../../src/errors.ts';
 import { compressedPublicKey, keccak256, recoverPublicKey } from '../../src/keys/secp256k1.ts';
-import { type AppKeysRequest, KMS_USAGE, kmsBase, requestAppKeys } from '../../src/net/kms.ts';
+import { type AppKeysRequest, KMS_USAGE, kmsBase, requestAppKeys } from '../../src/net/kms-client.ts';
 import { failure, rejection } from '../failure.ts';
 import { type Guest, guest, temporaryFolder, VM_CONFIG } from '../simulator/kms/guest.ts';
 import { type KmsProcess, type RunningKms, runKms, simulatedTrust, spawnKms } from './kms-process.ts';

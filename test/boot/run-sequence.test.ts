@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HostNotifier } from '../../src/boot/notifier.ts';
 import type { SequenceContext, Step } from '../../src/boot/phase.ts';
-import { describeFailure, planText, runSequence } from '../../src/boot/runner.ts';
-import { fileTimeline } from '../../src/boot/timeline.ts';
+import { describeFailure, planText, runSequence } from '../../src/boot/run-sequence.ts';
 import { readTimelines } from '../../src/boot/timeline-store.ts';
-import type { PhaseRecord } from '../../src/config/timeline.ts';
+import { fileTimeline } from '../../src/boot/timeline-writer.ts';
+import type { PhaseRecord } from '../../src/config/timeline-file.ts';
 import { DstackError } from '../../src/errors.ts';
 
 interface Context extends SequenceContext {
