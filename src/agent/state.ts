@@ -3,7 +3,7 @@ import type { AgentConfig } from '../config/agent-config.ts';
 import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys } from '../config/app-keys.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
-import { KeyCache } from '../keys/get-key.ts';
+import { KeyCache } from '../keys/key-cache.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import type { Backend } from './evidence/backend.ts';

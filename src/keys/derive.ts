@@ -1,12 +1,12 @@
 /**
- * Key derivation: HKDF-SHA256 (RFC 5869) with the fixed salt `RATLS`, and P-256 keys from its output.
+ * Key derivation: HKDF-SHA256 (RFC 5869), with the salt `RATLS` unless another is named, and P-256 keys from its output.
  * Source: dstack keys and certificates, primitives.
  */
 import { createECDH, createHash, createHmac, hkdfSync } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 
-const SALT = Buffer.from('RATLS', 'ascii');
+const SALT: Uint8Array = Buffer.from('RATLS', 'ascii');
 
 /** A P-256 key pair with its two exact DER forms (both are hashed elsewhere, so their bytes matter). */
 export interface P256Key {
@@ -25,18 +25,18 @@ export const utf8Part = (text: string): Uint8Array => new TextEncoder().encode(t
  * HKDF-SHA256 whose info is the plain concatenation of `parts`: no separators and no lengths, so `["ab"]` and
  * `["a", "b"]` give the same key. No parts is the same as one empty part.
  */
-export function deriveKey(ikm: Uint8Array, parts: readonly Uint8Array[], length: number): Uint8Array {
+export function deriveKey(ikm: Uint8Array, parts: readonly Uint8Array[], length: number, salt = SALT): Uint8Array {
   const info = Buffer.concat(parts);
-  if (info.length > LONGEST_INFO) return expandLong(ikm, info, length);
-  return new Uint8Array(hkdfSync('sha256', ikm, SALT, info, length));
+  if (info.length > LONGEST_INFO) return expandLong(ikm, info, length, salt);
+  return new Uint8Array(hkdfSync('sha256', ikm, salt, info, length));
 }
 
 /** hkdfSync takes no longer info, while RFC 5869 has no limit: paths of an app may be longer. */
 const LONGEST_INFO = 1024;
 
 /** RFC 5869, 2.2 and 2.3, step by step. */
-function expandLong(ikm: Uint8Array, info: Uint8Array, length: number): Uint8Array {
-  const key = createHmac('sha256', SALT).update(ikm).digest();
+function expandLong(ikm: Uint8Array, info: Uint8Array, length: number, salt: Uint8Array): Uint8Array {
+  const key = createHmac('sha256', salt).update(ikm).digest();
   const out = Buffer.alloc(32 * Math.ceil(length / 32));
   for (let block = 0; 32 * block < length; block++) {
     const before = out.subarray(Math.max(0, 32 * (block - 1)), 32 * block);

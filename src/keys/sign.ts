@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 import { ed25519Sign, ed25519Verify } from './ed25519.ts';
-import { type DerivedKey, getKey, KeyCache, type SigningKeys } from './get-key.ts';
+import { type DerivedKey, getKey, type SigningKeys } from './get-key.ts';
 import { k256Signer } from './k256-signer.ts';
+import { KeyCache } from './key-cache.ts';
 
 export interface Signature {
   /** 64 bytes */

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import type { DstackError } from '../../src/errors.ts';
-import { getKey, KeyCache } from '../../src/keys/get-key.ts';
+import { getKey } from '../../src/keys/get-key.ts';
+import { KeyCache } from '../../src/keys/key-cache.ts';
 import { compressedPublicKey, keccak256, recoverPublicKey, signRecoverable } from '../../src/keys/secp256k1.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 

@@ -1,0 +1,44 @@
+/**
+ * GetKey of the guest API v1: keys named by domain and algorithm, unrelated to those of the older interface. Everything that
+ * is hashed is a list of fields with their lengths, so no domain can be mistaken for another one or for an algorithm.
+ * Source: dstack guest API v1, key derivation and signature chain.
+ */
+import { DstackError } from '../errors.ts';
+import { deriveKey, utf8Part } from './derive.ts';
+import { type DerivedKey, type KeyAlgorithm, type SigningKeys, withSignatureChain } from './get-key.ts';
+
+const SALT = Buffer.from('dstack-guest-v1', 'ascii');
+const KEY_TAG = utf8Part('dstack-guest-v1-key');
+const CLAIM_TAG = utf8Part('dstack-guest-v1-key-claim');
+
+/** The algorithms by their only names: no default and no alias. @throws ALGORITHM_UNSUPPORTED */
+export function keyAlgorithmV1(algorithm: string): KeyAlgorithm {
+  if (algorithm === 'secp256k1' || algorithm === 'ed25519') return algorithm;
+  throw new DstackError('ALGORITHM_UNSUPPORTED', 'algorithm must be secp256k1 or ed25519', {
+    field: 'algorithm',
+    value: algorithm,
+  });
+}
+
+/** Each field behind its length: unsigned, 32 bits, big-endian. */
+function lengthPrefixed(...fields: readonly Uint8Array[]): Uint8Array {
+  const parts = fields.flatMap((field) => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(field.length);
+    return [length, field];
+  });
+  return Buffer.concat(parts);
+}
+
+/**
+ * Derives the key of a domain. Derivation is flat: `a/b` has nothing to do with `a`.
+ * @param domain any text, an empty one too
+ * @returns key 32 bytes (scalar or seed), public key 33 or 32 bytes, chain of two signatures
+ * @throws ALGORITHM_UNSUPPORTED; KEY_INVALID for a scalar that is zero or not below the order: it is not reduced
+ */
+export async function getKeyV1(keys: SigningKeys, domain: string, algorithm: string): Promise<DerivedKey> {
+  const kind = keyAlgorithmV1(algorithm);
+  const name = [utf8Part(kind), utf8Part(domain)];
+  const key = deriveKey(keys.k256Key, [lengthPrefixed(KEY_TAG, ...name)], 32, SALT);
+  return withSignatureChain(keys, kind, key, (publicKey) => lengthPrefixed(CLAIM_TAG, ...name, publicKey));
+}
