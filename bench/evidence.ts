@@ -24,12 +24,12 @@ import { replay, replayRuntime } from '../src/tdx/replay.ts';
 import { toTdxEvent, withPreimage } from '../src/tdx/tdx-event.ts';
 import type { KernelFiles } from '../src/tdx/tdx-machine.ts';
 import { ANSWER_LIMIT } from '../src/verify/answer.ts';
-import { parseCertificate } from '../src/verify/certificate.ts';
 import { eventRows } from '../src/verify/event-rows.ts';
 import { parseExpectations } from '../src/verify/expectations.ts';
 import { EVIDENCE_LIMIT } from '../src/verify/recognise.ts';
 import { DEFAULT_ALLOWED } from '../src/verify/tcb-policy.ts';
 import { verifyEvidence } from '../src/verify/verify.ts';
+import { parseCertificate } from '../src/x509/x509.ts';
 import { FakeTsm } from '../test/tdx/fake-tsm.ts';
 import { machineLine, repeat, row } from './measure.ts';
 

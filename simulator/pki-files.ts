@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../src/codec/hex.ts';
-import { toPem } from '../src/keys/derive.ts';
+import { toPem } from '../src/x509/x509.ts';
 import { type MockPki, mockPki, pckChain, pemChain } from './pki.ts';
 
 const CERTIFICATES = ['root', 'pckCa', 'pck', 'tcb', 'qe'] as const satisfies readonly (keyof MockPki)[];

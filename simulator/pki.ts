@@ -4,8 +4,8 @@
  * share nothing but the seed.
  */
 import { createHash } from 'node:crypto';
-import { bits, integer, item, octets, oid, sequence, set, time, utf8, yes } from '../src/codec/der-write.ts';
-import { toPem } from '../src/keys/derive.ts';
+import { bits, integer, item, octets, oid, sequence, set, time, utf8, yes } from '../src/x509/der-write.ts';
+import { toPem } from '../src/x509/x509.ts';
 import { type MockKey, mockKey, signDer } from './mock-keys.ts';
 
 export interface MockPki {

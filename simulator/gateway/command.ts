@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { p256FromPem } from '../../src/keys/ca-cert.ts';
-import type { Issuer } from '../../src/keys/certificate.ts';
+import type { Issuer } from '../../src/x509/x509.ts';
 import { GATEWAY_APP_ID, gatewayCertificate } from './gateway-certificate.ts';
 import { type GatewayFaults, GatewayServer } from './server.ts';
 import { WireGuardEnd } from './wireguard-end.ts';

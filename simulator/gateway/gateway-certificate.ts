@@ -1,7 +1,7 @@
 /** The certificate a gateway shows: below the root that its guests trust, with the app id the KMS names to them. */
 import { createHash } from 'node:crypto';
-import { type Issuer, issueCertificate } from '../../src/keys/certificate.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
+import { type Issuer, issueCertificate } from '../../src/x509/x509.ts';
 
 /** The app id of the development gateway: 20 bytes. */
 export const GATEWAY_APP_ID = Uint8Array.from(createHash('sha256').update('dstack-sim gateway').digest()).slice(0, 20);

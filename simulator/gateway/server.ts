@@ -5,10 +5,9 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { toHex } from '../../src/codec/hex.ts';
-import { OID } from '../../src/keys/extensions.ts';
-import { checkChain } from '../../src/net/chain.ts';
 import { WG_KEY } from '../../src/net/gateway-cache.ts';
 import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
+import { checkChain, OID } from '../../src/x509/x509.ts';
 import { readBody, TlsFront } from '../tls-front.ts';
 import { PeerTable } from './peers.ts';
 import type { WireGuardEnd } from './wireguard-end.ts';

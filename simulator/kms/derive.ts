@@ -2,9 +2,9 @@
 
 import { concat } from '../../src/codec/bytes.ts';
 import { x25519PublicKey } from '../../src/codec/x25519.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
 import { deriveKey, deriveP256, dhSecret, utf8Part } from '../../src/keys/derive.ts';
 import { compressedPublicKey, keccak256, signRecoverable } from '../../src/keys/secp256k1.ts';
+import { issueCertificate } from '../../src/x509/x509.ts';
 import { type Authority, type KmsRoots, ORGANIZATION } from './roots.ts';
 
 export interface IssuedKeys {

@@ -6,8 +6,6 @@
 import { X509Certificate } from 'node:crypto';
 import { toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
-import { toPem } from '../../src/keys/derive.ts';
-import { OID, readExtension } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { type AppInfo, decodeAppInfo } from '../../src/tdx/app-identity.ts';
 import { type Attestation, decodeVersioned, tdxEventLog, tdxQuote } from '../../src/tdx/attestation.ts';
@@ -15,6 +13,7 @@ import { eventDigest, preimage } from '../../src/tdx/events.ts';
 import { parseQuote, type TdQuoteBody } from '../../src/tdx/quote-layout.ts';
 import { replayRuntime } from '../../src/tdx/replay.ts';
 import { verifyDcap } from '../../src/verify/dcap.ts';
+import { OID, readExtension, toPem } from '../../src/x509/x509.ts';
 import { mockCollateral } from '../mock-collateral.ts';
 import type { MockPki } from '../pki.ts';
 

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { p256FromPem } from '../../src/keys/ca-cert.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
 import type { P256Key } from '../../src/keys/derive.ts';
 import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { ifExists, readLimited, writeAtomic } from '../../src/sys/files.ts';
+import { issueCertificate } from '../../src/x509/x509.ts';
 
 export const ORGANIZATION = 'Dstack';
 const FILE = 'kms-roots.json';

@@ -1,9 +1,9 @@
 /** The certificate a KMS shows to its clients: its name, its purpose, and evidence that it runs in a TD itself. */
 import { parseAppCompose } from '../../src/config/app-compose.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { type Attestation, encodeVersioned, strip, tdxQuote } from '../../src/tdx/attestation.ts';
+import { issueCertificate } from '../../src/x509/x509.ts';
 import { bootEvents, evidence, instanceOf } from '../canned-evidence.ts';
 import type { MockPki } from '../pki.ts';
 import { type Faults, spoil } from './faults.ts';

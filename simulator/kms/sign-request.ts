@@ -1,10 +1,10 @@
 /** SignCert: a certificate for a key of the app, signed by the app's own authority below the root of the KMS. */
 import { DstackError } from '../../src/errors.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
 import { decodeCsr, verifyCsr } from '../../src/keys/csr.ts';
 import { decodeAppInfo } from '../../src/tdx/app-identity.ts';
 import { encodeAppInfo } from '../../src/tdx/app-info-extension.ts';
 import { decodeVersioned, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
+import { issueCertificate } from '../../src/x509/x509.ts';
 import { appAuthority } from './derive.ts';
 import { identify } from './evidence.ts';
 import type { KmsService } from './methods.ts';

@@ -6,7 +6,7 @@ import { createPrivateKey } from 'node:crypto';
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
-import { type CertificateRequest, issueCertificate } from './certificate.ts';
+import { type CertificateRequest, issueCertificate } from '../x509/x509.ts';
 import { type P256Key, p256FromScalar } from './derive.ts';
 
 const ROOT_NAME = 'App Root Cert';

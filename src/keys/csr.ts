@@ -3,9 +3,10 @@
  * The attestation inside must be made for that key (`certReportData`), whether or not it shall go into the certificate.
  * Source: dstack keys and certificates, CSR v2.
  */
-import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { ScaleReader, ScaleWriter } from '../codec/scale.ts';
 import { DstackError } from '../errors.ts';
+import { signP256 } from '../x509/x509.ts';
 import type { P256Key } from './derive.ts';
 
 /** What the certificate shall say. */
@@ -129,17 +130,8 @@ function decoding<T>(bytes: Uint8Array, work: (reader: ScaleReader) => T): T {
 }
 
 /** ECDSA P-256 with SHA-256 in DER over the encoded request, by the key that is to be certified. */
-export function signCsr(encoded: Uint8Array, key: Pick<P256Key, 'pkcs8Der'>): Uint8Array {
-  const der = Buffer.from(key.pkcs8Der);
-  try {
-    const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-    return Uint8Array.from(sign('sha256', encoded, privateKey));
-  } catch {
-    throw new DstackError('KEY_INVALID', 'the key of the certificate request is no P-256 key');
-  } finally {
-    der.fill(0);
-  }
-}
+export const signCsr = (encoded: Uint8Array, key: Pick<P256Key, 'pkcs8Der'>): Uint8Array =>
+  signP256(encoded, key.pkcs8Der, 'the certificate request');
 
 /**
  * Checks that the request was signed with the key it asks to certify.

@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import type { AppKeys, KeyProvider } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
-import { deriveKey, deriveP256, dhSecret, type P256Key, toPem, utf8Part } from './derive.ts';
+import { toPem } from '../x509/x509.ts';
+import { deriveKey, deriveP256, dhSecret, type P256Key, utf8Part } from './derive.ts';
 import { isK256Scalar } from './k256-scalar.ts';
 
 /** Bytes of a seed. */

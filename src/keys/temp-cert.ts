@@ -3,8 +3,8 @@
  * KMS gives to everybody. It proves nothing but the evidence inside. Source: dstack keys and certificates, temp certificate.
  */
 import { wipe } from '../sys/files.ts';
+import { issueCertificate } from '../x509/x509.ts';
 import { p256FromPem } from './ca-cert.ts';
-import { issueCertificate } from './certificate.ts';
 import type { P256Key } from './derive.ts';
 import { certReportData } from './report-data.ts';
 import { freshTlsKey, privateKeyPem } from './tls-key.ts';

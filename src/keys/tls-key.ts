@@ -1,7 +1,8 @@
 /** Keys for TLS certificates: fresh ones (GetTlsKey) and those by path (DeriveKey). The key pairs are P-256. */
 import { randomBytes } from 'node:crypto';
 import { wipe } from '../sys/files.ts';
-import { deriveP256, type P256Key, toPem, utf8Part } from './derive.ts';
+import { toPem } from '../x509/x509.ts';
+import { deriveP256, type P256Key, utf8Part } from './derive.ts';
 
 /** A new random key. */
 export function freshTlsKey(): P256Key {

@@ -8,11 +8,11 @@ import { decodeJson } from '../codec/prpc-json.ts';
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { encodeCsr, signCsr } from '../keys/csr.ts';
-import { fromPem, type P256Key } from '../keys/derive.ts';
+import type { P256Key } from '../keys/derive.ts';
 import { type ClientCertificate, tempCertificate } from '../keys/temp-cert.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
+import { checkChain, fromPem } from '../x509/x509.ts';
 import type { CertifyRequest } from './certify.ts';
-import { checkChain } from './chain.ts';
 import { callRaTls } from './ra-tls-client.ts';
 
 const API_VERSION = 2;

@@ -4,7 +4,6 @@
  * server certificate.
  */
 import { DstackError } from '../errors.ts';
-import { OID } from '../keys/extensions.ts';
 import { certReportData } from '../keys/report-data.ts';
 import { type Attestation, decodeVersioned } from '../tdx/attestation.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
@@ -12,7 +11,7 @@ import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
 import { runtimeEventsOf } from '../verify/evidence-forms.ts';
-import type { TrustedLeaf } from './chain.ts';
+import { OID, type TrustedLeaf } from '../x509/x509.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
 export interface EvidenceRules {
@@ -90,7 +89,7 @@ async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRul
   const [{ checkQuote, checkTd }, { parseCertificate, parsePemChain }, { allowedStatuses, TCB_STATUSES }, source] =
     await Promise.all([
       import('../verify/quote-check.ts'),
-      import('../verify/certificate.ts'),
+      import('../x509/x509.ts'),
       import('../verify/tcb-policy.ts'),
       import('./fetch-collateral.ts'),
     ]);

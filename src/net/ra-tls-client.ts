@@ -5,9 +5,8 @@
  */
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
-import { OID } from '../keys/extensions.ts';
 import type { ClientCertificate } from '../keys/temp-cert.ts';
-import { checkChain, type TrustedLeaf } from './chain.ts';
+import { checkChain, OID, type TrustedLeaf } from '../x509/x509.ts';
 import { type EvidenceRules, evidenceIn, verifyPeerEvidence } from './peer-evidence.ts';
 import { type CallOptions, callJson } from './prpc-client.ts';
 

@@ -3,7 +3,7 @@ import { toHex } from '../codec/hex.ts';
 import { errorChain } from '../errors.ts';
 import { certReportData, reportData } from '../keys/report-data.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
-import { isSignedBy } from './certificate.ts';
+import { isSignedBy } from '../x509/x509.ts';
 import { type Check, fail, note, pass } from './check.ts';
 import type { CertificateFacts, Evidence } from './evidence-forms.ts';
 import type { Identity } from './identity-check.ts';

@@ -7,9 +7,17 @@ import { fromHex } from '../codec/hex.ts';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
-import { type Certificate, checkChain, parsePemChain, publicKeyOf } from './certificate.ts';
+import {
+  type Certificate,
+  type Crl,
+  checkCrl,
+  checkIssuedInOrder,
+  isRevoked,
+  parseCrl,
+  parsePemChain,
+  publicKeyOf,
+} from '../x509/x509.ts';
 import type { Collateral } from './collateral-format.ts';
-import { type Crl, checkCrl, isRevoked, parseCrl } from './crl.ts';
 import type { Platform } from './pck.ts';
 import { parseTcbInfo, type TcbInfo, validity } from './tcb-info.ts';
 
@@ -53,7 +61,7 @@ export function checkCollateral(
       // exactly two: a longer chain would let a PCK certificate pose as a signer
       const chain = parsePemChain(collateral[`${name}_issuer_chain`]).slice(0, 3);
       if (chain.length !== 2) throw invalid(`${name}_issuer_chain does not hold a signer and its root`);
-      checkChain(chain, root, at);
+      checkIssuedInOrder(chain, root, at);
       if (chain.some((certificate) => isRevoked(certificate, rootCrl)))
         throw invalid(`the signer of ${name} is revoked`);
       checkSignature(collateral[name], collateral[`${name}_signature`], chain[0] as Certificate);
@@ -111,5 +119,5 @@ function pckCrlOf(collateral: Collateral, root: Certificate, at: number, platfor
 function checkCaChain(chain: readonly Certificate[], root: Certificate, at: number): void {
   const [first] = chain;
   if (first === undefined || !first.ca) throw invalid('pck_crl_issuer_chain does not start at a CA');
-  checkChain([{ ...first, ca: false }, ...chain.slice(1)], root, at);
+  checkIssuedInOrder([{ ...first, ca: false }, ...chain.slice(1)], root, at);
 }

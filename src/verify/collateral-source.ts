@@ -6,7 +6,7 @@ import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import type { Certificate } from './certificate.ts';
+import type { Certificate } from '../x509/x509.ts';
 import { COLLATERAL_LIMIT, type Collateral, parseCollateral } from './collateral-format.ts';
 import type { Platform } from './pck.ts';
 import { fetchCollateral } from './pcs-client.ts';

@@ -4,7 +4,7 @@ import type { AppInfo } from '../tdx/app-identity.ts';
 import { type Attestation, decodeVersioned } from '../tdx/attestation.ts';
 import type { RuntimeEvent } from '../tdx/events.ts';
 import { isRuntimeEvent, type TdxEvent } from '../tdx/tdx-event.ts';
-import type { Certificate } from './certificate.ts';
+import type { Certificate } from '../x509/x509.ts';
 
 export type EvidenceKind = 'quote' | 'answer' | 'attestation' | 'certificate';
 

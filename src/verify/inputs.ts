@@ -5,7 +5,7 @@ import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import { readStdin } from '../sys/stdin.ts';
-import { type Certificate, parseCertificate, parsePemChain } from './certificate.ts';
+import { type Certificate, parseCertificate, parsePemChain } from '../x509/x509.ts';
 import { INTEL_ROOT_PEM, INTEL_ROOT_SHA256 } from './intel-root.ts';
 import { EVIDENCE_LIMIT } from './recognise.ts';
 

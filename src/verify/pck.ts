@@ -2,11 +2,10 @@
  * The PCK certificate of a quote: which processor signed it, and what its SGX extension says about that platform (Intel
  * SGX PCK Certificate and CRL Profile Specification, OID 1.2.840.113741.1.13.1).
  */
-import { DerReader, oidText, TAG } from '../codec/der.ts';
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import type { TdQuote } from '../tdx/quote-layout.ts';
-import { type Certificate, parsePemChain } from './certificate.ts';
+import { type Certificate, DerReader, oidText, parsePemChain, TAG } from '../x509/x509.ts';
 
 export interface Platform {
   /** leaf first */

@@ -4,7 +4,7 @@
  */
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
-import type { Certificate } from './certificate.ts';
+import type { Certificate } from '../x509/x509.ts';
 import type { Collateral } from './collateral-format.ts';
 import type { Platform } from './pck.ts';
 

@@ -2,11 +2,10 @@
 import { toHex } from '../codec/hex.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import type { TdQuote, TdQuoteBody } from '../tdx/quote-layout.ts';
-import { type Certificate, checkChain } from './certificate.ts';
+import { type Certificate, checkIssuedInOrder, isRevoked } from '../x509/x509.ts';
 import { type Check, fail, pass, unknown } from './check.ts';
 import { type CheckedCollateral, checkCollateral } from './collateral-check.ts';
 import type { Collateral } from './collateral-format.ts';
-import { isRevoked } from './crl.ts';
 import { verifyDcap } from './dcap.ts';
 import { type Platform, pckChainText, readPlatform } from './pck.ts';
 import { judgeModule } from './tcb-info.ts';
@@ -49,7 +48,7 @@ export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: Quo
   try {
     platform = carriedPlatform(quote);
     // the library does not mind a missing root; a flipped bit in any certificate must count
-    if (platform !== undefined) checkChain(platform.chain, options.root, options.at);
+    if (platform !== undefined) checkIssuedInOrder(platform.chain, options.root, options.at);
   } catch (thrown) {
     return { checks: [fail('dcap', errorChain(thrown))] };
   }
@@ -64,7 +63,7 @@ export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: Quo
       if (text === undefined)
         throw new DstackError('COLLATERAL_INVALID', 'neither quote nor collateral has a PCK chain');
       platform = readPlatform(text);
-      checkChain(platform.chain, options.root, options.at);
+      checkIssuedInOrder(platform.chain, options.root, options.at);
     }
     checked = checkCollateral(found.collateral, options.root, options.at, platform);
   } catch (thrown) {

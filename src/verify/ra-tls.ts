@@ -1,11 +1,10 @@
 /** RA-TLS certificates: the evidence in their extensions, and what it must agree with (dstack keys and certificates). */
 
 import { DstackError } from '../errors.ts';
-import { OID, readOctetString } from '../keys/extensions.ts';
 import { utf8 } from '../sys/files.ts';
 import { decodeAppInfoExtension } from '../tdx/app-info-extension.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
-import { type Certificate, parseCertificate, parsePemChain } from './certificate.ts';
+import { type Certificate, OID, parseCertificate, parsePemChain, readOctetString } from '../x509/x509.ts';
 import { type CertificateFacts, type Evidence, fromVersioned, quoteAlone, runtimeEventsOf } from './evidence-forms.ts';
 
 /** @throws CERT_INVALID, ATTESTATION_INVALID, EVENT_LOG_INVALID */

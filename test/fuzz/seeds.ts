@@ -1,7 +1,6 @@
 /** Good inputs to start from, made by our own simulator and builders. */
 import { mockCcel } from '../../simulator/mock-ccel.ts';
 import { fromHex } from '../../src/codec/hex.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
 import { p256FromScalar } from '../../src/keys/derive.ts';
 import { decodeAppInfo } from '../../src/tdx/app-identity.ts';
 import { encodeAppInfo } from '../../src/tdx/app-info-extension.ts';
@@ -9,6 +8,7 @@ import { type Attestation, encodeVersioned, strip } from '../../src/tdx/attestat
 import { formatLine } from '../../src/tdx/event-lines.ts';
 import { fullLogJson, quoteLogJson } from '../../src/tdx/log-json.ts';
 import { toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
+import { issueCertificate } from '../../src/x509/x509.ts';
 import { buildHeader, goodJson } from '../fde/header-builder.ts';
 import { sampleAttestation, sampleQuote } from '../tdx/sample.ts';
 

@@ -12,6 +12,7 @@ const FLOORS = [
   ['verify'],
   ['keys', 'tdx'],
   ['config'],
+  ['x509'],
   ['codec'],
   ['sys', 'http'],
 ];

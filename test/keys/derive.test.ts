@@ -6,8 +6,9 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { p256FromPem } from '../../src/keys/ca-cert.ts';
-import { deriveKey, deriveP256, dhSecret, fromPem, p256FromScalar, toPem, utf8Part } from '../../src/keys/derive.ts';
+import { deriveKey, deriveP256, dhSecret, p256FromScalar, utf8Part } from '../../src/keys/derive.ts';
 import { freshTlsKey, privateKeyPem, tlsKeyOfPath } from '../../src/keys/tls-key.ts';
+import { fromPem, toPem } from '../../src/x509/x509.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 
 const text = (parts: readonly string[]) => parts.map(utf8Part);

@@ -7,9 +7,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { mockPki } from '../../simulator/pki.ts';
 import { parseAppKeys } from '../../src/config/app-keys.ts';
 import { DstackError } from '../../src/errors.ts';
-import { OID, readExtension } from '../../src/keys/extensions.ts';
 import { generateCa } from '../../src/keys/generate.ts';
 import { decodeVersioned, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
+import { OID, readExtension } from '../../src/x509/x509.ts';
 import { mockEvidence } from '../net/ra-tls-server.ts';
 import { run } from '../run-main.ts';
 

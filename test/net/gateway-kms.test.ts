@@ -8,7 +8,6 @@ import type { Kms } from '../../simulator/kms/server.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import type { AppKeys } from '../../src/config/app-keys.ts';
 import { errorChain } from '../../src/errors.ts';
-import { OID, readExtension } from '../../src/keys/extensions.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import type { GatewayCache } from '../../src/net/gateway-cache.ts';
 import { certifyForGateway } from '../../src/net/gateway-certificates.ts';
@@ -16,6 +15,7 @@ import { callGateway, register } from '../../src/net/gateway-register.ts';
 import { requestAppKeys } from '../../src/net/kms-client.ts';
 import { wireGuardKeys } from '../../src/net/wireguard.ts';
 import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
+import { OID, readExtension } from '../../src/x509/x509.ts';
 import { guest, startKms, VM_CONFIG } from '../simulator/kms/guest.ts';
 
 const POLICY = { ports: [], restrictMode: false };

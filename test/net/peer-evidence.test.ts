@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { mockPki } from '../../simulator/pki.ts';
-import { OID } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { freshTlsKey } from '../../src/keys/tls-key.ts';
-import type { TrustedLeaf } from '../../src/net/chain.ts';
 import { evidenceIn, verifyPeerEvidence } from '../../src/net/peer-evidence.ts';
 import { encodeVersioned, strip, tdxEventLog, tdxQuote } from '../../src/tdx/attestation.ts';
 import { quoteLogJson } from '../../src/tdx/log-json.ts';
+import { OID, type TrustedLeaf } from '../../src/x509/x509.ts';
 import { failure } from '../failure.ts';
 import { evidenceRulesFor } from './evidence-rules.ts';
 import { mockEvidence } from './ra-tls-server.ts';

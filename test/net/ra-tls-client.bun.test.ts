@@ -1,10 +1,10 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { mockPki } from '../../simulator/pki.ts';
-import type { CertificateRequest } from '../../src/keys/certificate.ts';
 import { tempCertificate } from '../../src/keys/temp-cert.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { callRaTls, type PeerRules } from '../../src/net/ra-tls-client.ts';
 import { encodeVersioned, strip } from '../../src/tdx/attestation.ts';
+import type { CertificateRequest } from '../../src/x509/x509.ts';
 import { evidenceRulesFor } from './evidence-rules.ts';
 import { type Authority, authority, closeServers, evidenceFor, mockEvidence, rpcServer } from './ra-tls-server.ts';
 

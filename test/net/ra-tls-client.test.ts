@@ -6,13 +6,12 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { mockPki } from '../../simulator/pki.ts';
 import { DstackError } from '../../src/errors.ts';
-import { toPem } from '../../src/keys/derive.ts';
-import { OID, readExtension } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { tempCertificate } from '../../src/keys/temp-cert.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { callRaTls, type PeerRules } from '../../src/net/ra-tls-client.ts';
 import { decodeVersioned, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
+import { OID, readExtension, toPem } from '../../src/x509/x509.ts';
 import { evidenceRulesFor } from './evidence-rules.ts';
 import { type Authority, authority, closeServers, evidenceFor, mockEvidence, rpcServer } from './ra-tls-server.ts';
 

@@ -4,7 +4,6 @@ import type { AddressInfo } from 'node:net';
 import * as tls from 'node:tls';
 import { mockQuote } from '../../simulator/mock-quote.ts';
 import type { MockPki } from '../../simulator/pki.ts';
-import { type CertificateRequest, issueCertificate } from '../../src/keys/certificate.ts';
 import type { P256Key } from '../../src/keys/derive.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
@@ -12,6 +11,7 @@ import { type Attestation, encodeVersioned, strip } from '../../src/tdx/attestat
 import type { RuntimeEvent } from '../../src/tdx/events.ts';
 import { replayRuntime } from '../../src/tdx/replay.ts';
 import { toTdxEvent } from '../../src/tdx/tdx-event.ts';
+import { type CertificateRequest, issueCertificate } from '../../src/x509/x509.ts';
 
 export const EVENTS: readonly RuntimeEvent[] = [
   { event: 'app-id', payload: new Uint8Array(20).fill(0xaa), version: 1 },

@@ -6,8 +6,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GATEWAY_APP_ID } from '../../simulator/gateway/gateway-certificate.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
+import { issueCertificate } from '../../src/x509/x509.ts';
 import { NetworkNamespace } from './netns.ts';
 
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';

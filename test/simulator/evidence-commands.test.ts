@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseCertificate } from '../../src/verify/certificate.ts';
 import { collateralFrom } from '../../src/verify/collateral-source.ts';
 import { readPlatform } from '../../src/verify/pck.ts';
 import { fetchCollateral } from '../../src/verify/pcs-client.ts';
+import { parseCertificate } from '../../src/x509/x509.ts';
 
 const { QuoteVerifier } = createRequire(import.meta.url)('@phala/dcap-qvl') as typeof import('@phala/dcap-qvl');
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';

@@ -7,12 +7,12 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { mockCollateral } from '../../simulator/mock-collateral.ts';
 import { mockPki, pemChain } from '../../simulator/pki.ts';
 import { fromHex } from '../../src/codec/hex.ts';
-import { parseCertificate } from '../../src/verify/certificate.ts';
 import { type Collateral, parseCollateral } from '../../src/verify/collateral-format.ts';
 import { collateralFrom } from '../../src/verify/collateral-source.ts';
 import { INTEL_ROOT_PEM, INTEL_ROOT_SHA256 } from '../../src/verify/intel-root.ts';
 import { readPlatform } from '../../src/verify/pck.ts';
 import { worstStatus } from '../../src/verify/tcb-policy.ts';
+import { parseCertificate } from '../../src/x509/x509.ts';
 import { bootEvents, bytesOf, COLLATERAL, judge, NOW, named, PKI, quoteOf, ROOT } from './guest.ts';
 
 const OTHER = mockPki(new Uint8Array(32).fill(0x32));

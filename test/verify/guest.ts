@@ -11,12 +11,12 @@ import type { RuntimeEvent } from '../../src/tdx/events.ts';
 import { quoteLogJson } from '../../src/tdx/log-json.ts';
 import { replay, replayRuntime } from '../../src/tdx/replay.ts';
 import { type TdxEvent, toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
-import { parseCertificate } from '../../src/verify/certificate.ts';
 import type { Collateral } from '../../src/verify/collateral-format.ts';
 import type { PredictedEvent } from '../../src/verify/event-rows.ts';
 import { parseExpectations } from '../../src/verify/expectations.ts';
 import { allowedStatuses } from '../../src/verify/tcb-policy.ts';
 import { type VerifyReport, verifyEvidence } from '../../src/verify/verify.ts';
+import { parseCertificate } from '../../src/x509/x509.ts';
 
 export const PKI = mockPki(new Uint8Array(32).fill(0x31));
 export const NOW = Date.parse('2026-03-01T12:00:00Z');

@@ -2,11 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mockPki } from '../../simulator/pki.ts';
-import { octets } from '../../src/codec/der-write.ts';
 import { toHex } from '../../src/codec/hex.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
 import { p256FromScalar } from '../../src/keys/derive.ts';
-import { OID } from '../../src/keys/extensions.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { encodeVersioned } from '../../src/tdx/attestation.ts';
 import { fullLogJson } from '../../src/tdx/log-json.ts';
@@ -16,6 +13,8 @@ import { verdictOf } from '../../src/verify/check.ts';
 import { checkTd } from '../../src/verify/quote-check.ts';
 import { readEvidence } from '../../src/verify/recognise.ts';
 import { judgeModule, parseTcbInfo } from '../../src/verify/tcb-info.ts';
+import { octets } from '../../src/x509/der-write.ts';
+import { issueCertificate, OID } from '../../src/x509/x509.ts';
 import { loadX509 } from '../x509.ts';
 import { attestationOf, bootEvents, COLLATERAL, COMPOSE_HASH, judge, named, quoteOf } from './guest.ts';
 

@@ -17,7 +17,7 @@ export const DISK_KEY_BYTES = 32;
 
 /** Loads what `obtainKeys` will need. Which provider it is, is not known yet: all of them share this much. */
 export async function loadKeyCode(): Promise<void> {
-  await Promise.all([import('../providers/none.ts'), import('../../keys/certificate.ts')]);
+  await Promise.all([import('../providers/none.ts'), import('../../x509/x509.ts')]);
 }
 
 /** @throws whatever the provider throws, KEY_INVALID for a disk key of another length */

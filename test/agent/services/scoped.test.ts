@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Agent, startAgent } from '../../../src/agent/serve.ts';
 import { loadAgentConfig } from '../../../src/config/agent-config.ts';
-import { fromPem } from '../../../src/keys/derive.ts';
+import { fromPem } from '../../../src/x509/x509.ts';
+
 import { type Guest, makeGuest } from '../canned.ts';
 import { ask, askJson } from '../raw-client.ts';
 

@@ -1,10 +1,10 @@
 /** Certificates of peers, read by both readers: the one of `verify` and the one that finds extensions for the rest. */
-import { OID, readExtension } from '../../../src/keys/extensions.ts';
 import { decodeAppInfoExtension } from '../../../src/tdx/app-info-extension.ts';
 import { decodeVersioned } from '../../../src/tdx/attestation.ts';
 import { parseLogJson } from '../../../src/tdx/log-json.ts';
 import { parseQuote } from '../../../src/tdx/quote-layout.ts';
 import { readEvidence } from '../../../src/verify/recognise.ts';
+import { OID, readExtension } from '../../../src/x509/x509.ts';
 import { type FuzzTarget, outcome } from '../target.ts';
 
 const INSIDE: Readonly<Record<string, (payload: Uint8Array) => unknown>> = {

@@ -5,8 +5,8 @@ import { freshRoots, type KmsRoots } from '../../../simulator/kms/roots.ts';
 import { fromHex, toHex } from '../../../src/codec/hex.ts';
 import { x25519PublicKey, x25519Shared } from '../../../src/codec/x25519.ts';
 import { p256FromScalar } from '../../../src/keys/derive.ts';
-import { OID, readExtension } from '../../../src/keys/extensions.ts';
 import { compressedPublicKey, keccak256, recoverPublicKey } from '../../../src/keys/secp256k1.ts';
+import { OID, readExtension } from '../../../src/x509/x509.ts';
 import vectors from '../../vectors/keys.json' with { type: 'json' };
 
 const [sample] = vectors.kms_derivation_sample;

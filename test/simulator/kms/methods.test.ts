@@ -10,13 +10,13 @@ import { freshRoots, type KmsRoots } from '../../../simulator/kms/roots.ts';
 import type { Kms } from '../../../simulator/kms/server.ts';
 import { fromHex, toHex } from '../../../src/codec/hex.ts';
 import { encodeCsr, signCsr } from '../../../src/keys/csr.ts';
-import { OID, readExtension } from '../../../src/keys/extensions.ts';
 import { certReportData } from '../../../src/keys/report-data.ts';
 import { compressedPublicKey, keccak256, recoverPublicKey } from '../../../src/keys/secp256k1.ts';
 import { type ClientCertificate, tempCertificate } from '../../../src/keys/temp-cert.ts';
 import { freshTlsKey } from '../../../src/keys/tls-key.ts';
 import { decodeAppInfoExtension } from '../../../src/tdx/app-info-extension.ts';
 import { type Attestation, encodeVersioned, strip, tdxQuote } from '../../../src/tdx/attestation.ts';
+import { OID, readExtension } from '../../../src/x509/x509.ts';
 import { guest, startKms, temporaryFolder, VM_CONFIG } from './guest.ts';
 
 const app = guest();

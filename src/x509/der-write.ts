@@ -1,6 +1,6 @@
 /** Writing DER (ITU-T X.690): the few types that certificates are made of. Every function returns one complete item. */
 
-import { concat } from './bytes.ts';
+import { concat } from '../codec/bytes.ts';
 
 /** Tag, length in its shortest form, content. */
 export function item(tag: number, ...content: readonly Uint8Array[]): Uint8Array {

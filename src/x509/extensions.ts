@@ -2,10 +2,11 @@
  * The X.509 extensions of dstack, under OID 1.3.6.1.4.1.62397.1. The payload is wrapped twice: extnValue is an OCTET
  * STRING that contains one more DER OCTET STRING. None is critical. Source: dstack keys and certificates, extensions.
  */
-import { DerReader, oidText, TAG } from '../codec/der.ts';
-import * as write from '../codec/der-write.ts';
+
 import { DstackError } from '../errors.ts';
-import { fromPem } from './derive.ts';
+import { DerReader, oidText, TAG } from './der.ts';
+import * as write from './der-write.ts';
+import { fromPem } from './pem.ts';
 
 const ARC = '1.3.6.1.4.1.62397.1';
 

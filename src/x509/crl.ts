@@ -1,8 +1,8 @@
 /** Certificate revocation lists (RFC 5280, section 5): read, checked against their issuer, asked for serials. */
-import { DerReader, TAG, timeOf } from '../codec/der.ts';
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { type Certificate, isSignedBy, readSigned, type SignedPart } from './certificate.ts';
+import { DerReader, TAG, timeOf } from './der.ts';
 
 export interface Crl {
   /** DER of the name */

@@ -4,11 +4,11 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import { DerReader, oidText, TAG } from '../codec/der.ts';
 import { DstackError, type ErrorCode } from '../errors.ts';
-import { fromPem, toPem } from '../keys/derive.ts';
-import { readOctetString } from '../keys/extensions.ts';
-import { type Certificate, isSignedBy, parseCertificate } from '../verify/certificate.ts';
+import { type Certificate, isSignedBy, parseCertificate } from './certificate.ts';
+import { DerReader, oidText, TAG } from './der.ts';
+import { readOctetString } from './extensions.ts';
+import { fromPem, toPem } from './pem.ts';
 
 export interface ChainRules {
   /** the one trusted root, PEM; it must be a CA itself */

@@ -1,18 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DerReader, oidText, timeOf } from '../../src/codec/der.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { localCaCert } from '../../src/keys/ca-cert.ts';
-import { issueCertificate } from '../../src/keys/certificate.ts';
-import { fromPem, p256FromScalar } from '../../src/keys/derive.ts';
+import { p256FromScalar } from '../../src/keys/derive.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
 import { decodeAppInfo } from '../../src/tdx/app-identity.ts';
 import { encodeAppInfo } from '../../src/tdx/app-info-extension.ts';
 import { encodeVersioned, strip } from '../../src/tdx/attestation.ts';
-import { checkChain, parseCertificate, parsePemChain } from '../../src/verify/certificate.ts';
-import { isRevoked, parseCrl } from '../../src/verify/crl.ts';
-import { attestationOf, bootEvents, judge, NOW, named, PKI } from './guest.ts';
+import { checkIssuedInOrder, parseCertificate, parsePemChain } from '../../src/x509/certificate.ts';
+import { isRevoked, parseCrl } from '../../src/x509/crl.ts';
+import { DerReader, oidText, timeOf } from '../../src/x509/der.ts';
+import { issueCertificate } from '../../src/x509/issue.ts';
+import { fromPem } from '../../src/x509/pem.ts';
+import { attestationOf, bootEvents, judge, NOW, named, PKI } from '../verify/guest.ts';
 
 const KEY = p256FromScalar(new Uint8Array(32).fill(7));
 const LEAF = p256FromScalar(new Uint8Array(32).fill(8));
@@ -84,12 +85,14 @@ describe('certificates and lists', () => {
   });
 
   it('chain only in their order and to the very root', () => {
-    expect(() => checkChain([pck, pckCa, root], root, NOW)).not.toThrow();
-    expect(() => checkChain([pck, root], root, NOW)).toThrow(/not issued by/);
-    expect(() => checkChain([pckCa, root], root, NOW)).toThrow(/is a CA where a leaf is needed/);
-    expect(() => checkChain([pck, pckCa], root, NOW)).toThrow(/not at the trusted root/);
-    expect(() => checkChain([pck, pckCa, root], root, Date.parse('2101-01-01'))).toThrow(/not valid at/);
-    expect(() => checkChain([pck, { ...pckCa, ca: false }, root], root, NOW)).toThrow(/signs others, but is no CA/);
+    expect(() => checkIssuedInOrder([pck, pckCa, root], root, NOW)).not.toThrow();
+    expect(() => checkIssuedInOrder([pck, root], root, NOW)).toThrow(/not issued by/);
+    expect(() => checkIssuedInOrder([pckCa, root], root, NOW)).toThrow(/is a CA where a leaf is needed/);
+    expect(() => checkIssuedInOrder([pck, pckCa], root, NOW)).toThrow(/not at the trusted root/);
+    expect(() => checkIssuedInOrder([pck, pckCa, root], root, Date.parse('2101-01-01'))).toThrow(/not valid at/);
+    expect(() => checkIssuedInOrder([pck, { ...pckCa, ca: false }, root], root, NOW)).toThrow(
+      /signs others, but is no CA/,
+    );
   });
 
   it('with anything else around them are refused where that matters', () => {
@@ -107,7 +110,7 @@ describe('certificates and lists', () => {
         const copy = Uint8Array.from(PKI.pck);
         copy[at] = (copy[at] ?? 0) ^ change;
         try {
-          checkChain([parseCertificate(copy), pckCa, root], root, NOW);
+          checkIssuedInOrder([parseCertificate(copy), pckCa, root], root, NOW);
         } catch (thrown) {
           return thrown instanceof DstackError;
         }

@@ -2,13 +2,14 @@
  * Making certificates in the one shape every part of dstack uses: X.509 v3, ECDSA P-256 with SHA-256, UTF8String names,
  * a fixed order of extensions. Source: dstack keys and certificates, common shape.
  */
-import { createHash, createPrivateKey, randomBytes, sign } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
-import { DerReader } from '../codec/der.ts';
-import * as der from '../codec/der-write.ts';
 import { DstackError } from '../errors.ts';
-import { fromPem, type P256Key, toPem } from './derive.ts';
+import { DerReader } from './der.ts';
+import * as der from './der-write.ts';
 import { dstackExtension, extension, OID } from './extensions.ts';
+import { fromPem, toPem } from './pem.ts';
+import { type SigningKey, signP256 } from './sign-p256.ts';
 
 /** 1975-01-01T00:00:00Z: certificates must also be valid in a VM whose clock is not set yet. */
 const DEFAULT_NOT_BEFORE = Date.UTC(1975, 0, 1) / 1000;
@@ -41,7 +42,7 @@ export interface CertificateRequest {
 /** Who signs: a CA certificate (PEM) with its key; without it the certificate is self-signed. */
 export interface Issuer {
   readonly certificate: string;
-  readonly key: P256Key;
+  readonly key: SigningKey;
 }
 
 /**
@@ -51,10 +52,10 @@ export interface Issuer {
  */
 export async function issueCertificate(
   request: CertificateRequest,
-  key: P256Key | Pick<P256Key, 'spkiDer'>,
+  key: SigningKey | Pick<SigningKey, 'spkiDer'>,
   issuer?: Issuer,
 ): Promise<string> {
-  const signer: Partial<P256Key> = issuer?.key ?? key;
+  const signer: Partial<SigningKey> = issuer?.key ?? key;
   if (signer.pkcs8Der === undefined) throw new DstackError('CERT_INVALID', 'a self-signed certificate needs its key');
   const subject = name(request);
   const { notBefore, notAfter } = validity(request);
@@ -68,18 +69,10 @@ export async function issueCertificate(
     key.spkiDer,
     der.item(0xa3, der.sequence(...extensions(request, key.spkiDer))),
   );
-  return toPem('CERTIFICATE', der.sequence(body, ECDSA_SHA256, der.bits(signed(body, signer.pkcs8Der))));
-}
-
-function signed(body: Uint8Array, pkcs8Der: Uint8Array): Uint8Array {
-  const copy = Buffer.from(pkcs8Der);
-  try {
-    return sign('sha256', body, createPrivateKey({ key: copy, format: 'der', type: 'pkcs8' }));
-  } catch {
-    throw new DstackError('KEY_INVALID', 'the key of the issuer is no P-256 key');
-  } finally {
-    copy.fill(0);
-  }
+  return toPem(
+    'CERTIFICATE',
+    der.sequence(body, ECDSA_SHA256, der.bits(signP256(body, signer.pkcs8Der, 'the issuer'))),
+  );
 }
 
 const ECDSA_SHA256 = der.sequence(der.oid('1.2.840.10045.4.3.2'));

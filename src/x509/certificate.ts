@@ -3,9 +3,9 @@
  * strictly and without a library, because every byte comes from whoever is to be verified.
  */
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
-import { DerReader, oidText, TAG, timeOf } from '../codec/der.ts';
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
+import { DerReader, oidText, TAG, timeOf } from './der.ts';
 
 export interface Certificate {
   readonly der: Uint8Array;
@@ -172,7 +172,7 @@ const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) ===
  * @param at milliseconds
  * @throws CERT_INVALID naming the certificate
  */
-export function checkChain(chain: readonly Certificate[], anchor: Certificate, at: number): void {
+export function checkIssuedInOrder(chain: readonly Certificate[], anchor: Certificate, at: number): void {
   const last = chain.at(-1);
   if (last === undefined || !same(last.der, anchor.der)) {
     throw invalid(`the chain ends at ${last?.commonName || 'nothing'}, not at the trusted root ${anchor.commonName}`);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { integer, item, oid, time } from '../../src/codec/der-write.ts';
 import { toHex } from '../../src/codec/hex.ts';
+import { integer, item, oid, time } from '../../src/x509/der-write.ts';
 
 describe('DER that is written', () => {
   it.each([
