@@ -44,7 +44,7 @@ export function defineGateway(command: Command): void {
     .option('--name <name>', 'host name or IP address in the certificate (repeatable, default 127.0.0.1)', collect, [])
     .option('--network <a.b>', 'first two numbers of the VPN network', '10.4')
     .option('--number <n>', 'last number of the address of this gateway', '1')
-    .option('--endpoint <host:port>', 'where guests send WireGuard packets; the port is listened on', '127.0.0.1:51820')
+    .option('--endpoint <host:port>', 'where guests send WireGuard packets; the port is listened on', '10.0.2.2:51820')
     .option('--interface <name>', 'WireGuard interface', 'dstack-gw0')
     .option('--down', 'fault: close every connection')
     .option('--forget-peers <seconds>', 'fault: forget all guests after so many seconds; SIGHUP does it at any time')

@@ -9,6 +9,8 @@ import { DstackError, errorChain } from '../errors.ts';
 import type { installed, run } from '../sys/exec.ts';
 import * as ui from '../ui.ts';
 import { splitEndpoint, type WireGuardServer } from './gateway-response.ts';
+import type { Occupied } from './occupied.ts';
+import { whyNotEndpoint } from './tunnel-addresses.ts';
 import { WG_PORT } from './wireguard.ts';
 
 export const CHAIN = 'DSTACK_WG';
@@ -26,10 +28,15 @@ export interface FirewallTools {
 
 /**
  * Lets exactly the endpoints of these servers reach the WireGuard port.
- * @throws FIREWALL_FAILED; GATEWAY_UNREACHABLE when the name of an endpoint does not resolve
+ * @param occupied for the machine's own addresses, see `whyNotEndpoint`
+ * @throws FIREWALL_FAILED; GATEWAY_UNREACHABLE when the name of an endpoint does not resolve, or not to another machine
  */
-export async function allowServers(servers: readonly WireGuardServer[], tools: FirewallTools): Promise<void> {
-  const addresses = await serverAddresses(servers, tools.resolve ?? resolveName);
+export async function allowServers(
+  servers: readonly WireGuardServer[],
+  tools: FirewallTools,
+  occupied: readonly Occupied[],
+): Promise<void> {
+  const addresses = await serverAddresses(servers, tools.resolve ?? resolveName, occupied);
   if (await tools.installed('iptablesRestore')) {
     await restore(tools, 'iptablesRestore', 'iptables', addresses.v4);
     await guardIPv6(tools, addresses.v6);
@@ -45,19 +52,31 @@ export interface Addresses {
   readonly v6: readonly string[];
 }
 
-/** Endpoint addresses by family, sorted and without repetition. */
+/** Endpoint addresses by family, sorted and without repetition. @throws GATEWAY_UNREACHABLE */
 export async function serverAddresses(
   servers: readonly WireGuardServer[],
   resolve: (host: string) => Promise<readonly string[]>,
+  occupied: readonly Occupied[],
 ): Promise<Addresses> {
   const all = new Set<string>();
   for (const { endpoint } of servers) {
     const host = splitEndpoint(endpoint)?.host ?? '';
-    for (const address of isIP(host) ? [host] : await resolve(host)) all.add(address);
+    for (const address of isIP(host) ? [host] : await resolve(host)) {
+      // a name says what it means only now, and it is the host that answers
+      const refusal = whyNotEndpoint(address, occupied);
+      if (refusal !== undefined) throw badEndpoint(endpoint, address, refusal);
+      all.add(address);
+    }
   }
   const of = (family: number) => [...all].filter((address) => isIP(address) === family).sort();
   return { v4: of(4), v6: of(6) };
 }
+
+const badEndpoint = (endpoint: string, address: string, refusal: string): DstackError =>
+  new DstackError('GATEWAY_UNREACHABLE', `the endpoint ${endpoint} of a gateway ${refusal}`, {
+    field: 'endpoint',
+    value: address,
+  });
 
 async function resolveName(host: string): Promise<string[]> {
   let timer: NodeJS.Timeout | undefined;

@@ -9,6 +9,7 @@ import type { ClientCertificate } from '../keys/temp-cert.ts';
 import * as ui from '../ui.ts';
 import type { GatewayCache } from './gateway-cache.ts';
 import { parseRegistration, type WireGuardAnswer } from './gateway-response.ts';
+import type { Occupied } from './occupied.ts';
 
 /** What an older gateway says to a certificate without a quote. */
 const QUOTE_WANTED = 'no attestation provided';
@@ -28,6 +29,7 @@ export interface Registration extends WireGuardAnswer {
 }
 
 /**
+ * @param occupied addresses this machine uses; a gateway whose answer collides with them counts as failed
  * @throws GATEWAY_UNREACHABLE when none of them registers this guest; the cause is the error of the first one
  */
 export async function register(
@@ -35,6 +37,7 @@ export async function register(
   identity: GatewayCache,
   portPolicy: PortPolicy,
   call: CallGateway,
+  occupied: readonly Occupied[],
 ): Promise<Registration> {
   const body = {
     client_public_key: identity.wgPk,
@@ -44,7 +47,7 @@ export async function register(
   for (const url of urls) {
     try {
       const answer = await registerAt(gatewayRpcUrl(url), body, identity, call);
-      return { ...parseRegistration(answer, url), url };
+      return { ...parseRegistration(answer, url, occupied), url };
     } catch (thrown) {
       first ??= thrown;
       ui.warn(`gateway ${url} did not register this guest: ${errorChain(thrown)}`);

@@ -16,6 +16,7 @@ import { allowServers, type FirewallTools } from './firewall.ts';
 import { GATEWAY_CACHE } from './gateway-cache.ts';
 import { type Certify, gatewayIdentity } from './gateway-identity.ts';
 import { type CallGateway, callGateway, register } from './gateway-register.ts';
+import { type Occupied, occupiedAddresses } from './occupied.ts';
 import { WG_CONFIG, wireGuardConfig, wireGuardDown, wireGuardUp } from './wireguard.ts';
 
 const COMPOSE_LIMIT = 50 * 1024 * 1024;
@@ -25,6 +26,8 @@ const DOCUMENT_LIMIT = 1024 * 1024;
 export interface GatewayMachine extends FirewallTools {
   readonly certify: (settings: GatewaySettings) => Certify;
   readonly call: (settings: GatewaySettings) => CallGateway;
+  /** what this machine uses: the tunnel must not take it over */
+  readonly occupied: (settings: GatewaySettings) => Promise<readonly Occupied[]>;
   readonly cacheFile: string;
   readonly wireGuardFile: string;
   /** Unix seconds */
@@ -48,6 +51,7 @@ export const thisGatewayMachine = (): GatewayMachine => ({
       return certifyForGateway(keys, sysConfig)(key, notAfter);
     },
   call: ({ keys }) => callGateway(keys.caCert, keys.gatewayAppId),
+  occupied: ({ sysConfig }) => occupiedAddresses(sysConfig),
   cacheFile: GATEWAY_CACHE,
   wireGuardFile: WG_CONFIG,
   now: () => Math.floor(Date.now() / 1000),
@@ -94,12 +98,13 @@ async function join(settings: GatewaySettings, force: boolean, machine: GatewayM
   requireAppId(settings);
   const identity = await gatewayIdentity(machine.certify(settings), { path: machine.cacheFile, now: machine.now() });
   const urls = requireUrls(settings);
-  const answer = await register(urls, identity, compose.portPolicy, machine.call(settings));
+  const occupied = await machine.occupied(settings);
+  const answer = await register(urls, identity, compose.portPolicy, machine.call(settings), occupied);
   const text = wireGuardConfig(identity.wgSk, answer);
   if (!force && (await currentConfig(machine.wireGuardFile)) === text) return 'unchanged';
   // the rules come first: names that do not resolve fail here and leave the old tunnel as it is, and the new one never
   // runs without its drop rule
-  await allowServers(answer.servers, machine);
+  await allowServers(answer.servers, machine, occupied);
   await makeDir(dirname(machine.wireGuardFile), 0o700);
   await writeAtomic(machine.wireGuardFile, text, 0o600);
   await wireGuardDown(machine.run, machine.wireGuardFile);

@@ -21,25 +21,35 @@ describe('the firewall rules', () => {
   });
 
   it('take the addresses of names, each once and by family', async () => {
-    const found = await serverAddresses(servers('gw.example:9182', '192.0.2.1:1', '[2001:db8::1]:2'), async () => [
-      '192.0.2.9',
-      '192.0.2.1',
-      '2001:db8::2',
-    ]);
+    const found = await serverAddresses(
+      servers('gw.example:9182', '192.0.2.1:1', '[2001:db8::1]:2'),
+      async () => ['192.0.2.9', '192.0.2.1', '2001:db8::2'],
+      [],
+    );
     expect(found).toEqual({ v4: ['192.0.2.1', '192.0.2.9'], v6: ['2001:db8::1', '2001:db8::2'] });
   });
 
   it('say which name does not resolve', async () => {
     const tools = { run: () => expect.fail('ran'), installed: async () => true };
-    await expect(allowServers(servers('nowhere.invalid:9182'), tools)).rejects.toMatchObject({
+    await expect(allowServers(servers('nowhere.invalid:9182'), tools, [])).rejects.toMatchObject({
       code: 'GATEWAY_UNREACHABLE',
       value: 'nowhere.invalid',
     });
   });
 
+  it.each(['127.0.0.1', '::1', '169.254.169.254', '192.0.2.7'])('let no name stand for %s', async (address) => {
+    const tools = { run: () => expect.fail('ran'), installed: async () => true, resolve: async () => [address] };
+    const occupied = [{ address: '192.0.2.7', prefix: 32, by: 'eth0 of this machine', own: true }];
+    await expect(allowServers(servers('gw.example:9182'), tools, occupied)).rejects.toMatchObject({
+      code: 'GATEWAY_UNREACHABLE',
+      field: 'endpoint',
+      value: address,
+    });
+  });
+
   it('are an error when the image has no tool for them', async () => {
     const tools = { run: () => expect.fail('ran'), installed: async () => false };
-    await expect(allowServers(servers('192.0.2.1:1'), tools)).rejects.toMatchObject({ code: 'FIREWALL_FAILED' });
+    await expect(allowServers(servers('192.0.2.1:1'), tools, [])).rejects.toMatchObject({ code: 'FIREWALL_FAILED' });
   });
 });
 
@@ -54,7 +64,7 @@ dgram.createSocket('udp4').on('message', () => { console.log(JSON.stringify(coun
 /** Sends from two addresses, one packet each millisecond and address, for a while; then ends the receiver. */
 const SENDER = `
 const dgram = require('node:dgram');
-const sockets = ['127.0.0.2', '127.0.0.3'].map((address) => { const s = dgram.createSocket('udp4'); s.bind(0, address); return s; });
+const sockets = ['198.51.100.2', '198.51.100.3'].map((address) => { const s = dgram.createSocket('udp4'); s.bind(0, address); return s; });
 const timer = setInterval(() => { for (const s of sockets) s.send('x', 9182, '127.0.0.1'); }, 1);
 setTimeout(() => { clearInterval(timer); sockets[0].send('end', 9183, '127.0.0.1', () => process.exit(0)); }, Number(process.argv[1]));
 `;
@@ -81,7 +91,8 @@ describe.each(TOOLS)('real packets with %s', (tool, programs) => {
     `drop what no server sent, also in the moment of a change (${missing ?? 'checked here'})`,
     { timeout: 60_000 },
     async () => {
-      await allowServers(servers('127.0.0.2:9182'), tools());
+      ns.sh('ip address add 198.51.100.2/32 dev lo && ip address add 198.51.100.3/32 dev lo');
+      await allowServers(servers('198.51.100.2:9182'), tools(), []);
       const receiver = ns.start(RECEIVER);
       let text = '';
       const counted = new Promise<Record<string, number>>((resolve) => {
@@ -95,23 +106,23 @@ describe.each(TOOLS)('real packets with %s', (tool, programs) => {
       const ended = new Promise((resolve) => sender.once('exit', resolve));
       let changes = 0;
       while (sender.exitCode === null && changes < 200) {
-        await allowServers(servers('127.0.0.2:9182', `127.0.1.${changes % 250}:9182`), tools());
+        await allowServers(servers('198.51.100.2:9182', `203.0.113.${changes % 250}:9182`), tools(), []);
         changes += 1;
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
       await ended;
       const counts = await counted;
       expect(changes).toBeGreaterThan(5);
-      expect(counts['127.0.0.2']).toBeGreaterThan(100);
-      expect(counts['127.0.0.3']).toBeUndefined();
+      expect(counts['198.51.100.2']).toBeGreaterThan(100);
+      expect(counts['198.51.100.3']).toBeUndefined();
     },
   );
 
   it.skipIf(missing !== undefined)('forget servers that are gone and leave other rules alone', async () => {
     if (tool === 'nft') ns.sh('nft add table inet other; nft add chain inet other keep');
     else ns.sh('iptables -A INPUT -p tcp --dport 22 -j ACCEPT');
-    await allowServers(servers('192.0.2.1:9182'), tools());
-    await allowServers(servers('192.0.2.2:9182'), tools());
+    await allowServers(servers('192.0.2.1:9182'), tools(), []);
+    await allowServers(servers('192.0.2.2:9182'), tools(), []);
     const rules = tool === 'nft' ? ns.sh('nft list ruleset') : ns.sh('iptables -S; ip6tables -S');
     expect(rules).toContain('192.0.2.2');
     expect(rules).not.toContain('192.0.2.1');
@@ -123,7 +134,7 @@ describe.each(TOOLS)('real packets with %s', (tool, programs) => {
   });
 
   it.skipIf(missing !== undefined)('stay as they are when a change fails', async () => {
-    await allowServers(servers('192.0.2.1:9182'), tools());
+    await allowServers(servers('192.0.2.1:9182'), tools(), []);
     const bad = { v4: ['192.0.2.2', '192.0.2.999'], v6: [] };
     const change =
       tool === 'nft'

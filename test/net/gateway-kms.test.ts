@@ -40,7 +40,7 @@ beforeAll(async () => {
     addPeer: (key: string) => void peers.push(key),
     removePeer: () => {},
   };
-  const network = { network: '10.4', endpoint: '127.0.0.1:51820', wireGuard };
+  const network = { network: '10.4', endpoint: '192.0.2.1:51820', wireGuard };
   server = await GatewayServer.start(
     { ...certificate, clientRoot: roots.ca.certificate, ...network },
     { host: '127.0.0.1', port: 0 },
@@ -68,7 +68,7 @@ async function gatewayBelow(clientRoot: string, faults: GatewayFaults = {}): Pro
   const identity = await gatewayCertificate(await appAuthority(roots, GATEWAY_APP_ID), ['127.0.0.1']);
   const end = { interface: 'none', port: 1, address: '10.5.0.1/16' };
   const wireGuard = { publicKey: wireGuardKeys().pk, options: end, addPeer() {}, removePeer() {} };
-  const network = { network: '10.5', endpoint: '127.0.0.1:1', wireGuard };
+  const network = { network: '10.5', endpoint: '192.0.2.1:1', wireGuard };
   return GatewayServer.start({ ...identity, clientRoot, ...network }, { host: '127.0.0.1', port: 0 }, faults);
 }
 
@@ -78,6 +78,7 @@ const join = (options: { caCert?: string; allowed?: string } = {}) =>
     identity,
     POLICY,
     callGateway(options.caCert ?? keys.caCert, options.allowed ?? keys.gatewayAppId),
+    [],
   );
 
 describe('certificates for gateways, signed by a KMS', () => {
@@ -111,7 +112,7 @@ describe('certificates for gateways, signed by a KMS', () => {
     const other = await freshRoots();
     const strict = await gatewayBelow(other.ca.certificate);
     const call = callGateway(keys.caCert, keys.gatewayAppId);
-    await expect(register([`https://127.0.0.1:${strict.port}`], identity, POLICY, call)).rejects.toMatchObject({
+    await expect(register([`https://127.0.0.1:${strict.port}`], identity, POLICY, call, [])).rejects.toMatchObject({
       cause: { code: 'GATEWAY_FAILED' },
     });
     await strict.close();
@@ -126,8 +127,8 @@ describe('certificates for gateways, signed by a KMS', () => {
     const call = callGateway(keys.caCert, keys.gatewayAppId, { timeoutMs: 1000 });
     const bad = await gatewayBelow(roots.ca.certificate, faults);
     const urls = [bad, server].map(({ port }) => `https://127.0.0.1:${port}`);
-    expect(await register(urls, identity, POLICY, call)).toMatchObject({ url: urls[1] });
-    const alone = await register(urls.slice(0, 1), identity, POLICY, call).catch((thrown: unknown) => thrown);
+    expect(await register(urls, identity, POLICY, call, [])).toMatchObject({ url: urls[1] });
+    const alone = await register(urls.slice(0, 1), identity, POLICY, call, []).catch((thrown: unknown) => thrown);
     expect(errorChain(alone)).toMatch(reason);
     await bad.close();
   });

@@ -36,7 +36,7 @@ const refuse = (message: string) => () => {
 describe('registration with a gateway', () => {
   it('sends the WireGuard key and always the port policy', async () => {
     const { call, bodies } = gateways({ 'https://a/prpc': () => ANSWER });
-    const done = await register(['https://a'], IDENTITY, POLICY, call);
+    const done = await register(['https://a'], IDENTITY, POLICY, call, []);
     expect(done).toMatchObject({ url: 'https://a', clientIp: '10.4.0.7' });
     expect(bodies).toEqual([
       { client_public_key: PK, port_policy: { ports: [{ port: 80, pp: true }], restrict_mode: true } },
@@ -55,18 +55,18 @@ describe('registration with a gateway', () => {
 
   it('asks the next one when one fails', async () => {
     const { call, calls } = gateways({ 'https://a/prpc': refuse('x'), 'https://b/prpc': () => ANSWER });
-    expect((await register(['https://a', 'https://b', 'https://c'], IDENTITY, POLICY, call)).url).toBe('https://b');
+    expect((await register(['https://a', 'https://b', 'https://c'], IDENTITY, POLICY, call, [])).url).toBe('https://b');
     expect(calls).toEqual(['https://a/prpc plain', 'https://b/prpc plain']);
   });
 
   it('asks the next one when one answers nonsense', async () => {
     const { call } = gateways({ 'https://a/prpc': () => ({ wg: {} }), 'https://b/prpc': () => ANSWER });
-    expect((await register(['https://a', 'https://b'], IDENTITY, POLICY, call)).url).toBe('https://b');
+    expect((await register(['https://a', 'https://b'], IDENTITY, POLICY, call, [])).url).toBe('https://b');
   });
 
   it('reports the error of the first one when all fail', async () => {
     const { call } = gateways({ 'https://a/prpc': refuse('first'), 'https://b/prpc': refuse('second') });
-    await expect(register(['https://a', 'https://b'], IDENTITY, POLICY, call)).rejects.toMatchObject({
+    await expect(register(['https://a', 'https://b'], IDENTITY, POLICY, call, [])).rejects.toMatchObject({
       code: 'GATEWAY_UNREACHABLE',
       message: 'failed to register CVM, all dstack-gateway urls are down',
       cause: { cause: 'first' },
@@ -79,10 +79,10 @@ describe('registration with a gateway', () => {
       return refuse('no attestation provided')();
     };
     const { call, calls } = gateways({ 'https://a/prpc': older });
-    await register(['https://a'], IDENTITY, POLICY, call);
+    await register(['https://a'], IDENTITY, POLICY, call, []);
     expect(calls).toEqual(['https://a/prpc plain', 'https://a/prpc with quote']);
     const stubborn = gateways({ 'https://a/prpc': refuse('no attestation provided') });
-    await expect(register(['https://a'], IDENTITY, POLICY, stubborn.call)).rejects.toBeDefined();
+    await expect(register(['https://a'], IDENTITY, POLICY, stubborn.call, [])).rejects.toBeDefined();
     expect(stubborn.calls).toHaveLength(2);
   });
 });
@@ -124,7 +124,7 @@ describe('the answer of a gateway', () => {
     ['wg.servers[0].endpoint', server({ endpoint: '10.0.0.999:1' })],
     ['wg.servers[0].endpoint', server({ endpoint: 'a:1\nPostUp = id' })],
   ])('is refused for %s %#', (field, answer) => {
-    expect(failure(() => parseRegistration(answer, 'https://a'))).toMatchObject({ code: 'GATEWAY_FAILED', field });
+    expect(failure(() => parseRegistration(answer, 'https://a', []))).toMatchObject({ code: 'GATEWAY_FAILED', field });
   });
 
   it.each(['gw.example:9182', '10.0.0.1:1', '[2001:db8::1]:65535', 'a_b-c.d:80'])(
@@ -145,7 +145,7 @@ describe('the answer of a gateway', () => {
     fc.assert(
       fc.property(answers, (wg) => {
         try {
-          const config = wireGuardConfig('secret', parseRegistration({ wg }, 'u'));
+          const config = wireGuardConfig('secret', parseRegistration({ wg }, 'u', []));
           for (const one of config.split('\n')) expect(one).toMatch(line);
         } catch (thrown) {
           expect(thrown).toBeInstanceOf(DstackError);

@@ -7,6 +7,7 @@ import { checkGatewaySettings, type GatewayMachine, refreshGateway } from '../..
 import { isDue, parseGatewayCache } from '../../src/net/gateway-cache.ts';
 import { runChecker } from '../../src/net/gateway-checker.ts';
 import { CERT_LIFETIME_S } from '../../src/net/gateway-identity.ts';
+import type { Occupied } from '../../src/net/occupied.ts';
 
 const PK = `${'B'.repeat(42)}A=`;
 const COMPOSE = { manifest_version: 2, name: 'a', runner: 'bash', gateway_enabled: true };
@@ -26,6 +27,7 @@ let certified: number;
 let failing: string | undefined;
 let server: { pk: string; ip: string; endpoint: string };
 let offline: boolean;
+let occupied: Occupied[];
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'gateway-'));
@@ -34,6 +36,7 @@ beforeEach(async () => {
   certified = 0;
   failing = undefined;
   offline = false;
+  occupied = [];
   server = { pk: PK, ip: '10.4.0.1', endpoint: '192.0.2.1:9182' };
   await mkdir(join(dir, '.host-shared'));
   await document('app-compose.json', COMPOSE);
@@ -69,6 +72,7 @@ function machine(): GatewayMachine {
       if (offline) throw new DstackError('GATEWAY_UNREACHABLE', 'connection refused');
       return { wg: { client_ip: '10.4.0.7', servers: [server] } };
     },
+    occupied: async () => occupied,
     cacheFile: join(dir, 'run/cache.json'),
     wireGuardFile: join(dir, 'wireguard/dstack-wg0.conf'),
     now: () => now,
@@ -172,6 +176,19 @@ describe('a refresh of the gateway registration', () => {
     offline = false;
     await refresh();
     expect((await cache()).wgPk).toBe(wgPk);
+  });
+
+  it('leaves the tunnel as it was when a gateway wants an address that the machine uses by now', async () => {
+    await refresh();
+    const before = await config();
+    commands = [];
+    occupied = [{ address: '10.4.0.0', prefix: 16, by: 'the network of br-app' }];
+    await expect(refresh(true)).rejects.toMatchObject({
+      code: 'GATEWAY_UNREACHABLE',
+      cause: { field: 'wg.client_ip' },
+    });
+    expect(commands).toEqual([]);
+    expect(await config()).toBe(before);
   });
 
   it('does not touch the tunnel when the name of a gateway does not resolve', async () => {
