@@ -2,7 +2,7 @@
 import { run } from '../sys/exec.ts';
 import { bindMount, mountAt } from '../sys/mounts.ts';
 
-export interface Os {
+export interface BootMachine {
   readonly run: typeof run;
   readonly mountAt: typeof mountAt;
   readonly bindMount: typeof bindMount;
@@ -10,4 +10,4 @@ export interface Os {
   readonly root: string;
 }
 
-export const realOs: Os = { run, mountAt, bindMount, root: '' };
+export const realBootMachine: BootMachine = { run, mountAt, bindMount, root: '' };

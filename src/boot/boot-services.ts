@@ -6,14 +6,12 @@ import * as fs from 'node:fs/promises';
 import type { AppCompose } from '../config/app-compose.ts';
 import { type Cmdline, parseCmdline } from '../config/cmdline.ts';
 import { OS_RELEASE_PATHS, osReleaseValue } from '../config/os-release.ts';
-import type { DataDevice } from '../fde/choose-disk.ts';
-import type { DataDisk, DataDiskOptions } from '../fde/data-disk.ts';
-import type { SwapOptions } from '../fde/swap.ts';
+import type { DataDevice, DataDisk, DataDiskOptions, SwapOptions } from '../fde/fde.ts';
 import { ifExists } from '../sys/files.ts';
 import type { Attestation } from '../tdx/attestation.ts';
 import type { Tee } from '../tdx/platform.ts';
 
-export interface Rooms {
+export interface BootServices {
   /** the kernel command line */
   cmdline(): Promise<Cmdline>;
   /** VERSION_ID of os-release */
@@ -40,6 +38,8 @@ export interface Rooms {
   holdContainers(dockerRoot: string): Promise<unknown>;
 }
 
+const fde = () => import('../fde/fde.ts');
+
 const cmdline = async () => parseCmdline((await ifExists(() => fs.readFile('/proc/cmdline', 'utf8'))) ?? '');
 
 async function osVersion(): Promise<string> {
@@ -50,7 +50,7 @@ async function osVersion(): Promise<string> {
   return '';
 }
 
-export const realRooms: Rooms = {
+export const realBootServices: BootServices = {
   cmdline,
   osVersion,
   detectTee: async () => (await import('../tdx/platform.ts')).detectTee(),
@@ -59,13 +59,30 @@ export const realRooms: Rooms = {
   takeQuote: async (reportData) => (await import('../tdx/quote.ts')).takeQuote(reportData),
   takeAttestation: async (reportData) => (await import('../tdx/take-evidence.ts')).takeAttestation(reportData),
   ownEvidence: async () => (await import('../tdx/report-identity.ts')).ownEvidence(),
-  chooseDataDevice: async () =>
-    (await import('../fde/choose-disk.ts')).chooseDataDevice({ cmdline: await cmdline(), env: process.env }),
-  growPartition: async (device) => (await import('../fde/grow.ts')).growPartition(device),
-  openDataDisk: async (options) => (await import('../fde/data-disk.ts')).openDataDisk(options),
-  forgetRestarts: async (device) => (await import('../fde/restarts.ts')).forgetRestarts(device),
-  setupSwap: async (options) => (await import('../fde/swap.ts')).setupSwap(options),
-  mountVerityVolumes: async (volumes) => (await import('../fde/volumes.ts')).mountVerityVolumes(volumes),
+  chooseDataDevice: async () => {
+    const { chooseDataDevice, realDiskMachine } = await fde();
+    return chooseDataDevice({ cmdline: await cmdline(), env: process.env }, realDiskMachine);
+  },
+  growPartition: async (device) => {
+    const { growPartition, realDiskMachine } = await fde();
+    return growPartition(device, realDiskMachine);
+  },
+  openDataDisk: async (options) => {
+    const { openDataDisk, realDiskMachine } = await fde();
+    return openDataDisk(options, realDiskMachine);
+  },
+  forgetRestarts: async (device) => {
+    const { forgetRestarts, realDiskMachine } = await fde();
+    return forgetRestarts(device, realDiskMachine);
+  },
+  setupSwap: async (options) => {
+    const { setupSwap, realDiskMachine } = await fde();
+    return setupSwap(options, realDiskMachine);
+  },
+  mountVerityVolumes: async (volumes) => {
+    const { mountVerityVolumes, realDiskMachine } = await fde();
+    return mountVerityVolumes(volumes, realDiskMachine);
+  },
   joinGateway: async (workDir) => {
     const { refreshGateway, thisGatewayMachine } = await import('../net/gateway.ts');
     return refreshGateway({ workDir, force: true }, thisGatewayMachine());

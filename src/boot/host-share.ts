@@ -8,7 +8,7 @@ import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists, ifExists, makeDir, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { type Os, realOs } from './boot-machine.ts';
+import { type BootMachine, realBootMachine } from './boot-machine.ts';
 
 export const SHARE_LABEL = 'DSTACKSHR';
 export const SHARE_TAG = 'host-shared';
@@ -19,15 +19,15 @@ const RESTRICT = 'ro,nosuid,nodev,noexec';
 const MOUNT_TIMEOUT_MS = 30_000;
 
 /** The block device with the label, by udev's link, else by asking blkid about every disk. */
-export async function findShareDevice(os: Os = realOs): Promise<string | undefined> {
+export async function findShareDevice(machine: BootMachine = realBootMachine): Promise<string | undefined> {
   const link = `/dev/disk/by-label/${SHARE_LABEL}`;
-  if (await exists(`${os.root}${link}`)) return link;
-  const names = (await ifExists(() => fs.readdir(`${os.root}/sys/block`))) ?? [];
+  if (await exists(`${machine.root}${link}`)) return link;
+  const names = (await ifExists(() => fs.readdir(`${machine.root}/sys/block`))) ?? [];
   for (const name of names.sort()) {
-    const size = await ifExists(() => fs.readFile(`${os.root}/sys/block/${name}/size`, 'utf8'));
+    const size = await ifExists(() => fs.readFile(`${machine.root}/sys/block/${name}/size`, 'utf8'));
     if (size?.trim() === '0') continue; // a loop device without a file, an empty drive
     const device = `/dev/${name}`;
-    const { stdout } = await os.run('blkid', ['-s', 'LABEL', '-o', 'value', device], {
+    const { stdout } = await machine.run('blkid', ['-s', 'LABEL', '-o', 'value', device], {
       ok: [0, 2], // 2 = no label
       readOnly: true,
       timeout: MOUNT_TIMEOUT_MS,
@@ -41,15 +41,15 @@ export async function findShareDevice(os: Os = realOs): Promise<string | undefin
  * Mounts the share on `dir` (created when missing). A share that is already mounted there stays.
  * @throws HOST_SHARE_MISSING with what was tried
  */
-export async function mountHostShare(dir: string, os: Os = realOs): Promise<void> {
+export async function mountHostShare(dir: string, machine: BootMachine = realBootMachine): Promise<void> {
   await makeDir(dir, 0o700);
-  if ((await os.mountAt(dir)) !== undefined) return ui.debug(`the host share is already mounted on ${dir}`);
+  if ((await machine.mountAt(dir)) !== undefined) return ui.debug(`the host share is already mounted on ${dir}`);
   const limits = { timeout: MOUNT_TIMEOUT_MS };
   let first: unknown;
-  const device = await findShareDevice(os);
+  const device = await findShareDevice(machine);
   if (device !== undefined) {
     try {
-      await os.run('mount', ['-o', RESTRICT, device, dir], limits);
+      await machine.run('mount', ['-o', RESTRICT, device, dir], limits);
       return;
     } catch (thrown) {
       first = thrown;
@@ -57,7 +57,7 @@ export async function mountHostShare(dir: string, os: Os = realOs): Promise<void
   }
   try {
     const options = `trans=virtio,version=9p2000.L,${RESTRICT}`;
-    await os.run('mount', ['-t', '9p', '-o', options, SHARE_TAG, dir], limits);
+    await machine.run('mount', ['-t', '9p', '-o', options, SHARE_TAG, dir], limits);
   } catch (thrown) {
     const tried = device === undefined ? `no disk is labelled ${SHARE_LABEL}` : `disk ${device} cannot be mounted`;
     throw new DstackError(
@@ -71,26 +71,26 @@ export async function mountHostShare(dir: string, os: Os = realOs): Promise<void
 }
 
 /** Unmounts the share; nothing mounted there is fine. */
-export async function unmountHostShare(dir: string, os: Os = realOs): Promise<void> {
-  if (!isDryRun() && (await os.mountAt(dir)) === undefined) return;
-  await os.run('umount', [dir], { timeout: MOUNT_TIMEOUT_MS, code: 'MOUNT_FAILED' });
+export async function unmountHostShare(dir: string, machine: BootMachine = realBootMachine): Promise<void> {
+  if (!isDryRun() && (await machine.mountAt(dir)) === undefined) return;
+  await machine.run('umount', [dir], { timeout: MOUNT_TIMEOUT_MS, code: 'MOUNT_FAILED' });
 }
 
 /**
  * Finds `host_api_url` for a failure that came before setup could read it: in the copy, on the mounted share, else by
  * mounting the share for a moment. Only this one field is looked at, so a document that is damaged elsewhere does not matter.
  */
-export async function locateHostApi(os: Os = realOs, mountDir: string = PATHS.hostSharedMount) {
+export async function locateHostApi(machine: BootMachine = realBootMachine, mountDir: string = PATHS.hostSharedMount) {
   for (const dir of [hostSharedDir(), mountDir]) {
     const url = await hostApiUrlIn(dir);
     if (url !== undefined) return url;
   }
-  if (isDryRun() || (await os.mountAt(mountDir)) !== undefined) return undefined;
-  await mountHostShare(mountDir, os);
+  if (isDryRun() || (await machine.mountAt(mountDir)) !== undefined) return undefined;
+  await mountHostShare(mountDir, machine);
   try {
     return await hostApiUrlIn(mountDir);
   } finally {
-    await unmountHostShare(mountDir, os);
+    await unmountHostShare(mountDir, machine);
   }
 }
 

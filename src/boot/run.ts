@@ -5,8 +5,8 @@ import { isDryRun } from '../sys/effects.ts';
 import { exists } from '../sys/files.ts';
 import { detectPlatform } from '../tdx/platform.ts';
 import * as ui from '../ui.ts';
-import { type Os, realOs } from './boot-machine.ts';
-import { type Rooms, realRooms } from './boot-services.ts';
+import { type BootMachine, realBootMachine } from './boot-machine.ts';
+import { type BootServices, realBootServices } from './boot-services.ts';
 import { locateHostApi } from './host-share.ts';
 import { HostNotifier } from './notifier.ts';
 import type { PrepareContext } from './prepare/prepare-context.ts';
@@ -26,9 +26,9 @@ const FLUSH_MS = 10_000;
  * The machine a sequence runs on. Nothing here has a default: a caller that forgets a part must fail, and not fall back to
  * mounting and measuring on the machine it happens to run on.
  */
-export interface Surroundings {
-  readonly os: Os;
-  readonly rooms: Rooms;
+export interface BootDependencies {
+  readonly machine: BootMachine;
+  readonly services: BootServices;
   readonly host: HostNotifier;
   /** /run/dstack/prepared.json */
   readonly preparedFile: string;
@@ -37,17 +37,23 @@ export interface Surroundings {
 }
 
 /** This machine, for real. */
-export const thisMachine = (): Surroundings => ({
-  os: realOs,
-  rooms: realRooms,
+export const realBootDependencies = (): BootDependencies => ({
+  machine: realBootMachine,
+  services: realBootServices,
   host: new HostNotifier(undefined, detectPlatform()),
   preparedFile: PATHS.prepared,
   timelineFile: PATHS.bootTimeline,
 });
 
 /** `prepare`: leaves /run/dstack/prepared.json for `setup`. */
-export async function prepare({ os, rooms, host, preparedFile, timelineFile }: Surroundings): Promise<Prepared> {
-  const context: PrepareContext = { host, measured: [], os, rooms, locateHost: () => locateHostApi(os) };
+export async function prepare({
+  machine,
+  services,
+  host,
+  preparedFile,
+  timelineFile,
+}: BootDependencies): Promise<Prepared> {
+  const context: PrepareContext = { host, measured: [], machine, services, locateHost: () => locateHostApi(machine) };
   const phases = await runSequence('prepare', PREPARE, context, { timeline: fileTimeline(timelineFile) });
   if (context.device === undefined) throw new DstackError('INTERNAL', 'prepare ended without a data device');
   const prepared = { device: context.device, phases };
@@ -61,16 +67,16 @@ export interface RunSetup extends Partial<SetupOptions> {
 }
 
 /** `setup`, and with `handover` everything up to the start of docker. */
-export async function setup(options: RunSetup, surroundings: Surroundings): Promise<void> {
-  const context = await setupContext(options, surroundings);
+export async function setup(options: RunSetup, dependencies: BootDependencies): Promise<void> {
+  const context = await setupContext(options, dependencies);
   try {
-    const timeline = fileTimeline(surroundings.timelineFile);
+    const timeline = fileTimeline(dependencies.timelineFile);
     await runSequence('setup', SETUP, context, { timeline });
     if (options.handover) {
       await rotateTimeline(context.options.mountPoint);
       await runSequence('handover', HANDOVER, context, { timeline });
-      await keepTimeline(context.options.mountPoint, surroundings.timelineFile);
-      await forgetRestarts(surroundings);
+      await keepTimeline(context.options.mountPoint, dependencies.timelineFile);
+      await forgetRestarts(dependencies);
     }
   } finally {
     wipeKeys(context);
@@ -79,23 +85,23 @@ export async function setup(options: RunSetup, surroundings: Surroundings): Prom
 }
 
 /** The next failure counts from one again. Never fails a boot. */
-async function forgetRestarts({ rooms, preparedFile }: Surroundings): Promise<void> {
+async function forgetRestarts({ services, preparedFile }: BootDependencies): Promise<void> {
   if (isDryRun()) return;
   try {
     const prepared = await readPrepared(preparedFile);
-    if (prepared !== undefined) await rooms.forgetRestarts(prepared.device);
+    if (prepared !== undefined) await services.forgetRestarts(prepared.device);
   } catch (thrown) {
     ui.warn(`the count of restarts was not reset: ${errorChain(thrown)}`);
   }
 }
 
-async function setupContext(options: RunSetup, surroundings: Surroundings): Promise<SetupContext> {
+async function setupContext(options: RunSetup, dependencies: BootDependencies): Promise<SetupContext> {
   const hostShared = options.hostShared ?? (isDryRun() ? await readableShare() : undefined);
   const context: SetupContext = {
-    host: surroundings.host,
+    host: dependencies.host,
     measured: [],
-    os: surroundings.os,
-    rooms: surroundings.rooms,
+    machine: dependencies.machine,
+    services: dependencies.services,
     found: {},
     locateHost: () => locateHost(context),
     options: {
@@ -103,7 +109,7 @@ async function setupContext(options: RunSetup, surroundings: Surroundings): Prom
       mountPoint: options.mountPoint ?? PATHS.dataMount,
       shareMount: options.shareMount ?? PATHS.hostSharedMount,
       runDir: options.runDir ?? PATHS.run,
-      preparedFile: surroundings.preparedFile,
+      preparedFile: dependencies.preparedFile,
       dockerConfig: options.dockerConfig ?? '/etc/docker/daemon.json',
       ...(options.device === undefined ? {} : { device: options.device }),
       ...(hostShared === undefined ? {} : { hostShared }),

@@ -25,11 +25,11 @@ import * as storage from './setup/storage.ts';
 /** The machine: nothing of the host or the app is read yet. */
 export const PREPARE: readonly Step<PrepareContext>[] = [
   // first: nothing is mounted and no disk is touched on a machine that cannot attest, for example a desk
-  { name: 'find the TEE device', run: ({ os }) => findTeeDevice(os).then(() => undefined) },
-  { name: 'make folders writable', run: ({ os }) => mountOverlays(os) },
+  { name: 'find the TEE device', run: ({ machine }) => findTeeDevice(machine).then(() => undefined) },
+  { name: 'make folders writable', run: ({ machine }) => mountOverlays(machine) },
   [
-    { name: 'step the clock', run: ({ os }) => stepClock(os) },
-    { name: 'open configfs', run: ({ os }) => openConfigfs(os) },
+    { name: 'step the clock', run: ({ machine }) => stepClock(machine) },
+    { name: 'open configfs', run: ({ machine }) => openConfigfs(machine) },
     { name: 'choose the data disk', run: disk.chooseDevice },
   ],
   { name: 'grow the data partition', run: disk.growDevice },
@@ -50,13 +50,13 @@ export const SETUP: readonly Step<SetupContext>[] = [
   { name: 'take over from prepare', run: documents.adoptPrepared },
   {
     name: 'fix the event log version',
-    run: (context) => context.rooms.setEventVersion(need(context, 'compose').eventLogVersion),
+    run: (context) => context.services.setEventVersion(need(context, 'compose').eventLogVersion),
   },
   { name: 'check the app policy', run: documents.checkPolicy },
   {
     name: 'wait for secure time',
     when: (context) => need(context, 'compose').secureTime,
-    run: ({ os }) => waitForSecureTime(os),
+    run: ({ machine }) => waitForSecureTime(machine),
   },
   { name: 'measure the app', run: measure.measureApp },
   { name: 'pass the GPU gate', run: passGpuGate },

@@ -15,7 +15,7 @@ async function decideAndAct(options: Options): Promise<void> {
   if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stderr.write(`${line}\n`));
   const { decide, farewell, lastFailure } = await import('../boot/after-failure.ts');
   const { readTimelineFile } = await import('../config/timeline-file.ts');
-  const { writeRestarts } = await import('../fde/restarts.ts');
+  const { realDiskMachine, writeRestarts } = await import('../fde/fde.ts');
   const { endMachine } = await import('../sys/service-manager.ts');
   const failure = lastFailure(await readTimelineFile(options.file));
   const device = await dataDevice(options);
@@ -24,15 +24,16 @@ async function decideAndAct(options: Options): Promise<void> {
     { ...decision, ...failure, device: device ?? null },
     { json: options.json, text: () => farewell(failure, decision).join('\n') },
   );
-  if (decision.action === 'restart' && device !== undefined) await writeRestarts(device, decision.restart);
+  if (decision.action === 'restart' && device !== undefined)
+    await writeRestarts(device, decision.restart, realDiskMachine);
   await endMachine(decision.action === 'restart' ? 'reboot' : 'halt');
 }
 
 /** A disk that cannot be asked cannot count either; that must not hide what really failed. */
 async function counted(device: string | undefined): Promise<number | undefined> {
   if (device === undefined) return undefined;
-  const { readRestarts } = await import('../fde/restarts.ts');
-  return readRestarts(device).catch((thrown) => {
+  const { readRestarts, realDiskMachine } = await import('../fde/fde.ts');
+  return readRestarts(device, realDiskMachine).catch((thrown) => {
     ui.warn(`restarts cannot be counted: ${errorChain(thrown)}`);
     return undefined;
   });

@@ -7,8 +7,8 @@ const SIGN = { ok: 'ok', warning: 'warn', failed: 'FAIL', skipped: '-' } as cons
 
 async function examine(options: { json?: boolean }): Promise<void> {
   const { examine: run } = await import('../boot/doctor/examine.ts');
-  const { thisGuest } = await import('../boot/doctor/guest-machine.ts');
-  const findings = await run(thisGuest);
+  const { realGuestMachine } = await import('../boot/doctor/guest-machine.ts');
+  const findings = await run(realGuestMachine);
   const healthy = findings.every(({ status }) => status !== 'failed');
   ui.result({ healthy, findings }, { json: options.json, text: () => text(findings) });
   if (!healthy) process.exitCode = 1;

@@ -19,9 +19,8 @@ export default function define(command: Command): void {
     .option('--device <device>', 'device to look at (default: what a boot would take)')
     .option('--json', 'print as JSON')
     .action(async (options: { device?: string; json?: boolean }) => {
-      const { diskStatus } = await import('../fde/status.ts');
-      const { statusText } = await import('../fde/status-text.ts');
-      const status = await diskStatus(options.device);
+      const { diskStatus, realDiskMachine, statusText } = await import('../fde/fde.ts');
+      const status = await diskStatus(options.device, realDiskMachine);
       ui.result(status, { json: options.json, text: () => statusText(status) });
     });
 
@@ -33,13 +32,13 @@ export default function define(command: Command): void {
         '\nAn interrupted format is started over; a finished volume of the same key is left as it is.',
     )
     .action(async (options: VolumeOptions) => {
-      const { closeDataDisk, formatDataDisk, refuseOpenMapping } = await import('../fde/data-disk.ts');
-      const { namedDataDevice } = await import('../fde/choose-disk.ts');
+      const fde = await import('../fde/fde.ts');
+      const machine = fde.realDiskMachine;
       await withKey(options, async (key) => {
-        await refuseOpenMapping(options.device); // before a partition is made
-        const { device } = await namedDataDevice(options.device);
-        const { action } = await formatDataDisk({ ...volume(options), device, key });
-        await closeDataDisk({ mountPoint: options.mountPoint });
+        await fde.refuseOpenMapping(options.device, machine); // before a partition is made
+        const { device } = await fde.namedDataDevice(options.device, machine);
+        const { action } = await fde.formatDataDisk({ ...volume(options), device, key }, machine);
+        await fde.closeDataDisk({ mountPoint: options.mountPoint }, machine);
         const made = action === 'mounted' ? 'is there already, nothing was changed' : 'made';
         ui.info(`${device}: encrypted ${options.fs} volume ${made}`);
       });
@@ -49,19 +48,18 @@ export default function define(command: Command): void {
     .description('open an encrypted volume and mount it; never formats unless told to')
     .option('--create', 'make it first on a blank disk, as a boot does')
     .action(async (options: VolumeOptions & { create?: boolean }) => {
-      const { isOpen, mountExisting, openDataDisk } = await import('../fde/data-disk.ts');
-      const { namedDataDevice } = await import('../fde/choose-disk.ts');
-      const { growPartition } = await import('../fde/grow.ts');
+      const fde = await import('../fde/fde.ts');
+      const machine = fde.realDiskMachine;
       await withKey(options, async (key) => {
         if (options.create) {
-          const { device } = await namedDataDevice(options.device);
-          await growPartition(device);
-          const open = (await isOpen(device)) ? mountExisting : openDataDisk;
-          const { action } = await open({ ...volume(options), device, key });
+          const { device } = await fde.namedDataDevice(options.device, machine);
+          await fde.growPartition(device, machine);
+          const open = (await fde.isOpen(device, machine)) ? fde.mountExisting : fde.openDataDisk;
+          const { action } = await open({ ...volume(options), device, key }, machine);
           ui.info(`${device} ${action} at ${options.mountPoint}`);
           return;
         }
-        await mountExisting({ ...volume(options), key });
+        await fde.mountExisting({ ...volume(options), key }, machine);
         ui.info(`${options.device} mounted at ${options.mountPoint}`);
       });
     });
@@ -70,9 +68,9 @@ export default function define(command: Command): void {
     .description('make partition, mapping and file system as large as the disk has become')
     .addHelpText('after', '\nA closed volume grows the rest of the way when it is opened the next time.')
     .action(async (options: VolumeOptions) => {
-      const { growVolume } = await import('../fde/grow-volume.ts');
+      const { growVolume, realDiskMachine } = await import('../fde/fde.ts');
       await withKey(options, async (key) => {
-        const grown = await growVolume({ ...volume(options), key });
+        const grown = await growVolume({ ...volume(options), key }, realDiskMachine);
         ui.info(`${options.device}: ${grown}`);
       });
     });
@@ -84,8 +82,8 @@ export default function define(command: Command): void {
     .description('list the verity volumes that the attached disks offer')
     .option('--json', 'print as JSON')
     .action(async (options: { json?: boolean }) => {
-      const { listVolumes, listText } = await import('../fde/volume-status.ts');
-      const found = await listVolumes();
+      const { listText, listVolumes, realDiskMachine } = await import('../fde/fde.ts');
+      const found = await listVolumes(realDiskMachine);
       ui.result(found, { json: options.json, text: () => listText(found) });
     });
   volumes
@@ -94,8 +92,8 @@ export default function define(command: Command): void {
     .argument('[app-compose]', 'the document', hostShared('appCompose'))
     .option('--json', 'print as JSON')
     .action(async (path: string, options: { json?: boolean }) => {
-      const { volumeStatus, statusLines } = await import('../fde/volume-status.ts');
-      const status = await volumeStatus(path);
+      const { realDiskMachine, statusLines, volumeStatus } = await import('../fde/fde.ts');
+      const status = await volumeStatus(path, realDiskMachine);
       ui.result(status, { json: options.json, text: () => statusLines(status) });
     });
 
@@ -104,8 +102,8 @@ export default function define(command: Command): void {
     .description('open and mount the verity volumes in app-compose.json, as a boot does')
     .argument('[app-compose]', 'the document', hostShared('appCompose'))
     .action(async (path: string) => {
-      const { mountVolumesOf } = await import('../fde/volume-status.ts');
-      await mountVolumesOf(path);
+      const { mountVolumesOf, realDiskMachine } = await import('../fde/fde.ts');
+      await mountVolumesOf(path, realDiskMachine);
     });
 
   command
@@ -113,8 +111,8 @@ export default function define(command: Command): void {
     .description('stop swapping, unmount, export the pool and close the mapping')
     .option('--mount-point <dir>', 'where it is mounted', PATHS.dataMount)
     .action(async (options: { mountPoint: string }) => {
-      const { closeDataDisk } = await import('../fde/data-disk.ts');
-      await closeDataDisk(options);
+      const { closeDataDisk, realDiskMachine } = await import('../fde/fde.ts');
+      await closeDataDisk(options, realDiskMachine);
     });
 
   command
@@ -123,7 +121,7 @@ export default function define(command: Command): void {
     .argument('<path>', 'device or file')
     .option('--json', 'print the facts as JSON')
     .action(async (path: string, options: { json?: boolean }) => {
-      const { checkHeader } = await import('../fde/status.ts');
+      const { checkHeader } = await import('../fde/fde.ts');
       const header = await checkHeader(path);
       const facts = { ...header, sequence: Number(header.sequence) };
       ui.result(facts, { json: options.json, text: () => `accepted: ${path}, uuid ${header.uuid}` });
@@ -151,7 +149,7 @@ function volume({ device, fs, mountPoint }: VolumeOptions) {
 /** Reads the key after the other options are known to be right, and overwrites it at the end. */
 async function withKey(options: VolumeOptions, use: (key: Uint8Array) => Promise<void>): Promise<void> {
   volume(options);
-  const { readDiskKey } = await import('../fde/key-file.ts');
+  const { readDiskKey } = await import('../fde/fde.ts');
   const { wipe } = await import('../sys/files.ts');
   const key = await readDiskKey(options.keyFile);
   try {

@@ -24,8 +24,8 @@ export default function define(command: Command): void {
     .action(async (options: Options) => {
       if (options.plan) return plan(options);
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
-      const { prepare, thisMachine } = await import('../boot/run.ts');
-      const prepared = await prepare(thisMachine());
+      const { prepare, realBootDependencies } = await import('../boot/run.ts');
+      const prepared = await prepare(realBootDependencies());
       if (options.json) ui.result(prepared, { json: true, text: () => '' });
     });
 }

@@ -44,7 +44,7 @@ export default function define(command: Command): void {
     .action(async (options: Options) => {
       if (options.plan) return plan(options);
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
-      const { setup, thisMachine } = await import('../boot/run.ts');
-      await setup(options, thisMachine());
+      const { setup, realBootDependencies } = await import('../boot/run.ts');
+      await setup(options, realBootDependencies());
     });
 }

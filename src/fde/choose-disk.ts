@@ -2,13 +2,14 @@
  * Which device is the data disk (dstack boot order, data device): an override, else the partition dstack-data, else
  * /dev/vdb. Only a disk that is proven blank is partitioned; everything that is not ours is refused, never changed.
  */
+
+import type { CmdlineReader } from '../config/storage-options.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { deviceContent } from './content.ts';
 import { createDataPartition, DATA_LABEL, DATA_START } from './create-partition.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { isClaimed, readMark } from './marks.ts';
-import type { CmdlineReader } from './storage-options.ts';
 import { kernelName, type Partition, partitionOf, partitions } from './sysfs.ts';
 
 export interface DataDevice {
@@ -30,12 +31,12 @@ const PARAMETER = 'dstack.data_device';
  * Finds the data device and, on a blank disk, creates its partition.
  * @throws DISK_NOT_FOUND, DISK_NOT_BLANK (naming what is there)
  */
-export async function chooseDataDevice(options: ChooseOptions, surface: Surface = SYSTEM): Promise<DataDevice> {
-  const known = await partitions(surface);
+export async function chooseDataDevice(options: ChooseOptions, machine: DiskMachine): Promise<DataDevice> {
+  const known = await partitions(machine);
   const override = overrideOf(options);
   if (override !== undefined) {
-    const device = await resolve(override, known, surface);
-    if (device !== undefined) return useDisk(device, 'override', known, surface);
+    const device = await resolve(override, known, machine);
+    if (device !== undefined) return useDisk(device, 'override', known, machine);
     ui.warn(`data device override ${JSON.stringify(override)} leads to no block device: it is ignored`);
   }
 
@@ -45,25 +46,25 @@ export async function chooseDataDevice(options: ChooseOptions, surface: Surface 
     if (others.length > 0) {
       ui.warn(`${labelled.length} partitions are named ${DATA_LABEL}: ${first.path} is used, ${names(others)} is not`);
     }
-    await refuseUnknown(first.path, surface);
+    await refuseUnknown(first.path, machine);
     return { device: first.path, how: 'partlabel', created: false };
   }
 
-  const disk = `${surface.dev}/vdb`;
-  if (!(await surface.isBlockDevice(disk))) {
+  const disk = `${machine.dev}/vdb`;
+  if (!(await machine.isBlockDevice(disk))) {
     throw new DstackError('DISK_NOT_FOUND', `no partition is named ${DATA_LABEL} and there is no ${disk}`, {
       path: disk,
     });
   }
-  return useDisk(disk, undefined, known, surface);
+  return useDisk(disk, undefined, known, machine);
 }
 
 /** The data device behind a device somebody named on the command line. @throws as chooseDataDevice */
-export async function namedDataDevice(device: string, surface: Surface = SYSTEM): Promise<DataDevice> {
-  if (!(await surface.isBlockDevice(device))) {
+export async function namedDataDevice(device: string, machine: DiskMachine): Promise<DataDevice> {
+  if (!(await machine.isBlockDevice(device))) {
     throw new DstackError('DISK_NOT_FOUND', `${device} is no block device`, { path: device });
   }
-  return useDisk(device, 'override', await partitions(surface), surface);
+  return useDisk(device, 'override', await partitions(machine), machine);
 }
 
 /** The override as written: kernel command line first (its first occurrence), then the environment. */
@@ -72,17 +73,17 @@ function overrideOf({ cmdline, env }: ChooseOptions): string | undefined {
 }
 
 /** The device node an override means, or undefined when it means none. */
-async function resolve(text: string, known: readonly Partition[], surface: Surface): Promise<string | undefined> {
+async function resolve(text: string, known: readonly Partition[], machine: DiskMachine): Promise<string | undefined> {
   const [, kind, value = ''] = /^(PARTLABEL|PARTUUID)=(.+)$/.exec(text) ?? [];
   if (kind === 'PARTLABEL') return known.find(({ label }) => label === value)?.path;
   if (kind === 'PARTUUID') {
     const uuid = value.toLowerCase();
     const found = known.find((entry) => entry.uuid === uuid)?.path;
     if (found !== undefined || !/^[0-9a-f-]+$/.test(uuid)) return found;
-    const link = `${surface.dev}/disk/by-partuuid/${uuid}`; // the kernel tells only since 6.13, udev always
-    return (await surface.isBlockDevice(link)) ? `${surface.dev}/${await kernelName(link)}` : undefined;
+    const link = `${machine.dev}/disk/by-partuuid/${uuid}`; // the kernel tells only since 6.13, udev always
+    return (await machine.isBlockDevice(link)) ? `${machine.dev}/${await kernelName(link)}` : undefined;
   }
-  return text.startsWith(`${surface.dev}/`) && (await surface.isBlockDevice(text)) ? text : undefined;
+  return text.startsWith(`${machine.dev}/`) && (await machine.isBlockDevice(text)) ? text : undefined;
 }
 
 /**
@@ -93,27 +94,27 @@ async function useDisk(
   device: string,
   how: 'override' | undefined,
   known: readonly Partition[],
-  surface: Surface,
+  machine: DiskMachine,
 ): Promise<DataDevice> {
-  if ((await partitionOf(device, surface)) !== undefined) {
-    await refuseUnknown(device, surface);
+  if ((await partitionOf(device, machine)) !== undefined) {
+    await refuseUnknown(device, machine);
     return { device, how: how ?? 'partlabel', created: false };
   }
   const name = await kernelName(device);
   const own = known.filter((entry) => entry.disk === name);
   const data = own.find(({ label }) => label === DATA_LABEL);
   if (data !== undefined) {
-    await refuseUnknown(data.path, surface);
+    await refuseUnknown(data.path, machine);
     return { device: data.path, how: how ?? 'partlabel', created: false };
   }
   if (own.length > 0) {
     const labels = own.map((entry) => (entry.label === '' ? entry.path : `${entry.path} (${entry.label})`));
     throw notBlank(device, `partitions ${labels.join(', ')}`);
   }
-  const claimed = await isClaimed(device, DATA_START, surface);
-  const content = await deviceContent(device, surface, { unfinished: claimed });
+  const claimed = await isClaimed(device, DATA_START, machine);
+  const content = await deviceContent(device, machine, { unfinished: claimed });
   const create = async (): Promise<DataDevice> => ({
-    device: await createDataPartition(device, surface),
+    device: await createDataPartition(device, machine),
     how: how ?? 'partition-created',
     created: true,
   });
@@ -134,11 +135,11 @@ async function useDisk(
 }
 
 /** Stops before anything (such as growing the partition) changes a device with content we do not know. */
-async function refuseUnknown(device: string, surface: Surface): Promise<void> {
+async function refuseUnknown(device: string, machine: DiskMachine): Promise<void> {
   // an interrupted format leaves half a volume behind; whether it may start over is decided when it is opened
-  const marks = [await readMark(device, true, surface), await readMark(device, false, surface)];
+  const marks = [await readMark(device, true, machine), await readMark(device, false, machine)];
   const unfinished = marks.some((mark) => mark?.initialising || mark?.ephemeral);
-  const content = await deviceContent(device, surface, { unfinished });
+  const content = await deviceContent(device, machine, { unfinished });
   if (content.kind === 'unknown' && (content.foreign || !unfinished)) throw notBlank(device, content.seen);
 }
 

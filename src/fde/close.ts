@@ -2,7 +2,7 @@
 import { DstackError, errorChain } from '../errors.ts';
 import type { MountEntry } from '../sys/mounts.ts';
 import * as ui from '../ui.ts';
-import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
+import { type DiskMachine, topMount } from './disk-machine.ts';
 import { closeLuks, mapperPath } from './luks.ts';
 import { swapOff } from './swap.ts';
 import { exportZfs, POOL } from './zfs.ts';
@@ -12,7 +12,7 @@ import { exportZfs, POOL } from './zfs.ts';
  * Each step is bounded (swap 5 min, the others 1 min).
  * @throws the error of the last step, closing the mapping; earlier failures are warnings
  */
-export async function closeDataDisk({ mountPoint }: { mountPoint: string }, surface: Surface = SYSTEM): Promise<void> {
+export async function closeDataDisk({ mountPoint }: { mountPoint: string }, machine: DiskMachine): Promise<void> {
   const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
     try {
       await work();
@@ -20,11 +20,11 @@ export async function closeDataDisk({ mountPoint }: { mountPoint: string }, surf
       ui.warn(`${what}: ${errorChain(thrown)}`);
     }
   };
-  await attempt('swap', () => swapOff(mountPoint, surface));
-  await attempt('unmount', () => unmount(mountPoint, surface));
-  await attempt('pool', () => exportZfs(surface));
+  await attempt('swap', () => swapOff(mountPoint, machine));
+  await attempt('unmount', () => unmount(mountPoint, machine));
+  await attempt('pool', () => exportZfs(machine));
   try {
-    await closeLuks(surface);
+    await closeLuks(machine);
   } catch (thrown) {
     throw new DstackError('COMMAND_FAILED', 'the encrypted volume is still in use', {
       path: mountPoint,
@@ -39,17 +39,17 @@ export async function closeDataDisk({ mountPoint }: { mountPoint: string }, surf
  * mapping busy. The latest mount goes first; one that cannot go does not keep the others. ZFS's own mount is left to the
  * export, which may use force.
  */
-async function unmount(mountPoint: string, surface: Surface): Promise<void> {
-  const device = (await mountAt(mountPoint, surface))?.device;
+async function unmount(mountPoint: string, machine: DiskMachine): Promise<void> {
+  const device = (await topMount(mountPoint, machine))?.device;
   const ours = (entry: MountEntry): boolean =>
     entry.type === 'zfs'
       ? entry.source.startsWith(`${POOL}/`) && entry.mountPoint !== mountPoint
-      : entry.source === mapperPath(surface) || entry.device === device;
+      : entry.source === mapperPath(machine) || entry.device === device;
   const stuck = new Set<string>();
-  const next = async () => (await surface.mounts()).findLast((entry) => ours(entry) && !stuck.has(entry.mountPoint));
+  const next = async () => (await machine.mounts()).findLast((entry) => ours(entry) && !stuck.has(entry.mountPoint));
   for (let entry = await next(); entry !== undefined; entry = await next()) {
     try {
-      await surface.run('umount', [entry.mountPoint], { timeout: 60_000 });
+      await machine.run('umount', [entry.mountPoint], { timeout: 60_000 });
     } catch (thrown) {
       stuck.add(entry.mountPoint);
       ui.warn(`unmount ${entry.mountPoint}: ${errorChain(thrown)}`);

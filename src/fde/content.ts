@@ -3,7 +3,7 @@ import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists } from '../sys/files.ts';
 import { firstData } from './blank.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { tornSuperblock } from './ext4-superblock.ts';
 import { sizeInBytes } from './sysfs.ts';
 
@@ -32,25 +32,25 @@ const UUID_SIZE = 40;
  */
 export async function deviceContent(
   device: string,
-  surface: Surface = SYSTEM,
+  machine: DiskMachine,
   { unfinished = false } = {},
 ): Promise<Content> {
   if (!(await exists(device))) {
     if (isDryRun()) return { kind: 'blank' }; // a partition this run would have created
     throw new DstackError('DISK_NOT_FOUND', `device ${device} does not exist`, { path: device });
   }
-  const head = Buffer.from(await surface.read(device, 0, HEAD_SIZE));
+  const head = Buffer.from(await machine.read(device, 0, HEAD_SIZE));
   if (head.toString('hex', 0, LUKS_MAGIC.length / 2) === LUKS_MAGIC) {
     return { kind: 'luks', uuid: head.toString('latin1', UUID_AT, UUID_AT + UUID_SIZE).replace(/\0[\s\S]*$/, '') };
   }
 
-  const type = await fileSystemType(device, surface);
+  const type = await fileSystemType(device, machine);
   if (type === 'zfs_member') return { kind: 'zfs' };
   if (type === 'ext4') return { kind: 'ext4' };
   // libblkid looks at the checksum of a superblock, so it does not know a torn one
-  if (type === '' && (await tornSuperblock(device, surface)) !== undefined) return { kind: 'ext4' };
+  if (type === '' && (await tornSuperblock(device, machine)) !== undefined) return { kind: 'ext4' };
 
-  const signatures = await listSignatures(device, surface);
+  const signatures = await listSignatures(device, machine);
   if (signatures.length > 0 || type !== '') {
     const seen = signatures.length > 0 ? signatures.join(', ') : type;
     const every = (pattern: RegExp): boolean => signatures.every((entry) => pattern.test(entry));
@@ -58,7 +58,7 @@ export async function deviceContent(
     return { kind: 'unknown', seen, foreign: !every(/^crypto_LUKS /), table };
   }
   if (unfinished) return { kind: 'unknown', seen: 'an unfinished volume', foreign: false };
-  const at = await firstData(device, await sizeInBytes(device, surface));
+  const at = await firstData(device, await sizeInBytes(device, machine));
   return at === undefined ? { kind: 'blank' } : { kind: 'unknown', seen: `unknown data at byte ${at}`, foreign: false };
 }
 
@@ -66,9 +66,9 @@ export async function deviceContent(
  * The type libblkid sees (`ext4`, `zfs_member`, `crypto_LUKS`, ...), empty for none.
  * Several contradicting signatures count as the type `ambivalent`.
  */
-export async function fileSystemType(device: string, surface: Surface = SYSTEM): Promise<string> {
+export async function fileSystemType(device: string, machine: DiskMachine): Promise<string> {
   // blkid(8): 2 = nothing found, 8 = ambivalent result. -p: ask the device, never a cache
-  const { exit, stdout } = await surface.run('blkid', ['-p', '-o', 'export', device], {
+  const { exit, stdout } = await machine.run('blkid', ['-p', '-o', 'export', device], {
     ok: [0, 2, 8],
     readOnly: true,
   });
@@ -77,8 +77,8 @@ export async function fileSystemType(device: string, surface: Surface = SYSTEM):
 }
 
 /** All signatures as `type at byte offset`. */
-export async function listSignatures(device: string, surface: Surface = SYSTEM): Promise<string[]> {
-  const { stdout } = await surface.run('wipefs', ['--no-act', '--json', device], { readOnly: true });
+export async function listSignatures(device: string, machine: DiskMachine): Promise<string[]> {
+  const { stdout } = await machine.run('wipefs', ['--no-act', '--json', device], { readOnly: true });
   if (stdout.trim() === '') return []; // util-linux before 2.38 prints nothing at all
   const { signatures } = JSON.parse(stdout) as { signatures: { type: string; offset: string }[] };
   return signatures.map(({ type, offset }) => `${type} at byte ${Number(offset)}`);

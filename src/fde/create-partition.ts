@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { newGpt } from './gpt.ts';
 import { claimDisk } from './marks.ts';
 import { nodeAppears, settle } from './nodes.ts';
@@ -21,24 +21,24 @@ const LIMIT_MS = 10_000;
  * @returns the device node of the partition
  * @throws DISK_NOT_FOUND when the disk is too small or the kernel does not show the partition, FILE_IO
  */
-export async function createDataPartition(disk: string, surface: Surface = SYSTEM): Promise<string> {
-  const size = await sizeInBytes(disk, surface);
+export async function createDataPartition(disk: string, machine: DiskMachine): Promise<string> {
+  const size = await sizeInBytes(disk, machine);
   if (size < SMALLEST) {
     throw new DstackError('DISK_NOT_FOUND', `disk ${disk} of ${size} bytes is too small for a volume`, { path: disk });
   }
-  await claimDisk(disk, DATA_START, randomUUID(), surface);
+  await claimDisk(disk, DATA_START, randomUUID(), machine);
   const name = await kernelName(disk);
-  for (const step of newGpt(size, await blockSize(name, surface), DATA_LABEL)) {
-    await surface.write(disk, step, `write a partition table with ${DATA_LABEL} to ${disk}`);
+  for (const step of newGpt(size, await blockSize(name, machine), DATA_LABEL)) {
+    await machine.write(disk, step, `write a partition table with ${DATA_LABEL} to ${disk}`);
   }
-  if (isDryRun()) return `${surface.dev}/${name}${/\d$/.test(name) ? 'p' : ''}1`;
+  if (isDryRun()) return `${machine.dev}/${name}${/\d$/.test(name) ? 'p' : ''}1`;
 
-  await surface.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
+  await machine.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
   for (let end = Date.now() + LIMIT_MS, pause = 50; ; pause *= 2) {
-    await settle(surface);
-    const part = (await partitions(surface)).find((entry) => entry.disk === name && entry.number === 1);
+    await settle(machine);
+    const part = (await partitions(machine)).find((entry) => entry.disk === name && entry.number === 1);
     if (part !== undefined) {
-      await nodeAppears(part.path, surface);
+      await nodeAppears(part.path, machine);
       return part.path;
     }
     if (Date.now() >= end) {
@@ -46,6 +46,6 @@ export async function createDataPartition(disk: string, surface: Surface = SYSTE
     }
     // udev may have held the disk at that moment
     await new Promise((resolve) => setTimeout(resolve, pause));
-    await surface.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
+    await machine.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
   }
 }

@@ -1,9 +1,21 @@
 /** What becomes of a device, by what it holds. docs/disk.md has this as a table. */
+import type { FileSystem } from '../config/storage-options.ts';
 import { DstackError } from '../errors.ts';
 import { notBlank } from './choose-disk.ts';
 import type { Content } from './content.ts';
-import type { DataDisk, DataDiskOptions } from './data-disk.ts';
 import type { Mark } from './marks.ts';
+
+/** What is asked of a device. */
+export interface DiskRequest {
+  /** partition or whole disk, from chooseDataDevice */
+  readonly device: string;
+  readonly fs: FileSystem;
+  readonly encrypted: boolean;
+  /** the keys end with this boot (key provider none) */
+  readonly ephemeral: boolean;
+}
+
+export type DiskAction = 'initialised' | 'mounted' | 'reformatted-ephemeral';
 
 /**
  * A volume is made anew only if it was never ready, if its keys are known to be gone, or if the device is blank.
@@ -12,10 +24,10 @@ import type { Mark } from './marks.ts';
  * @throws DISK_NOT_BLANK, DISK_FOREIGN
  */
 export function decide(
-  { device, encrypted, ephemeral, fs }: Pick<DataDiskOptions, 'device' | 'encrypted' | 'ephemeral' | 'fs'>,
+  { device, encrypted, ephemeral, fs }: DiskRequest,
   content: Content,
   mark: Mark | undefined,
-): DataDisk['action'] {
+): DiskAction {
   if (mark?.initialising) return 'initialised';
   // throw-away keys on both sides: nothing is lost, also when the last such boot was interrupted while formatting
   const leftover = content.kind === 'luks' || (content.kind === 'unknown' && content.foreign === false);

@@ -12,7 +12,7 @@ export interface Piece {
   readonly bytes: Uint8Array;
 }
 
-export interface Surface {
+export interface DiskMachine {
   /** mount point of sysfs */
   readonly sysfs: string;
   /** folder of the device nodes */
@@ -30,7 +30,7 @@ export interface Surface {
 }
 
 /** The real machine. */
-export const SYSTEM: Surface = {
+export const realDiskMachine: DiskMachine = {
   sysfs: '/sys',
   dev: '/dev',
   run,
@@ -64,8 +64,8 @@ export const SYSTEM: Surface = {
 };
 
 /** The mount on top of `path`, or undefined when `path` is no mount point. */
-export async function mountAt(path: string, surface: Surface): Promise<MountEntry | undefined> {
-  return (await surface.mounts()).findLast((entry) => entry.mountPoint === path);
+export async function topMount(path: string, machine: DiskMachine): Promise<MountEntry | undefined> {
+  return (await machine.mounts()).findLast((entry) => entry.mountPoint === path);
 }
 
 async function device<T>(path: string, flags: 'r' | 'r+', work: (handle: fs.FileHandle) => Promise<T>): Promise<T> {

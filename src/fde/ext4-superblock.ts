@@ -11,7 +11,7 @@
  * its own right checksum must agree in everything that does not change.
  */
 import { DstackError } from '../errors.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 
 const AT = 1024;
 const SIZE = 1024;
@@ -77,8 +77,8 @@ const SIZES: readonly [at: number, length: number][] = [
  * a whole copy that agrees. undefined for everything else, a superblock without fault and a device that cannot be read
  * included.
  */
-export async function tornSuperblock(device: string, surface: Surface = SYSTEM): Promise<Uint8Array | undefined> {
-  const read = async (at: number): Promise<Buffer> => Buffer.from(await surface.read(device, at, SIZE));
+export async function tornSuperblock(device: string, machine: DiskMachine): Promise<Uint8Array | undefined> {
+  const read = async (at: number): Promise<Buffer> => Buffer.from(await machine.read(device, at, SIZE));
   try {
     const primary = await read(AT);
     if (!isSuperblock(primary) || isWhole(primary) || primary.readUInt16LE(FIELD.group) !== 0) return undefined;
@@ -100,11 +100,11 @@ export async function tornSuperblock(device: string, surface: Surface = SYSTEM):
 }
 
 /** Mends a torn superblock. @returns true when it did @throws FILE_IO when it cannot be written */
-export async function mendSuperblock(device: string, surface: Surface = SYSTEM): Promise<boolean> {
-  const mended = await tornSuperblock(device, surface);
+export async function mendSuperblock(device: string, machine: DiskMachine): Promise<boolean> {
+  const mended = await tornSuperblock(device, machine);
   if (mended === undefined) return false;
   const piece = { at: AT + SECTOR, bytes: mended.subarray(SECTOR) };
-  await surface.write(device, [piece], `mend the superblock of ${device}, which a power cut tore`);
+  await machine.write(device, [piece], `mend the superblock of ${device}, which a power cut tore`);
   return true;
 }
 

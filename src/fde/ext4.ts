@@ -3,7 +3,7 @@ import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { makeDir } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { mendSuperblock } from './ext4-superblock.ts';
 
 const TIMEOUT_MS = 3_600_000;
@@ -12,18 +12,18 @@ const TIMEOUT_MS = 3_600_000;
 const CHECK_OK = [0, 1];
 
 /** Makes a file system on an empty device and mounts it. @throws FS_CREATE_FAILED, FS_MOUNT_FAILED */
-export async function createExt4(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
-  await surface.run('mkfsExt4', ['-q', '-F', device], { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS });
-  await mount(device, mountPoint, surface);
+export async function createExt4(device: string, mountPoint: string, machine: DiskMachine): Promise<void> {
+  await machine.run('mkfsExt4', ['-q', '-F', device], { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS });
+  await mount(device, mountPoint, machine);
 }
 
 /**
  * Checks, mounts and grows a file system. A superblock that a power cut tore is mended first: e2fsck -p does not.
  * @throws FS_CHECK_FAILED when e2fsck leaves anything unrepaired, FS_MOUNT_FAILED
  */
-export async function mountExt4(device: string, mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
-  if (!isDryRun()) await mend(device, surface);
-  const { exit, stdout } = await surface.run('e2fsck', ['-f', '-p', device], {
+export async function mountExt4(device: string, mountPoint: string, machine: DiskMachine): Promise<void> {
+  if (!isDryRun()) await mend(device, machine);
+  const { exit, stdout } = await machine.run('e2fsck', ['-f', '-p', device], {
     ok: Array.from({ length: 256 }, (_, status) => status),
     timeout: TIMEOUT_MS,
   });
@@ -33,32 +33,32 @@ export async function mountExt4(device: string, mountPoint: string, surface: Sur
       cause: stdout.trim() || undefined,
     });
   }
-  await mount(device, mountPoint, surface);
+  await mount(device, mountPoint, machine);
   try {
     // mounted, the kernel grows it, through the journal. resize2fs alone writes the resize inode before the superblock: a
     // power cut in between leaves what e2fsck -p refuses
-    await surface.run('resize2fs', [device], { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS });
+    await machine.run('resize2fs', [device], { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS });
   } catch (thrown) {
-    await surface.run('umount', [mountPoint]).catch(() => {}); // the first error is the one to tell
+    await machine.run('umount', [mountPoint]).catch(() => {}); // the first error is the one to tell
     throw thrown;
   }
 }
 
 /** Waits until everything written is on the disk. */
-export async function syncExt4(mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
-  await surface.run('sync', ['--file-system', mountPoint], { timeout: TIMEOUT_MS });
+export async function syncExt4(mountPoint: string, machine: DiskMachine): Promise<void> {
+  await machine.run('sync', ['--file-system', mountPoint], { timeout: TIMEOUT_MS });
 }
 
 /** What cannot be written is told by e2fsck, in the words of everything else that is wrong with the device. */
-async function mend(device: string, surface: Surface): Promise<void> {
+async function mend(device: string, machine: DiskMachine): Promise<void> {
   try {
-    if (await mendSuperblock(device, surface)) ui.warn(`${device}: a power cut tore the superblock, it is mended`);
+    if (await mendSuperblock(device, machine)) ui.warn(`${device}: a power cut tore the superblock, it is mended`);
   } catch (thrown) {
     ui.warn(`${device}: a power cut tore the superblock, and it cannot be mended: ${errorChain(thrown)}`);
   }
 }
 
-async function mount(device: string, mountPoint: string, surface: Surface): Promise<void> {
+async function mount(device: string, mountPoint: string, machine: DiskMachine): Promise<void> {
   await makeDir(mountPoint);
-  await surface.run('mount', ['-t', 'ext4', device, mountPoint], { code: 'FS_MOUNT_FAILED' });
+  await machine.run('mount', ['-t', 'ext4', device, mountPoint], { code: 'FS_MOUNT_FAILED' });
 }

@@ -1,7 +1,7 @@
 /** Grows a volume by hand: partition, mapping and file system, as far as the volume is open. */
 import { DstackError } from '../errors.ts';
 import type { DataDiskOptions } from './data-disk.ts';
-import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
+import { type DiskMachine, topMount } from './disk-machine.ts';
 import { growPartition } from './grow.ts';
 import { mappedDevice, mapperPath, resizeLuks } from './luks.ts';
 import { kernelName } from './sysfs.ts';
@@ -16,18 +16,18 @@ const TIMEOUT_MS = 3_600_000;
  */
 export async function growVolume(
   { device, key, fs, mountPoint }: Pick<DataDiskOptions, 'device' | 'key' | 'fs' | 'mountPoint'>,
-  surface: Surface = SYSTEM,
+  machine: DiskMachine,
 ): Promise<string> {
-  if (!(await surface.isBlockDevice(device))) {
+  if (!(await machine.isBlockDevice(device))) {
     throw new DstackError('DISK_NOT_FOUND', `${device} is no block device`, { path: device });
   }
-  const partition = (await growPartition(device, surface)) ? 'partition grown' : 'partition as large as it can be';
-  if ((await mappedDevice(surface)) !== (await kernelName(device))) return `${partition}, volume not open`;
-  await resizeLuks(device, key, surface);
-  const mapper = mapperPath(surface);
+  const partition = (await growPartition(device, machine)) ? 'partition grown' : 'partition as large as it can be';
+  if ((await mappedDevice(machine)) !== (await kernelName(device))) return `${partition}, volume not open`;
+  await resizeLuks(device, key, machine);
+  const mapper = mapperPath(machine);
   const failure = { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS } as const;
-  if (fs === 'zfs') await surface.run('zpool', ['online', '-e', POOL, mapper], failure);
-  else if ((await mountAt(mountPoint, surface)) !== undefined) await surface.run('resize2fs', [mapper], failure);
+  if (fs === 'zfs') await machine.run('zpool', ['online', '-e', POOL, mapper], failure);
+  else if ((await topMount(mountPoint, machine)) !== undefined) await machine.run('resize2fs', [mapper], failure);
   else return `${partition}, mapping grown, file system not mounted`;
   return `${partition}, mapping and file system grown`;
 }

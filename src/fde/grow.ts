@@ -2,7 +2,7 @@
 import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { entryRange, grownGpt, readGpt } from './gpt.ts';
 import { waitForNode } from './nodes.ts';
 import { blockSize, type Partition, partition, partitionOf, SECTOR, sectors } from './sysfs.ts';
@@ -16,14 +16,14 @@ const SLACK = 2 * 2048;
  * use, whose mapping then grows with `growOpenVolume` or at the next boot. A power cut leaves the old or the new table.
  * @returns true when the partition became larger
  */
-export async function growPartition(device: string, surface: Surface = SYSTEM): Promise<boolean> {
+export async function growPartition(device: string, machine: DiskMachine): Promise<boolean> {
   try {
-    const part = await partitionOf(device, surface);
+    const part = await partitionOf(device, machine);
     if (part === undefined) return false; // a whole disk has no partition to grow
-    const gain = (await sectors(part.disk, surface)) - (part.start + part.size);
+    const gain = (await sectors(part.disk, machine)) - (part.start + part.size);
     if (gain <= SLACK) return false;
-    await grow(part, surface);
-    await waitForNode(device, surface);
+    await grow(part, machine);
+    await waitForNode(device, machine);
     ui.info(`${device}: partition grown by ${Math.floor((gain * SECTOR) / 1024 / 1024)} MiB`);
     return true;
   } catch (thrown) {
@@ -32,11 +32,11 @@ export async function growPartition(device: string, surface: Surface = SYSTEM): 
   }
 }
 
-async function grow(part: Partition, surface: Surface): Promise<void> {
-  const disk = `${surface.dev}/${part.disk}`;
-  const block = await blockSize(part.disk, surface);
-  const size = (await sectors(part.disk, surface)) * SECTOR;
-  const gpt = await readGpt((at, length) => surface.read(disk, at, length), block);
+async function grow(part: Partition, machine: DiskMachine): Promise<void> {
+  const disk = `${machine.dev}/${part.disk}`;
+  const block = await blockSize(part.disk, machine);
+  const size = (await sectors(part.disk, machine)) * SECTOR;
+  const gpt = await readGpt((at, length) => machine.read(disk, at, length), block);
   const range = gpt && entryRange(gpt, part.number);
   if (gpt === undefined || range === undefined || range.first * block !== part.start * SECTOR) {
     throw new DstackError('DISK_NOT_BLANK', `${disk} has no partition table that names ${part.name}`, { path: disk });
@@ -47,16 +47,16 @@ async function grow(part: Partition, surface: Surface): Promise<void> {
       path: disk,
     });
   }
-  for (const step of steps) await surface.write(disk, step, `grow ${part.name} in the partition table of ${disk}`);
+  for (const step of steps) await machine.write(disk, step, `grow ${part.name} in the partition table of ${disk}`);
   // udev may have made the kernel read the table again by now: the node goes and comes back with its new size
-  await waitForNode(part.path, surface);
-  if (await isLarger(part, surface)) return;
+  await waitForNode(part.path, machine);
+  if (await isLarger(part, machine)) return;
   // resizes what the kernel knows without letting go of the partition, so it may be in use
-  await surface.run('partx', ['--update', '--nr', String(part.number), disk], { ok: [0, 1] });
-  if (!isDryRun() && !(await isLarger(part, surface))) {
+  await machine.run('partx', ['--update', '--nr', String(part.number), disk], { ok: [0, 1] });
+  if (!isDryRun() && !(await isLarger(part, machine))) {
     throw new DstackError('COMMAND_FAILED', `the kernel does not show the new size of ${part.name}`, { path: disk });
   }
 }
 
-const isLarger = async (part: Partition, surface: Surface): Promise<boolean> =>
-  ((await partition(part.name, surface))?.size ?? 0) > part.size;
+const isLarger = async (part: Partition, machine: DiskMachine): Promise<boolean> =>
+  ((await partition(part.name, machine))?.size ?? 0) > part.size;

@@ -7,7 +7,7 @@ import { DstackError, errorChain } from '../errors.ts';
 import { effect, isDryRun } from '../sys/effects.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { BINARY_SIZE, checkLuksHeader, type LuksHeader } from './luks-header.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { MARK_AT } from './marks.ts';
@@ -22,7 +22,7 @@ export const DISK_KEY_SIZE = 32;
 const EXIT_NO_PERMISSION = 2;
 const TIMEOUT_MS = 300_000;
 
-export const mapperPath = (surface: Surface = SYSTEM): string => `${surface.dev}/mapper/${MAPPER}`;
+export const mapperPath = (machine: DiskMachine): string => `${machine.dev}/mapper/${MAPPER}`;
 
 /**
  * Makes an empty volume and opens it; everything on the device is lost. The caller has proven that there is nothing to
@@ -40,26 +40,21 @@ export const mapperPath = (surface: Surface = SYSTEM): string => `${surface.dev}
  * @returns path of the mapping
  * @throws FS_CREATE_FAILED, LUKS_OPEN_FAILED, FILE_IO
  */
-export async function createLuks(
-  device: string,
-  key: Uint8Array,
-  uuid: string,
-  surface: Surface = SYSTEM,
-): Promise<string> {
-  await withMemory(surface, async (header) => {
+export async function createLuks(device: string, key: Uint8Array, uuid: string, machine: DiskMachine): Promise<string> {
+  await withMemory(machine, async (header) => {
     const args = ['luksFormat', '--batch-mode', '--type', 'luks2', '--offset', String(PAYLOAD_OFFSET / 512)];
     args.push('--cipher', 'aes-xts-plain64', '--key-size', '512', '--hash', 'sha256', '--sector-size', '512');
     args.push('--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', '--luks2-keyslots-size', KEYSLOTS_SIZE);
     args.push('--uuid', uuid, '--header', header, '--key-file=-', device);
     const failure = { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS } as const;
-    await withPassphrase(key, (stdin) => surface.run('cryptsetup', args, { ...failure, stdin }));
+    await withPassphrase(key, (stdin) => machine.run('cryptsetup', args, { ...failure, stdin }));
     const bytes = isDryRun() ? new Uint8Array() : await readLimited(header, COPY_LIMIT);
     if (!isDryRun()) expectGap(checkLuksHeader(bytes));
-    await surface.write(device, [{ at: 0, bytes }], `write the luks header to ${device}`);
-    await open(device, header, key, surface);
+    await machine.write(device, [{ at: 0, bytes }], `write the luks header to ${device}`);
+    await open(device, header, key, machine);
   });
-  const path = mapperPath(surface);
-  await nodeAppears(path, surface); // cryptsetup has waited for udev itself
+  const path = mapperPath(machine);
+  await nodeAppears(path, machine); // cryptsetup has waited for udev itself
   return path;
 }
 
@@ -78,44 +73,48 @@ function expectGap({ keyslotOffset, keyslotSize }: LuksHeader): void {
  * @returns path of the mapping
  * @throws LUKS_HEADER_REJECTED, LUKS_KEY_WRONG, LUKS_OPEN_FAILED, FILE_IO
  */
-export async function openLuks(device: string, key: Uint8Array, surface: Surface = SYSTEM): Promise<string> {
-  await withHeaderCopy(device, surface, (header) => open(device, header, key, surface));
-  const path = mapperPath(surface);
-  await nodeAppears(path, surface);
+export async function openLuks(device: string, key: Uint8Array, machine: DiskMachine): Promise<string> {
+  await withHeaderCopy(device, machine, (header) => open(device, header, key, machine));
+  const path = mapperPath(machine);
+  await nodeAppears(path, machine);
   return path;
 }
 
 /**
  * Says whether the key is the one of an open volume, by its checked header. @throws as openLuks
  */
-export async function testKey(device: string, key: Uint8Array, surface: Surface = SYSTEM): Promise<void> {
-  await withHeaderCopy(device, surface, (header) => open(device, header, key, surface, ['--test-passphrase']));
+export async function testKey(device: string, key: Uint8Array, machine: DiskMachine): Promise<void> {
+  await withHeaderCopy(device, machine, (header) => open(device, header, key, machine, ['--test-passphrase']));
 }
 
 /** Makes an open mapping as large as its device has become. @throws as openLuks */
-export async function resizeLuks(device: string, key: Uint8Array, surface: Surface = SYSTEM): Promise<void> {
+export async function resizeLuks(device: string, key: Uint8Array, machine: DiskMachine): Promise<void> {
   const args = ['resize', '--key-file=-', MAPPER];
-  await withHeaderCopy(device, surface, async (header) => {
-    await open(device, header, key, surface, ['--test-passphrase']);
+  await withHeaderCopy(device, machine, async (header) => {
+    await open(device, header, key, machine, ['--test-passphrase']);
     const failure = { code: 'LUKS_OPEN_FAILED', timeout: TIMEOUT_MS } as const;
     await withPassphrase(key, (stdin) =>
-      surface.run('cryptsetup', [...args, '--header', header], { ...failure, stdin }),
+      machine.run('cryptsetup', [...args, '--header', header], { ...failure, stdin }),
     );
   });
 }
 
 /** Kernel name of the device under the open mapping; undefined when it is not open or the kernel does not tell. */
-export async function mappedDevice(surface: Surface = SYSTEM): Promise<string | undefined> {
-  const path = mapperPath(surface);
-  if (!(await surface.isBlockDevice(path))) return undefined;
-  const slaves = `${surface.sysfs}/class/block/${await kernelName(path)}/slaves`;
+export async function mappedDevice(machine: DiskMachine): Promise<string | undefined> {
+  const path = mapperPath(machine);
+  if (!(await machine.isBlockDevice(path))) return undefined;
+  const slaves = `${machine.sysfs}/class/block/${await kernelName(path)}/slaves`;
   return (await ifExists(() => fs.readdir(slaves)))?.[0];
 }
 
 /** Gives `use` a file in memory with the checked header of a device. */
-async function withHeaderCopy(device: string, surface: Surface, use: (path: string) => Promise<void>): Promise<void> {
-  const bytes = isDryRun() ? new Uint8Array() : await readHeaderArea(device, surface);
-  await withMemory(surface, async (header) => {
+async function withHeaderCopy(
+  device: string,
+  machine: DiskMachine,
+  use: (path: string) => Promise<void>,
+): Promise<void> {
+  const bytes = isDryRun() ? new Uint8Array() : await readHeaderArea(device, machine);
+  await withMemory(machine, async (header) => {
     await effect(`write ${header}`, undefined, async () => {
       await fs.writeFile(header, bytes, { mode: 0o600 });
       // as long as any header that passes may say it is; the rest is a hole
@@ -126,13 +125,13 @@ async function withHeaderCopy(device: string, surface: Surface, use: (path: stri
 }
 
 /** Header copies and key slot of a device, checked. Almost all have them in the first MiB. */
-async function readHeaderArea(device: string, surface: Surface): Promise<Uint8Array> {
-  const start = await surface.read(device, 0, 1024 * 1024);
+async function readHeaderArea(device: string, machine: DiskMachine): Promise<Uint8Array> {
+  const start = await machine.read(device, 0, 1024 * 1024);
   const said = start.length < BINARY_SIZE ? 0n : Buffer.from(start.subarray(8, 16)).readBigUInt64BE();
-  let bytes = 2n * said <= BigInt(start.length) ? start : await surface.read(device, 0, PAYLOAD_OFFSET);
+  let bytes = 2n * said <= BigInt(start.length) ? start : await machine.read(device, 0, PAYLOAD_OFFSET);
   const header = checkLuksHeader(bytes);
   if (header.keyslotOffset + header.keyslotSize > bytes.length) {
-    bytes = await surface.read(device, 0, PAYLOAD_OFFSET);
+    bytes = await machine.read(device, 0, PAYLOAD_OFFSET);
     checkLuksHeader(bytes); // read again, so checked again
   }
   return bytes;
@@ -142,12 +141,12 @@ async function open(
   device: string,
   header: string,
   key: Uint8Array,
-  surface: Surface,
+  machine: DiskMachine,
   more: readonly string[] = [],
 ): Promise<void> {
   const args = ['luksOpen', '--type', 'luks2', ...more, '--header', header, '--key-file=-', device, MAPPER];
   const { exit, stderr } = await withPassphrase(key, (stdin) =>
-    surface.run('cryptsetup', args, { stdin, timeout: TIMEOUT_MS, ok: [0, 1, 2, 3, 4, 5] }),
+    machine.run('cryptsetup', args, { stdin, timeout: TIMEOUT_MS, ok: [0, 1, 2, 3, 4, 5] }),
   );
   if (exit === EXIT_NO_PERMISSION) {
     throw new DstackError('LUKS_KEY_WRONG', `the disk key does not open ${device}`, { path: device });
@@ -161,36 +160,36 @@ async function open(
 }
 
 /** Closes the mapping if it is there. @throws COMMAND_FAILED when something still uses it */
-export async function closeLuks(surface: Surface = SYSTEM): Promise<void> {
-  const path = mapperPath(surface);
-  if (!isDryRun() && !(await surface.isBlockDevice(path))) return;
-  await settle(surface); // udev may be looking at the device: closing would find it busy
-  await surface.run('cryptsetup', ['luksClose', MAPPER], { timeout: 30_000 });
+export async function closeLuks(machine: DiskMachine): Promise<void> {
+  const path = mapperPath(machine);
+  if (!isDryRun() && !(await machine.isBlockDevice(path))) return;
+  await settle(machine); // udev may be looking at the device: closing would find it busy
+  await machine.run('cryptsetup', ['luksClose', MAPPER], { timeout: 30_000 });
 }
 
 /** The memory file system is the real limit. */
 const COPY_LIMIT = 64 * 1024 * 1024;
 
 /** Gives `use` the path of a header file in memory, which does not exist yet, and removes it afterwards. */
-async function withMemory(surface: Surface, use: (path: string) => Promise<void>): Promise<void> {
+async function withMemory(machine: DiskMachine, use: (path: string) => Promise<void>): Promise<void> {
   const dir = await effect('mkdir /tmp/dstack-luks-header', '/tmp/dstack-luks-header', () =>
     fs.mkdtemp('/tmp/dstack-luks-header-'),
   );
   let mounted = false;
   try {
     const options = 'size=64M,mode=0700,nosuid,nodev,noexec';
-    await surface.run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', dir], { code: 'MOUNT_FAILED' });
+    await machine.run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', dir], { code: 'MOUNT_FAILED' });
     mounted = true;
     await use(`${dir}/luks-header`);
   } finally {
-    await removeCopy(dir, mounted, surface);
+    await removeCopy(dir, mounted, machine);
   }
 }
 
 /** Never throws: the error of the work itself must not be hidden, and the copy holds no secret. */
-async function removeCopy(dir: string, mounted: boolean, surface: Surface): Promise<void> {
+async function removeCopy(dir: string, mounted: boolean, machine: DiskMachine): Promise<void> {
   try {
-    if (mounted) await surface.run('umount', [dir]);
+    if (mounted) await machine.run('umount', [dir]);
   } catch (thrown) {
     ui.warn(`${dir} stays mounted: ${errorChain(thrown)}`);
   }

@@ -12,7 +12,7 @@
  * anew, which it can have by attaching a blank disk.
  */
 import type { Content } from './content.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { PAYLOAD_OFFSET } from './luks-json.ts';
 import { waitForNode } from './nodes.ts';
 import { beforePartition, encodeRecord, type Place, RECORD_SIZE } from './spare-sector.ts';
@@ -51,22 +51,18 @@ export function parseMark(bytes: Uint8Array): Mark | undefined {
 }
 
 /** Where the mark of a device lies; undefined when there is no room for one. */
-async function place(device: string, encrypted: boolean, surface: Surface): Promise<Place | undefined> {
+async function place(device: string, encrypted: boolean, machine: DiskMachine): Promise<Place | undefined> {
   if (encrypted) {
-    return (await sizeInBytes(device, surface)) < PAYLOAD_OFFSET ? undefined : { path: device, at: MARK_AT };
+    return (await sizeInBytes(device, machine)) < PAYLOAD_OFFSET ? undefined : { path: device, at: MARK_AT };
   }
-  return beforePartition(device, BEFORE_PARTITION, surface);
+  return beforePartition(device, BEFORE_PARTITION, machine);
 }
 
 /** The mark of a device, or undefined when it has none. @throws FILE_IO */
-export async function readMark(
-  device: string,
-  encrypted: boolean,
-  surface: Surface = SYSTEM,
-): Promise<Mark | undefined> {
-  const found = await place(device, encrypted, surface);
+export async function readMark(device: string, encrypted: boolean, machine: DiskMachine): Promise<Mark | undefined> {
+  const found = await place(device, encrypted, machine);
   if (found === undefined) return undefined;
-  return parseMark(await surface.read(found.path, found.at, MARK_SIZE));
+  return parseMark(await machine.read(found.path, found.at, MARK_SIZE));
 }
 
 /** Writes the mark; it is on the disk when this returns. @returns false when the device has no room for one */
@@ -74,13 +70,13 @@ export async function writeMark(
   device: string,
   encrypted: boolean,
   mark: Mark,
-  surface: Surface = SYSTEM,
+  machine: DiskMachine,
 ): Promise<boolean> {
-  const found = await place(device, encrypted, surface);
+  const found = await place(device, encrypted, machine);
   if (found === undefined) return false;
-  await surface.write(found.path, [{ at: found.at, bytes: encodeMark(mark) }], `mark ${device} as ${words(mark)}`);
+  await machine.write(found.path, [{ at: found.at, bytes: encodeMark(mark) }], `mark ${device} as ${words(mark)}`);
   // a write to the disk makes udev read its table again: the node of the partition may go and come back
-  if (found.path !== device) await waitForNode(device, surface);
+  if (found.path !== device) await waitForNode(device, machine);
   return true;
 }
 
@@ -88,17 +84,17 @@ export async function writeMark(
  * The first write on a blank disk, before its partition table: marks for the partition that will begin at `start`
  * (bytes), at both places, since it is not known yet whether the volume will be encrypted.
  */
-export async function claimDisk(disk: string, start: number, uuid: string, surface: Surface = SYSTEM): Promise<void> {
+export async function claimDisk(disk: string, start: number, uuid: string, machine: DiskMachine): Promise<void> {
   const bytes = encodeMark({ initialising: true, ephemeral: false, uuid });
   const pieces = [start - BEFORE_PARTITION, start + MARK_AT].map((at) => ({ at, bytes }));
-  await surface.write(disk, pieces, `claim the blank disk ${disk}`);
+  await machine.write(disk, pieces, `claim the blank disk ${disk}`);
 }
 
 /** True for a disk whose claim was written but whose partition table was not finished. @throws FILE_IO */
-export async function isClaimed(disk: string, start: number, surface: Surface = SYSTEM): Promise<boolean> {
-  if ((await sizeInBytes(disk, surface)) < start + PAYLOAD_OFFSET) return false;
+export async function isClaimed(disk: string, start: number, machine: DiskMachine): Promise<boolean> {
+  if ((await sizeInBytes(disk, machine)) < start + PAYLOAD_OFFSET) return false;
   for (const at of [start - BEFORE_PARTITION, start + MARK_AT]) {
-    if (parseMark(await surface.read(disk, at, MARK_SIZE))?.initialising) return true;
+    if (parseMark(await machine.read(disk, at, MARK_SIZE))?.initialising) return true;
   }
   return false;
 }

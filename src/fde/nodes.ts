@@ -1,7 +1,7 @@
 /** Waiting for device nodes: udev makes them some time after the kernel announced the device. */
 import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 
 const PAUSE_MS = 50;
 const LIMIT_MS = 10_000;
@@ -10,15 +10,15 @@ const LIMIT_MS = 10_000;
  * Lets udev work off its queue (so that it does not take a node away again), then waits for the node itself.
  * @throws DISK_NOT_FOUND when it has not appeared within 10 s
  */
-export async function waitForNode(path: string, surface: Surface = SYSTEM, limitMs = LIMIT_MS): Promise<void> {
-  await settle(surface);
-  await nodeAppears(path, surface, limitMs);
+export async function waitForNode(path: string, machine: DiskMachine, limitMs = LIMIT_MS): Promise<void> {
+  await settle(machine);
+  await nodeAppears(path, machine, limitMs);
 }
 
 /** Waits for the node alone: for nodes that nothing takes away again. @throws DISK_NOT_FOUND after 10 s */
-export async function nodeAppears(path: string, surface: Surface = SYSTEM, limitMs = LIMIT_MS): Promise<void> {
+export async function nodeAppears(path: string, machine: DiskMachine, limitMs = LIMIT_MS): Promise<void> {
   if (isDryRun()) return;
-  for (const end = Date.now() + limitMs; !(await surface.isBlockDevice(path)); ) {
+  for (const end = Date.now() + limitMs; !(await machine.isBlockDevice(path)); ) {
     if (Date.now() >= end) {
       throw new DstackError('DISK_NOT_FOUND', `device ${path} did not appear within ${limitMs / 1000} s`, { path });
     }
@@ -27,8 +27,8 @@ export async function nodeAppears(path: string, surface: Surface = SYSTEM, limit
 }
 
 /** `udevadm settle`, bounded. Its failure is no error: a system without udev has its nodes from devtmpfs at once. */
-export async function settle(surface: Surface = SYSTEM): Promise<void> {
+export async function settle(machine: DiskMachine): Promise<void> {
   try {
-    await surface.run('udevadm', ['settle', '--timeout=5'], { timeout: 10_000, ok: [0, 1] });
+    await machine.run('udevadm', ['settle', '--timeout=5'], { timeout: 10_000, ok: [0, 1] });
   } catch {}
 }

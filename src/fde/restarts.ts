@@ -6,7 +6,7 @@
  * guest at any time. docs/operating.md says what is counted.
  */
 
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { beforePartition, encodeRecord, RECORD_SIZE } from './spare-sector.ts';
 
 /** Bytes of the record. */
@@ -27,21 +27,21 @@ export function parseRestarts(bytes: Uint8Array): number {
 }
 
 /** Restarts so far; undefined where they cannot be counted (no partition, or no room in front of it). @throws FILE_IO */
-export async function readRestarts(device: string, surface: Surface = SYSTEM): Promise<number | undefined> {
-  const found = await beforePartition(device, BEFORE_PARTITION, surface);
+export async function readRestarts(device: string, machine: DiskMachine): Promise<number | undefined> {
+  const found = await beforePartition(device, BEFORE_PARTITION, machine);
   if (found === undefined) return undefined;
-  return parseRestarts(await surface.read(found.path, found.at, RESTARTS_SIZE));
+  return parseRestarts(await machine.read(found.path, found.at, RESTARTS_SIZE));
 }
 
 /** Writes the number; it is on the disk when this returns. Zero leaves an empty sector. @throws FILE_IO */
-export async function writeRestarts(device: string, count: number, surface: Surface = SYSTEM): Promise<void> {
-  const found = await beforePartition(device, BEFORE_PARTITION, surface);
+export async function writeRestarts(device: string, count: number, machine: DiskMachine): Promise<void> {
+  const found = await beforePartition(device, BEFORE_PARTITION, machine);
   if (found === undefined) return;
   const bytes = count === 0 ? new Uint8Array(RESTARTS_SIZE) : encodeRestarts(Math.min(count, MAX));
-  await surface.write(found.path, [{ at: found.at, bytes }], `note ${count} restarts in front of ${device}`);
+  await machine.write(found.path, [{ at: found.at, bytes }], `note ${count} restarts in front of ${device}`);
 }
 
 /** Forgets the restarts after a good boot: one sector read, and written only if there is something to forget. @throws FILE_IO */
-export async function forgetRestarts(device: string, surface: Surface = SYSTEM): Promise<void> {
-  if (((await readRestarts(device, surface)) ?? 0) > 0) await writeRestarts(device, 0, surface);
+export async function forgetRestarts(device: string, machine: DiskMachine): Promise<void> {
+  if (((await readRestarts(device, machine)) ?? 0) > 0) await writeRestarts(device, 0, machine);
 }

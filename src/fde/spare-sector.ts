@@ -1,6 +1,6 @@
 /** Records of our own in sectors of a disk that nothing else uses: how one looks, and where there is room for it. */
 import { createHash } from 'node:crypto';
-import type { Surface } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { partitionOf, partitions, SECTOR } from './sysfs.ts';
 
 /** Bytes of a record: one sector is written completely or not at all. */
@@ -25,12 +25,16 @@ export function encodeRecord(text: string): Uint8Array {
  * The place `distance` bytes in front of the partition of a data device; undefined when there is no partition, or when
  * that place may belong to a partition table or to another partition.
  */
-export async function beforePartition(device: string, distance: number, surface: Surface): Promise<Place | undefined> {
-  const part = await partitionOf(device, surface);
+export async function beforePartition(
+  device: string,
+  distance: number,
+  machine: DiskMachine,
+): Promise<Place | undefined> {
+  const part = await partitionOf(device, machine);
   if (part === undefined) return undefined;
   const at = part.start * SECTOR - distance;
   const inside = (other: { disk: string; start: number; size: number }): boolean =>
     other.disk === part.disk && other.start < part.start && (other.start + other.size) * SECTOR > at;
-  if (at < TABLE_END || (await partitions(surface)).some(inside)) return undefined;
-  return { path: `${surface.dev}/${part.disk}`, at };
+  if (at < TABLE_END || (await partitions(machine)).some(inside)) return undefined;
+  return { path: `${machine.dev}/${part.disk}`, at };
 }

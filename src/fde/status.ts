@@ -2,7 +2,7 @@
 import { DstackError, errorChain } from '../errors.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
 import { DATA_LABEL } from './create-partition.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { mapperPath } from './luks.ts';
 import { BINARY_SIZE, checkLuksHeader, type LuksHeader, readLuksHeader } from './luks-header.ts';
 import { type Mark, marksContent, readMark } from './marks.ts';
@@ -42,27 +42,27 @@ export interface HeaderStatus {
  * Looks at a device, by default the one a boot would take.
  * @throws DISK_NOT_FOUND
  */
-export async function diskStatus(device?: string, surface: Surface = SYSTEM): Promise<DiskStatus> {
-  const path = device ?? (await likelyDevice(surface));
-  if (!(await surface.isBlockDevice(path))) {
+export async function diskStatus(device: string | undefined, machine: DiskMachine): Promise<DiskStatus> {
+  const path = device ?? (await likelyDevice(machine));
+  if (!(await machine.isBlockDevice(path))) {
     throw new DstackError('DISK_NOT_FOUND', `${path} is no block device`, { path });
   }
-  const part = await partitionOf(path, surface);
-  const marks = [await readMark(path, true, surface), await readMark(path, false, surface)];
+  const part = await partitionOf(path, machine);
+  const marks = [await readMark(path, true, machine), await readMark(path, false, machine)];
   const unfinished = marks.some((mark) => mark?.initialising);
-  const content = await deviceContent(path, surface, { unfinished });
-  const mapper = (await surface.isBlockDevice(mapperPath(surface))) ? mapperPath(surface) : null;
+  const content = await deviceContent(path, machine, { unfinished });
+  const mapper = (await machine.isBlockDevice(mapperPath(machine))) ? mapperPath(machine) : null;
   const target = content.kind === 'luks' ? mapper : path;
   return {
     device: path,
-    size: await sizeInBytes(path, surface),
+    size: await sizeInBytes(path, machine),
     partition: part === undefined ? null : { disk: part.disk, number: part.number, label: part.label },
     mark: marks.find((mark, i) => marksContent(mark, content, i === 0)) ?? null,
     content,
     header: content.kind === 'luks' ? await verdict(path) : null,
     mapper,
-    fileSystem: target === null ? '' : await fileSystemType(target, surface),
-    mountPoints: (await surface.mounts())
+    fileSystem: target === null ? '' : await fileSystemType(target, machine),
+    mountPoints: (await machine.mounts())
       .filter(({ source }) => source === target || source === DATASET)
       .map(({ mountPoint }) => mountPoint),
   };
@@ -99,7 +99,7 @@ function looseFacts(bytes: Uint8Array): Pick<HeaderStatus, 'uuid' | 'keySlots'> 
   }
 }
 
-async function likelyDevice(surface: Surface): Promise<string> {
-  const labelled = (await partitions(surface)).find(({ label }) => label === DATA_LABEL);
-  return labelled?.path ?? `${surface.dev}/vdb`;
+async function likelyDevice(machine: DiskMachine): Promise<string> {
+  const labelled = (await partitions(machine)).find(({ label }) => label === DATA_LABEL);
+  return labelled?.path ?? `${machine.dev}/vdb`;
 }

@@ -1,11 +1,11 @@
 /** Swap on the data disk (dstack boot order, swap). It lies inside the encrypted volume, so it needs no key of its own. */
 import * as fs from 'node:fs/promises';
+import type { FileSystem } from '../config/storage-options.ts';
 import { DstackError } from '../errors.ts';
 import { effect } from '../sys/effects.ts';
 import { ifExists } from '../sys/files.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { waitForNode } from './nodes.ts';
-import type { FileSystem } from './storage-options.ts';
 import { POOL } from './zfs.ts';
 
 export interface SwapOptions {
@@ -16,29 +16,29 @@ export interface SwapOptions {
 }
 
 const VOLUME = `${POOL}/swap`;
-const volumeDevice = (surface: Surface): string => `${surface.dev}/zvol/${VOLUME}`;
+const volumeDevice = (machine: DiskMachine): string => `${machine.dev}/zvol/${VOLUME}`;
 const swapFile = (mountPoint: string): string => `${mountPoint}/swapfile`;
 
 /** Makes the swap anew, or removes it for size 0. @throws SWAP_FAILED */
-export async function setupSwap({ fs: kind, mountPoint, size }: SwapOptions, surface: Surface = SYSTEM): Promise<void> {
+export async function setupSwap({ fs: kind, mountPoint, size }: SwapOptions, machine: DiskMachine): Promise<void> {
   if (!Number.isSafeInteger(size) || size < 0) {
     throw new DstackError('SWAP_FAILED', `swap_size ${size} is no size in bytes`, { field: 'swap_size', value: size });
   }
-  await swapOff(mountPoint, surface);
-  const device = kind === 'zfs' ? await zfsVolume(size, surface) : await file(swapFile(mountPoint), size, surface);
+  await swapOff(mountPoint, machine);
+  const device = kind === 'zfs' ? await zfsVolume(size, machine) : await file(swapFile(mountPoint), size, machine);
   if (device === undefined) return;
-  await surface.run('mkswap', [device], { code: 'SWAP_FAILED' });
-  await surface.run('swapon', [device], { code: 'SWAP_FAILED' });
+  await machine.run('mkswap', [device], { code: 'SWAP_FAILED' });
+  await machine.run('swapon', [device], { code: 'SWAP_FAILED' });
 }
 
 /** Stops using both kinds of swap. @throws SWAP_FAILED */
-export async function swapOff(mountPoint: string, surface: Surface = SYSTEM): Promise<void> {
-  const active = parseSwaps(await surface.swaps());
-  const zvol = await ifExists(() => fs.realpath(volumeDevice(surface)));
+export async function swapOff(mountPoint: string, machine: DiskMachine): Promise<void> {
+  const active = parseSwaps(await machine.swaps());
+  const zvol = await ifExists(() => fs.realpath(volumeDevice(machine)));
   for (const path of [zvol, swapFile(mountPoint)]) {
     if (path === undefined || !active.includes(path)) continue;
     // the pages must fit into memory again: that may take its time
-    await surface.run('swapoff', [path], { code: 'SWAP_FAILED', timeout: 300_000 });
+    await machine.run('swapoff', [path], { code: 'SWAP_FAILED', timeout: 300_000 });
   }
 }
 
@@ -51,23 +51,23 @@ export function parseSwaps(text: string): string[] {
     .map((path) => path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))));
 }
 
-async function zfsVolume(size: number, surface: Surface): Promise<string | undefined> {
+async function zfsVolume(size: number, machine: DiskMachine): Promise<string | undefined> {
   const failure = { code: 'SWAP_FAILED' } as const;
-  const listed = await surface.run('zfs', ['list', '-H', '-o', 'name', VOLUME], { ok: [0, 1], readOnly: true });
+  const listed = await machine.run('zfs', ['list', '-H', '-o', 'name', VOLUME], { ok: [0, 1], readOnly: true });
   if (listed.stdout.trim() === VOLUME) {
     // without a device node first: a destroy right after swapoff can find it busy
-    await surface.run('zfs', ['set', 'volmode=none', VOLUME], failure);
-    await surface.run('zfs', ['destroy', VOLUME], failure);
+    await machine.run('zfs', ['set', 'volmode=none', VOLUME], failure);
+    await machine.run('zfs', ['destroy', VOLUME], failure);
   }
   if (size === 0) return undefined;
   const options = ['compression=zle', 'logbias=throughput', 'sync=always', 'primarycache=metadata'];
   const args = [...options, 'com.sun:auto-snapshot=false'].flatMap((option) => ['-o', option]);
-  await surface.run('zfs', ['create', '-V', String(size), ...args, VOLUME], failure);
-  await waitForNode(volumeDevice(surface), surface);
-  return volumeDevice(surface);
+  await machine.run('zfs', ['create', '-V', String(size), ...args, VOLUME], failure);
+  await waitForNode(volumeDevice(machine), machine);
+  return volumeDevice(machine);
 }
 
-async function file(path: string, size: number, surface: Surface): Promise<string | undefined> {
+async function file(path: string, size: number, machine: DiskMachine): Promise<string | undefined> {
   await effect(`rm ${path}`, undefined, () => fs.rm(path, { force: true }));
   if (size === 0) return undefined;
   // the mode is right before the file has any content
@@ -76,6 +76,6 @@ async function file(path: string, size: number, surface: Surface): Promise<strin
     await handle.chmod(0o600);
     await handle.close();
   });
-  await surface.run('fallocate', ['-l', String(size), path], { code: 'SWAP_FAILED', timeout: 300_000 });
+  await machine.run('fallocate', ['-l', String(size), path], { code: 'SWAP_FAILED', timeout: 300_000 });
   return path;
 }

@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { DstackError } from '../errors.ts';
 import { ifExists } from '../sys/files.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 
 /** Sizes and offsets of sysfs are in units of 512 bytes, whatever the sector size of the disk is. */
 export const SECTOR = 512;
@@ -45,19 +45,19 @@ export function parseUevent(text: string): Map<string, string> {
 }
 
 /** Kernel names of all block devices, sorted. */
-export async function blockDevices(surface: Surface = SYSTEM): Promise<string[]> {
-  return ((await ifExists(() => fs.readdir(`${surface.sysfs}/class/block`))) ?? []).sort();
+export async function blockDevices(machine: DiskMachine): Promise<string[]> {
+  return ((await ifExists(() => fs.readdir(`${machine.sysfs}/class/block`))) ?? []).sort();
 }
 
 /** The partition behind a kernel name, or undefined when the name is a whole disk or unknown. */
-export async function partition(name: string, surface: Surface = SYSTEM): Promise<Partition | undefined> {
-  const dir = `${surface.sysfs}/class/block/${name}`;
+export async function partition(name: string, machine: DiskMachine): Promise<Partition | undefined> {
+  const dir = `${machine.sysfs}/class/block/${name}`;
   const number = await readText(`${dir}/partition`);
   if (number === undefined) return undefined;
   const uevent = parseUevent((await readText(`${dir}/uevent`)) ?? '');
   return {
     name,
-    path: `${surface.dev}/${uevent.get('DEVNAME') ?? name}`,
+    path: `${machine.dev}/${uevent.get('DEVNAME') ?? name}`,
     // /sys/class/block/vdb1 is a link to .../block/vdb/vdb1: the folder above the target is the disk
     disk: basename(dirname(await fs.realpath(dir))),
     number: Number(number),
@@ -69,9 +69,9 @@ export async function partition(name: string, surface: Surface = SYSTEM): Promis
 }
 
 /** All partitions of the machine, sorted by kernel name. Entries that vanish while being read are left out. */
-export async function partitions(surface: Surface = SYSTEM): Promise<Partition[]> {
+export async function partitions(machine: DiskMachine): Promise<Partition[]> {
   const found = await Promise.all(
-    (await blockDevices(surface)).map((name) => ifExists(() => partition(name, surface))),
+    (await blockDevices(machine)).map((name) => ifExists(() => partition(name, machine))),
   );
   return found.filter((entry) => entry !== undefined);
 }
@@ -82,23 +82,23 @@ export async function kernelName(device: string): Promise<string> {
 }
 
 /** The partition a device node stands for, or undefined for a whole disk. */
-export async function partitionOf(device: string, surface: Surface = SYSTEM): Promise<Partition | undefined> {
-  return partition(await kernelName(device), surface);
+export async function partitionOf(device: string, machine: DiskMachine): Promise<Partition | undefined> {
+  return partition(await kernelName(device), machine);
 }
 
 /** Size of a device in sectors of 512 bytes. @throws FILE_IO */
-export async function sectors(name: string, surface: Surface = SYSTEM): Promise<number> {
-  return readNumber(`${surface.sysfs}/class/block/${name}/size`);
+export async function sectors(name: string, machine: DiskMachine): Promise<number> {
+  return readNumber(`${machine.sysfs}/class/block/${name}/size`);
 }
 
 /** Bytes of a logical block of a disk: 512, or 4096 on disks that know nothing smaller. */
-export async function blockSize(disk: string, surface: Surface = SYSTEM): Promise<number> {
-  return Number((await readText(`${surface.sysfs}/class/block/${disk}/queue/logical_block_size`)) ?? SECTOR);
+export async function blockSize(disk: string, machine: DiskMachine): Promise<number> {
+  return Number((await readText(`${machine.sysfs}/class/block/${disk}/queue/logical_block_size`)) ?? SECTOR);
 }
 
 /** Size of a device node or regular file in bytes. @throws FILE_IO */
-export async function sizeInBytes(path: string, surface: Surface = SYSTEM): Promise<number> {
+export async function sizeInBytes(path: string, machine: DiskMachine): Promise<number> {
   const stat = await ifExists(() => fs.stat(path));
   if (stat?.isFile()) return stat.size;
-  return (await sectors(await kernelName(path), surface)) * SECTOR;
+  return (await sectors(await kernelName(path), machine)) * SECTOR;
 }

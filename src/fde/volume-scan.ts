@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import { errorChain } from '../errors.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { type Surface, SYSTEM } from './disk-machine.ts';
+import type { DiskMachine } from './disk-machine.ts';
 import { blockDevices, partitions } from './sysfs.ts';
 import { ENVELOPE_SIZE, parseEnvelope } from './volume-envelope.ts';
 
@@ -24,12 +24,12 @@ const DISK_LIMIT = 64;
  * in partition 2 and the hash tree in partition 3. What cannot be read or is of another kind is passed over with a
  * warning: a disk that nobody asked for must not stop the boot.
  */
-export async function scanVolumes(surface: Surface = SYSTEM): Promise<FoundVolume[]> {
-  const parts = await partitions(surface);
+export async function scanVolumes(machine: DiskMachine): Promise<FoundVolume[]> {
+  const parts = await partitions(machine);
   const found: FoundVolume[] = [];
-  for (const disk of (await realDisks(surface)).slice(0, DISK_LIMIT)) {
+  for (const disk of (await realDisks(machine)).slice(0, DISK_LIMIT)) {
     const own = new Map(parts.filter((part) => part.disk === disk).map((part) => [part.number, part.path]));
-    const first = own.size > 0 ? own.get(1) : `${surface.dev}/${disk}`;
+    const first = own.size > 0 ? own.get(1) : `${machine.dev}/${disk}`;
     const envelope = first === undefined ? undefined : await readEnvelope(first);
     if (envelope === undefined) continue;
     const [data, hash] = [own.get(2), own.get(3)];
@@ -42,10 +42,10 @@ export async function scanVolumes(surface: Surface = SYSTEM): Promise<FoundVolum
 }
 
 /** Disks with hardware behind them: no partitions, no loop, ram or mapped devices. */
-async function realDisks(surface: Surface): Promise<string[]> {
+async function realDisks(machine: DiskMachine): Promise<string[]> {
   const out: string[] = [];
-  for (const name of await blockDevices(surface)) {
-    const dir = `${surface.sysfs}/class/block/${name}`;
+  for (const name of await blockDevices(machine)) {
+    const dir = `${machine.sysfs}/class/block/${name}`;
     if (!(await exists(`${dir}/partition`)) && (await exists(`${dir}/device`))) out.push(name);
   }
   return out;

@@ -1,7 +1,7 @@
 /** Verity volumes by hand: what is there, and the step of the boot. */
 import { parseAppCompose } from '../config/app-compose.ts';
 import { readLimited } from '../sys/files.ts';
-import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
+import { type DiskMachine, topMount } from './disk-machine.ts';
 import { scanVolumes } from './volume-scan.ts';
 import { activeRoot, mapping, mountVerityVolumes } from './volumes.ts';
 
@@ -28,8 +28,8 @@ const COMPOSE_LIMIT = 50 * 1024 * 1024;
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 /** The volumes of all attached disks, in the order of their disks. */
-export async function listVolumes(surface: Surface = SYSTEM): Promise<ListedVolume[]> {
-  return (await scanVolumes(surface)).map(({ root, data, hash }) => ({ root: hex(root), data, hash }));
+export async function listVolumes(machine: DiskMachine): Promise<ListedVolume[]> {
+  return (await scanVolumes(machine)).map(({ root, data, hash }) => ({ root: hex(root), data, hash }));
 }
 
 /** One line a volume, as `dstack-volume scan` prints it. */
@@ -37,9 +37,9 @@ export const listText = (found: readonly ListedVolume[]): string =>
   found.map(({ root, data, hash }) => `${root}\tdata=${data}\thash=${hash}`).join('\n');
 
 /** The state of each volume an app-compose.json asks for. @throws FILE_NOT_FOUND, JSON_INVALID, DOCUMENT_INVALID */
-export async function volumeStatus(path: string, surface: Surface = SYSTEM): Promise<VolumeStatus[]> {
+export async function volumeStatus(path: string, machine: DiskMachine): Promise<VolumeStatus[]> {
   const verityVolumes = await wantedBy(path);
-  const attached = new Set((await listVolumes(surface)).map(({ root }) => root));
+  const attached = new Set((await listVolumes(machine)).map(({ root }) => root));
   const out: VolumeStatus[] = [];
   // the mapping has the number of the first entry with its root hash
   const first = new Map<string, number>();
@@ -47,15 +47,15 @@ export async function volumeStatus(path: string, surface: Surface = SYSTEM): Pro
     const root = hex(verityRoot);
     const at = first.get(root) ?? index;
     first.set(root, at);
-    const active = (await mountAt(target, surface)) !== undefined && (await activeRoot(mapping(at), surface)) === root;
+    const active = (await topMount(target, machine)) !== undefined && (await activeRoot(mapping(at), machine)) === root;
     out.push({ index, source, root, target, attached: attached.has(root), active });
   }
   return out;
 }
 
 /** Opens and mounts what an app-compose.json asks for; what is mounted already stays. @throws as mountVerityVolumes */
-export async function mountVolumesOf(path: string, surface: Surface = SYSTEM): Promise<void> {
-  await mountVerityVolumes(await wantedBy(path), surface);
+export async function mountVolumesOf(path: string, machine: DiskMachine): Promise<void> {
+  await mountVerityVolumes(await wantedBy(path), machine);
 }
 
 const wantedBy = async (path: string) => parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path).verityVolumes;

@@ -9,7 +9,7 @@ import { isDryRun } from '../sys/effects.ts';
 import { makeDir } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { fileSystemType } from './content.ts';
-import { mountAt, type Surface, SYSTEM } from './disk-machine.ts';
+import { type DiskMachine, topMount } from './disk-machine.ts';
 import { settle, waitForNode } from './nodes.ts';
 import { kernelName } from './sysfs.ts';
 import { type FoundVolume, scanVolumes } from './volume-scan.ts';
@@ -32,26 +32,26 @@ export const mapping = (index: number): string => `dstack-verity${index}`;
  * @throws VOLUME_INVALID for a duplicate target, a root hash that no disk offers, data that does not match it;
  * MOUNT_FAILED
  */
-export async function mountVerityVolumes(wanted: readonly WantedVolume[], surface: Surface = SYSTEM): Promise<void> {
+export async function mountVerityVolumes(wanted: readonly WantedVolume[], machine: DiskMachine): Promise<void> {
   const targets = new Set<string>();
   for (const { target } of wanted) {
     if (targets.has(target)) throw invalid(`duplicate verity volume target ${target}`, target);
     targets.add(target);
   }
   if (wanted.length === 0) return;
-  await surface.run('modprobe', ['dm-verity'], { ok: [0, 1] });
-  await settle(surface);
-  const found = await scanVolumes(surface);
+  await machine.run('modprobe', ['dm-verity'], { ok: [0, 1] });
+  await settle(machine);
+  const found = await scanVolumes(machine);
   /** mappings opened so far by root hash: one volume may be mounted at several targets */
   const active = new Map<string, string>();
   for (const [index, volume] of wanted.entries()) {
     const root = hex(volume.verityRoot);
-    const open = active.get(root) ?? (await openVolume(index, volume, found, surface));
+    const open = active.get(root) ?? (await openVolume(index, volume, found, machine));
     active.set(root, open);
     try {
-      await mountVolume(open, volume.target, surface);
+      await mountVolume(open, volume.target, machine);
     } catch (thrown) {
-      await closeVolume(open, surface);
+      await closeVolume(open, machine);
       throw thrown;
     }
     ui.info(`verity volume ${volume.source} mounted at ${volume.target}`);
@@ -63,53 +63,53 @@ async function openVolume(
   index: number,
   { source, verityRoot, target }: WantedVolume,
   found: readonly FoundVolume[],
-  surface: Surface,
+  machine: DiskMachine,
 ): Promise<string> {
   const root = hex(verityRoot);
   const name = mapping(index);
-  const path = `${surface.dev}/mapper/${name}`;
-  if (await surface.isBlockDevice(path)) {
-    if ((await activeRoot(name, surface)) === root) return path;
-    await surface.run('veritysetup', ['close', name], { code: 'VOLUME_INVALID' });
+  const path = `${machine.dev}/mapper/${name}`;
+  if (await machine.isBlockDevice(path)) {
+    if ((await activeRoot(name, machine)) === root) return path;
+    await machine.run('veritysetup', ['close', name], { code: 'VOLUME_INVALID' });
   }
   const candidate = found.find((volume) => hex(volume.root) === root);
   if (candidate === undefined)
     throw invalid(`no attached disk offers verity volume ${source} with root ${root}`, target);
-  await surface.run('veritysetup', ['open', candidate.data, name, candidate.hash, root], { code: 'VOLUME_INVALID' });
+  await machine.run('veritysetup', ['open', candidate.data, name, candidate.hash, root], { code: 'VOLUME_INVALID' });
   try {
-    await waitForNode(path, surface);
+    await waitForNode(path, machine);
     // the first block is checked now: a volume with another content fails here, with its name, not somewhere in the app
     if (!isDryRun()) await readFirstBlock(path, source, target);
   } catch (thrown) {
-    await closeVolume(path, surface);
+    await closeVolume(path, machine);
     throw thrown;
   }
   return path;
 }
 
 /** Gives a mapping back after a failure; one that is mounted elsewhere stays (exit status 5, busy). */
-async function closeVolume(path: string, surface: Surface): Promise<void> {
-  await surface.run('veritysetup', ['close', basename(path)], { ok: [0, 1, 4, 5] });
+async function closeVolume(path: string, machine: DiskMachine): Promise<void> {
+  await machine.run('veritysetup', ['close', basename(path)], { ok: [0, 1, 4, 5] });
 }
 
-async function mountVolume(device: string, target: string, surface: Surface): Promise<void> {
-  const present = isDryRun() ? undefined : await mountAt(target, surface);
+async function mountVolume(device: string, target: string, machine: DiskMachine): Promise<void> {
+  const present = isDryRun() ? undefined : await topMount(target, machine);
   if (present !== undefined) {
     if ((await kernelName(present.source)) === (await kernelName(device))) return;
     throw invalid(`${target} is taken by another mount (${present.source})`, target);
   }
-  const type = isDryRun() ? '' : await fileSystemType(device, surface);
+  const type = isDryRun() ? '' : await fileSystemType(device, machine);
   // noload: replaying the journal would write to a device that cannot be written
   const options = type === 'ext4' || type === 'ext3' ? 'ro,noload' : 'ro';
   await makeDir(target);
-  await surface.run('mount', ['-o', options, ...(type === '' ? [] : ['-t', type]), device, target], {
+  await machine.run('mount', ['-o', options, ...(type === '' ? [] : ['-t', type]), device, target], {
     code: 'MOUNT_FAILED',
   });
 }
 
 /** Root hash of an active mapping in hex, or undefined. */
-export async function activeRoot(name: string, surface: Surface): Promise<string | undefined> {
-  const { stdout } = await surface.run('veritysetup', ['status', name], { ok: [0, 1, 4], readOnly: true });
+export async function activeRoot(name: string, machine: DiskMachine): Promise<string | undefined> {
+  const { stdout } = await machine.run('veritysetup', ['status', name], { ok: [0, 1, 4], readOnly: true });
   return /^\s*root hash:\s+([0-9a-f]+)$/m.exec(stdout)?.[1];
 }
 

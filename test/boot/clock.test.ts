@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { Os } from '../../src/boot/boot-machine.ts';
+import type { BootMachine } from '../../src/boot/boot-machine.ts';
 import { waitForSecureTime, whatIsMissing } from '../../src/boot/prepare/clock.ts';
 import { DstackError } from '../../src/errors.ts';
 import * as ui from '../../src/ui.ts';
@@ -7,7 +7,7 @@ import * as ui from '../../src/ui.ts';
 /** chronyc with these answers, one a try; the last one stays. Texts are those of the real program. */
 function chrony(...answers: { exit: number; stdout?: string; stderr?: string }[]) {
   const ran: string[] = [];
-  const os: Os = {
+  const machine: BootMachine = {
     root: '',
     mountAt: async () => undefined,
     bindMount: () => Promise.reject(new Error('nothing is mounted here')),
@@ -17,7 +17,7 @@ function chrony(...answers: { exit: number; stdout?: string; stderr?: string }[]
       return { exit, stdout, stderr };
     },
   };
-  return { os, ran };
+  return { machine, ran };
 }
 const line = (refid: string, correction: string) => `try: 1, refid: ${refid}, correction: ${correction}, skew: 0.000\n`;
 const NONE = { exit: 1, stdout: line('00000000', '0.000000000') };
@@ -26,15 +26,15 @@ const DEAD = { exit: 1, stderr: 'Could not open connection to daemon\n' };
 
 describe('secure time', () => {
   it('is there at once when the clock is synchronised', async () => {
-    const { os, ran } = chrony({ exit: 0 });
-    await waitForSecureTime(os);
+    const { machine, ran } = chrony({ exit: 0 });
+    await waitForSecureTime(machine);
     expect(ran).toEqual(['chronyc waitsync 1 0.1 0 0']);
   });
 
   it('says what it waits for, once for each reason', async () => {
     const said = vi.spyOn(ui, 'info').mockImplementation(() => {});
-    const { os } = chrony(DEAD, NONE, NONE, OFF, { exit: 0 });
-    await waitForSecureTime(os, { intervalMs: 1 });
+    const { machine } = chrony(DEAD, NONE, NONE, OFF, { exit: 0 });
+    await waitForSecureTime(machine, { intervalMs: 1 });
     expect(said.mock.calls.map(([text]) => text)).toEqual([
       'secure time: waiting for chronyd (Could not open connection to daemon)',
       'secure time: waiting for a time source: none has answered chronyd yet',
@@ -44,8 +44,8 @@ describe('secure time', () => {
   });
 
   it('gives up after its tries with the last reason', async () => {
-    const { os, ran } = chrony(NONE);
-    await expect(waitForSecureTime(os, { intervalMs: 1, tries: 4 })).rejects.toMatchObject({
+    const { machine, ran } = chrony(NONE);
+    await expect(waitForSecureTime(machine, { intervalMs: 1, tries: 4 })).rejects.toMatchObject({
       code: 'TIME_UNSYNCED',
       cause: 'waiting for a time source: none has answered chronyd yet',
     });
@@ -53,11 +53,11 @@ describe('secure time', () => {
   });
 
   it('takes a chronyd that hangs for one that does not answer', async () => {
-    const { os } = chrony(NONE);
+    const { machine } = chrony(NONE);
     const hanging = async () => {
       throw new DstackError('COMMAND_TIMEOUT', 'too slow');
     };
-    await expect(waitForSecureTime({ ...os, run: hanging }, { intervalMs: 1, tries: 2 })).rejects.toMatchObject({
+    await expect(waitForSecureTime({ ...machine, run: hanging }, { intervalMs: 1, tries: 2 })).rejects.toMatchObject({
       code: 'TIME_UNSYNCED',
     });
   });

@@ -1,13 +1,13 @@
 /** A dry run is decided once for a process, so this file has one of its own (vitest isolates test files). */
 import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { realOs } from '../../src/boot/boot-machine.ts';
-import { realRooms } from '../../src/boot/boot-services.ts';
+import { realBootMachine } from '../../src/boot/boot-machine.ts';
+import { realBootServices } from '../../src/boot/boot-services.ts';
 import { prepare, setup } from '../../src/boot/run.ts';
 import { isDryRun, startDryRun } from '../../src/sys/effects.ts';
-import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';
+import { COMPOSE, FakeBootMachine, SYS_CONFIG } from './fake-boot-machine.ts';
 
-const machine = new FakeMachine();
+const machine = new FakeBootMachine();
 let printed: string[] = [];
 
 beforeAll(async () => {
@@ -22,15 +22,15 @@ beforeEach(async () => {
 afterAll(() => machine.end());
 
 /** The functions of this machine that only print in a dry run; the disk is a fake, as a test machine has none to look at. */
-const surroundings = () => ({
-  ...machine.surroundings(),
-  os: { ...realOs, root: machine.root },
-  rooms: {
-    ...machine.rooms,
-    emitEvent: realRooms.emitEvent,
-    setEventVersion: realRooms.setEventVersion,
-    setupDockerRegistry: realRooms.setupDockerRegistry,
-    extractComposeFile: realRooms.extractComposeFile,
+const dependencies = () => ({
+  ...machine.dependencies(),
+  machine: { ...realBootMachine, root: machine.root },
+  services: {
+    ...machine.services,
+    emitEvent: realBootServices.emitEvent,
+    setEventVersion: realBootServices.setEventVersion,
+    setupDockerRegistry: realBootServices.setupDockerRegistry,
+    extractComposeFile: realBootServices.extractComposeFile,
     takeQuote: () => Promise.reject(new Error('a dry run takes no quote')),
     takeAttestation: () => Promise.reject(new Error('a dry run takes no quote')),
     ownEvidence: () => Promise.reject(new Error('a dry run takes no report')),
@@ -47,7 +47,7 @@ describe('a dry run', () => {
     const before = await tree();
     const compose = { ...COMPOSE, manifest_version: '3', secure_time: true, init_script: ['echo one'] };
     await machine.share('app-compose.json', compose);
-    await setup({ ...machine.options, handover: true }, surroundings());
+    await setup({ ...machine.options, handover: true }, dependencies());
     expect(await tree()).toEqual(before);
     expect(await readFile(machine.path('share/app-compose.json'), 'utf8')).toBe(JSON.stringify(compose));
     const text = printed.join('\n');
@@ -74,19 +74,19 @@ describe('a dry run', () => {
     await machine.share('app-compose.json', compose);
     const urls = ['https://one.example', 'https://two.example:8443'];
     await machine.share('.sys-config.json', { ...SYS_CONFIG, kms_urls: urls });
-    await setup(machine.options, surroundings());
+    await setup(machine.options, dependencies());
     const text = printed.join('\n');
     expect(text).toContain('ask https://one.example, then https://two.example:8443 for the keys of the app');
     expect(text).toContain('measure event os-image-hash (payload 2 bytes)');
     await machine.share('app-compose.json', { ...COMPOSE, key_provider: 'local' });
-    await setup(machine.options, surroundings());
+    await setup(machine.options, dependencies());
     expect(printed.join('\n')).toContain('ask unix:/host.sock for the keys of the app');
     await machine.share('.sys-config.json', SYS_CONFIG);
   });
 
   it('fails when the inputs are wrong', async () => {
     await machine.share('app-compose.json', { ...COMPOSE, runner: 7 });
-    await expect(setup(machine.options, surroundings())).rejects.toMatchObject({
+    await expect(setup(machine.options, dependencies())).rejects.toMatchObject({
       code: 'DOCUMENT_INVALID',
       field: 'runner',
     });
@@ -94,7 +94,7 @@ describe('a dry run', () => {
 
   it('prints prepare, and leaves no prepared.json', async () => {
     const before = await tree();
-    await prepare(surroundings());
+    await prepare(dependencies());
     expect(await tree()).toEqual(before);
     expect(printed.join('\n')).toContain('run modprobe tdx-guest');
     expect(printed.join('\n')).toContain('run chronyc makestep');

@@ -14,7 +14,7 @@ import { Fields } from '../../src/config/fields.ts';
 import type { DstackError } from '../../src/errors.ts';
 import { parseGatewayCache } from '../../src/net/gateway-cache.ts';
 import FIELDS from '../vectors/document-fields.json' with { type: 'json' };
-import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';
+import { COMPOSE, FakeBootMachine, SYS_CONFIG } from './fake-boot-machine.ts';
 
 type Document = keyof typeof FIELDS;
 
@@ -286,10 +286,10 @@ function text(document: Document, field: string, content: Record<string, unknown
   return JSON.stringify({ ...content, vm_config: JSON.stringify(content['vm_config']) });
 }
 
-let machine: FakeMachine;
+let machine: FakeBootMachine;
 let dir: string;
 beforeEach(async () => {
-  machine = new FakeMachine();
+  machine = new FakeBootMachine();
   await machine.begin();
   dir = await mkdtemp(join(tmpdir(), 'agent-'));
 });
@@ -313,7 +313,7 @@ async function read(document: Document, content: string): Promise<unknown> {
       return loadAgentConfig({ root: dir, cwd: join(dir, 'none'), file: join(dir, 'agent.json') });
     default:
       await machine.share(document, content);
-      return setup(machine.options, machine.surroundings());
+      return setup(machine.options, machine.dependencies());
   }
 }
 

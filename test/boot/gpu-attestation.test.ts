@@ -115,7 +115,7 @@ function machine(policy: Record<string, unknown> | undefined, options: Machine =
   const compose = parseAppCompose(new TextEncoder().encode(JSON.stringify(document)));
   const pass = () =>
     checkGpuGate(compose, {
-      os: {
+      machine: {
         root,
         run,
         mountAt: async () => undefined,

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Os } from '../../src/boot/boot-machine.ts';
+import type { BootMachine } from '../../src/boot/boot-machine.ts';
 import { checkGpuGate } from '../../src/boot/setup/gpu-gate.ts';
 import { listGpus } from '../../src/boot/setup/gpu-inventory.ts';
 import { parseAppCompose } from '../../src/config/app-compose.ts';
@@ -37,10 +37,10 @@ const app = (policy?: Record<string, unknown>) =>
   );
 
 /** What is outside of the gate, with what it saw in the end. */
-function surroundings(os: Os) {
+function dependencies(machine: BootMachine) {
   const [told, measured]: [string[], [string, string][]] = [[], []];
   const gate = {
-    os,
+    machine,
     dir: root,
     progress: (text: string) => void told.push(text),
     measureText: async (name: string, value: string) => void measured.push([name, value]),
@@ -51,7 +51,7 @@ function surroundings(os: Os) {
 /** A machine with these PCI devices; `opa` answers with this text, or is not there. */
 function gate(policy?: Record<string, unknown>, opa?: string) {
   const ran: string[] = [];
-  const os: Os = {
+  const machine: BootMachine = {
     root,
     mountAt: async () => undefined,
     bindMount: () => Promise.reject(new Error('nothing is mounted here')),
@@ -61,7 +61,7 @@ function gate(policy?: Record<string, unknown>, opa?: string) {
       throw new DstackError('COMMAND_NOT_FOUND', `program ${program} is not installed`);
     },
   };
-  return { os, ran, pass: () => checkGpuGate(app(policy), surroundings(os).gate) };
+  return { machine, ran, pass: () => checkGpuGate(app(policy), dependencies(machine).gate) };
 }
 const TRUE = '{"result":[{"expressions":[{"value":true,"text":"data.policy.nv_match"}]}]}';
 
@@ -123,7 +123,7 @@ describe('the GPU gate', () => {
 
   const opa = spawnSync('opa', ['version']).status === 0;
   it.skipIf(!opa)(`asks the real opa (${opa ? 'checked here' : 'opa is not installed'})`, async () => {
-    const real = (rego: string) => checkGpuGate(app({ rego }), surroundings({ ...gate().os, run }).gate);
+    const real = (rego: string) => checkGpuGate(app({ rego }), dependencies({ ...gate().machine, run }).gate);
     await real('package policy\ndefault nv_match = false\nnv_match { count(input) == 0 }');
     await expect(real('package policy\nnv_match { count(input) == 1 }')).rejects.toMatchObject({ code: 'GPU_REFUSED' });
     await expect(real('package policy\nnv_match {')).rejects.toMatchObject({ code: 'GPU_REFUSED' });

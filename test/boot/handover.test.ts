@@ -4,11 +4,11 @@ import { bindState, bindWorkDir } from '../../src/boot/handover/bind-mounts.ts';
 import { runInitScripts } from '../../src/boot/handover/init-scripts.ts';
 import { setup } from '../../src/boot/run.ts';
 import * as ui from '../../src/ui.ts';
-import { COMPOSE, FakeMachine } from './fake-machine.ts';
+import { COMPOSE, FakeBootMachine } from './fake-boot-machine.ts';
 
-let machine: FakeMachine;
+let machine: FakeBootMachine;
 beforeEach(async () => {
-  machine = new FakeMachine();
+  machine = new FakeBootMachine();
   await machine.begin();
   vi.spyOn(ui, 'output').mockImplementation(async () => {});
 });
@@ -18,7 +18,7 @@ describe('handover', () => {
   it('follows setup in the documented order', async () => {
     const volume = { source: 'v.img', verity_root: '00'.repeat(32), target: '/data' };
     await machine.share('app-compose.json', { ...COMPOSE, verity_volumes: [volume] });
-    await setup({ ...machine.options, handover: true }, machine.surroundings());
+    await setup({ ...machine.options, handover: true }, machine.dependencies());
     expect(machine.steps.slice(-4)).toEqual([
       'volumes 1',
       `compose file in ${machine.path('dstack')}`,
@@ -30,26 +30,26 @@ describe('handover', () => {
 
   it('has no compose file for runner bash', async () => {
     await machine.share('app-compose.json', { ...COMPOSE, runner: 'bash', bash_script: 'true' });
-    await setup({ ...machine.options, handover: true }, machine.surroundings());
+    await setup({ ...machine.options, handover: true }, machine.dependencies());
     expect(machine.steps.slice(-2)).toEqual(['registry none', 'hold']);
   });
 
   it('goes on when orphans cannot be removed', async () => {
-    const surroundings = machine.surroundings({ removeOrphansOffline: () => Promise.reject(new Error('broken')) });
-    await setup({ ...machine.options, handover: true }, surroundings);
+    const dependencies = machine.dependencies({ removeOrphansOffline: () => Promise.reject(new Error('broken')) });
+    await setup({ ...machine.options, handover: true }, dependencies);
     expect(machine.of('boot.error')).toEqual([]);
   });
 
   it('stops when a container cannot be held: it could run before the app’s own script', async () => {
-    const surroundings = machine.surroundings({ holdContainers: () => Promise.reject(new Error('read-only')) });
-    await expect(setup({ ...machine.options, handover: true }, surroundings)).rejects.toThrow('read-only');
+    const dependencies = machine.dependencies({ holdContainers: () => Promise.reject(new Error('read-only')) });
+    await expect(setup({ ...machine.options, handover: true }, dependencies)).rejects.toThrow('read-only');
     expect(machine.of('boot.error')).toHaveLength(1);
   });
 });
 
 describe('bind mounts', () => {
   it('puts the state of the container programs on the data disk', async () => {
-    await bindState(machine.path('persistent'), machine.os);
+    await bindState(machine.path('persistent'), machine.bootMachine);
     expect(machine.commands).toHaveLength(5);
     expect(machine.commands).toContain(`bind ${machine.path('persistent/var/lib/docker')} to /var/lib/docker`);
     expect((await readdir(machine.path('persistent/var/lib'))).sort()).toEqual([
@@ -62,8 +62,8 @@ describe('bind mounts', () => {
   });
 
   it('does not mount twice', async () => {
-    await bindWorkDir(machine.path('work'), machine.os);
-    await bindWorkDir(machine.path('work'), machine.os);
+    await bindWorkDir(machine.path('work'), machine.bootMachine);
+    await bindWorkDir(machine.path('work'), machine.bootMachine);
     expect(machine.commands).toHaveLength(1);
   });
 });
@@ -117,7 +117,7 @@ describe('init scripts', () => {
   it('abort the boot as boot.error', async () => {
     const compose = { ...COMPOSE, manifest_version: '3', init_script: ['exit 3'] };
     await machine.share('app-compose.json', compose);
-    const failing = setup({ ...machine.options, handover: true }, machine.surroundings());
+    const failing = setup({ ...machine.options, handover: true }, machine.dependencies());
     await expect(failing).rejects.toMatchObject({ code: 'SCRIPT_FAILED' });
     expect(machine.of('boot.progress')).toContain('init-script');
     expect(machine.of('boot.error')).toHaveLength(1);

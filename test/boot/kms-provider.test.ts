@@ -12,14 +12,14 @@ import { exists } from '../../src/sys/files.ts';
 import * as ui from '../../src/ui.ts';
 import { rejection } from '../failure.ts';
 import { pki, startKms } from '../simulator/kms/guest.ts';
-import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';
+import { COMPOSE, FakeBootMachine, SYS_CONFIG } from './fake-boot-machine.ts';
 
-let machine: FakeMachine;
+let machine: FakeBootMachine;
 let roots: KmsRoots;
 let kms: Kms | undefined;
 
 beforeEach(async () => {
-  machine = new FakeMachine();
+  machine = new FakeBootMachine();
   await machine.begin();
   roots = await freshRoots();
   vi.spyOn(ui, 'output').mockResolvedValue();
@@ -36,7 +36,7 @@ async function boot(options: Partial<KmsOptions>, app: Record<string, unknown> =
   await machine.share('.sys-config.json', { ...SYS_CONFIG, kms_urls: [`https://127.0.0.1:${kms.port}`] });
   const takeAttestation = async (reportData: Uint8Array) =>
     evidence(pki, [...machine.events], reportData, SYS_CONFIG.vm_config);
-  await setup(machine.options, machine.surroundings({ takeAttestation }));
+  await setup(machine.options, machine.dependencies({ takeAttestation }));
 }
 
 const names = () => machine.events.map(({ event }) => event);

@@ -11,11 +11,11 @@ import { parseAppCompose } from '../../src/config/app-compose.ts';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { replayRuntime } from '../../src/tdx/replay.ts';
 import * as ui from '../../src/ui.ts';
-import { COMPOSE, FakeMachine } from './fake-machine.ts';
+import { COMPOSE, FakeBootMachine } from './fake-boot-machine.ts';
 
-let machine: FakeMachine;
+let machine: FakeBootMachine;
 beforeEach(async () => {
-  machine = new FakeMachine();
+  machine = new FakeBootMachine();
   await machine.begin();
   vi.spyOn(ui, 'output').mockImplementation(async () => {});
 });
@@ -43,7 +43,7 @@ describe('prediction equals the boot', () => {
   ])('of %s', async (_, changes, cmdline) => {
     machine.cmdline = cmdline;
     await machine.share('app-compose.json', { ...COMPOSE, ...changes });
-    await setup(machine.options, machine.surroundings());
+    await setup(machine.options, machine.dependencies());
     const instance = machine.events.find(({ event }) => event === 'instance-id')?.payload;
     const compose = parseAppCompose(new Uint8Array(await readFile(machine.path('share/app-compose.json'))));
     const prediction = predict(compose, { instanceId: instance, cmdline: parseCmdline(cmdline), cmdlineKnown: true });

@@ -5,11 +5,11 @@ import { mountOverlays } from '../../src/boot/prepare/overlays.ts';
 import { readPrepared, writePrepared } from '../../src/boot/prepare/prepared.ts';
 import { findTeeDevice, openConfigfs } from '../../src/boot/prepare/tee-device.ts';
 import { prepare } from '../../src/boot/run.ts';
-import { FakeMachine } from './fake-machine.ts';
+import { FakeBootMachine } from './fake-boot-machine.ts';
 
-let machine: FakeMachine;
+let machine: FakeBootMachine;
 beforeEach(async () => {
-  machine = new FakeMachine();
+  machine = new FakeBootMachine();
   await machine.begin();
   process.env['DSTACK_HOST_SHARED_DIR'] = machine.path('share');
 });
@@ -20,7 +20,7 @@ const file = async (name: string, text = '') => {
   await dirs(name.split('/').slice(0, -1).join('/'));
   await writeFile(machine.path(name), text);
 };
-const run = () => prepare(machine.surroundings());
+const run = () => prepare(machine.dependencies());
 
 describe('prepare', () => {
   it('leaves the device and its own phases for setup', async () => {
@@ -50,10 +50,10 @@ describe('prepare', () => {
   it('reports a missing disk to the host', async () => {
     await file('dev/tdx_guest');
     const { DstackError } = await import('../../src/errors.ts');
-    const surroundings = machine.surroundings({
+    const dependencies = machine.dependencies({
       chooseDataDevice: () => Promise.reject(new DstackError('DISK_NOT_FOUND', 'no data disk', { path: '/dev/vdb' })),
     });
-    await expect(prepare(surroundings)).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' });
+    await expect(prepare(dependencies)).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' });
     expect(machine.of('boot.error')).toEqual(['no data disk (file /dev/vdb) [DISK_NOT_FOUND]']);
   });
 });
@@ -63,7 +63,7 @@ describe('mountOverlays', () => {
     await dirs('etc', 'usr/bin', 'home');
     await symlink('usr/bin', machine.path('bin'));
     machine.mounted.add('/home');
-    await mountOverlays(machine.os);
+    await mountOverlays(machine.bootMachine);
     expect(machine.commands.sort()).toEqual(
       ['/etc', '/usr'].map(
         (dir) =>
@@ -76,22 +76,22 @@ describe('mountOverlays', () => {
 describe('findTeeDevice', () => {
   it('finds a device node without loading anything', async () => {
     await file('dev/tdx_guest');
-    expect(await findTeeDevice(machine.os)).toBe('tdx');
+    expect(await findTeeDevice(machine.bootMachine)).toBe('tdx');
     expect(machine.commands).toEqual([]);
   });
 
   it('finds a TSM provider', async () => {
     await file('sys/kernel/config/tsm/report/com.intel.dcap/provider', 'tdx_guest\n');
-    expect(await findTeeDevice(machine.os)).toBe('tdx');
+    expect(await findTeeDevice(machine.bootMachine)).toBe('tdx');
     expect(machine.commands).toEqual([]);
   });
 
   it('loads the drivers in order until one brings up its device', async () => {
-    const { os } = machine;
+    const { bootMachine } = machine;
     const loading = {
-      ...os,
-      run: async (...[program, args, options]: Parameters<typeof os.run>) => {
-        const done = await os.run(program, args, options);
+      ...bootMachine,
+      run: async (...[program, args, options]: Parameters<typeof bootMachine.run>) => {
+        const done = await bootMachine.run(program, args, options);
         if (args[0] === 'tdx-guest') await file('dev/tdx_guest');
         return done;
       },
@@ -101,7 +101,10 @@ describe('findTeeDevice', () => {
   });
 
   it('does not take a driver that loads without a device for a TEE', async () => {
-    await expect(findTeeDevice(machine.os)).rejects.toMatchObject({ code: 'TEE_NOT_FOUND', path: '/dev/tdx_guest' });
+    await expect(findTeeDevice(machine.bootMachine)).rejects.toMatchObject({
+      code: 'TEE_NOT_FOUND',
+      path: '/dev/tdx_guest',
+    });
   });
 });
 
@@ -110,25 +113,25 @@ describe('openConfigfs', () => {
     await file('proc/filesystems', 'nodev\tsysfs\nnodev\tconfigfs\n');
     await file('dev/tdx_guest');
     await dirs('sys/kernel/config/tsm/report');
-    await openConfigfs(machine.os);
-    await openConfigfs(machine.os);
+    await openConfigfs(machine.bootMachine);
+    await openConfigfs(machine.bootMachine);
     expect(machine.commands).toEqual(['mount -t configfs configfs /sys/kernel/config']);
     await writeFile(machine.path('sys/kernel/config/tsm/report/com.intel.dcap/provider'), '');
   });
 
   it('does nothing for a kernel without configfs, and survives a missing report folder', async () => {
     await file('proc/filesystems', 'nodev\tsysfs\n');
-    await openConfigfs(machine.os);
+    await openConfigfs(machine.bootMachine);
     expect(machine.commands).toEqual([]);
     await file('proc/filesystems', 'nodev\tconfigfs\n');
     await file('dev/tdx_guest');
-    await openConfigfs(machine.os);
+    await openConfigfs(machine.bootMachine);
   });
 });
 
 it('a clock that cannot be stepped does not stop the boot', async () => {
   machine.failing.add('chronyc');
-  await stepClock(machine.os);
+  await stepClock(machine.bootMachine);
   expect(machine.commands).toEqual(['chronyc makestep']);
 });
 

@@ -4,13 +4,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { prepare, setup } from '../../src/boot/run.ts';
 import { DstackError } from '../../src/errors.ts';
 import * as ui from '../../src/ui.ts';
-import { COMPOSE, FakeMachine, SYS_CONFIG } from './fake-machine.ts';
+import { COMPOSE, FakeBootMachine, SYS_CONFIG } from './fake-boot-machine.ts';
 
-let machine: FakeMachine;
+let machine: FakeBootMachine;
 let printed: string;
 
 beforeEach(async () => {
-  machine = new FakeMachine();
+  machine = new FakeBootMachine();
   await machine.begin();
   printed = '';
   vi.spyOn(ui, 'output').mockImplementation(async (text) => {
@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 afterEach(() => machine.end());
 
-const boot = (options = {}) => setup({ ...machine.options, ...options }, machine.surroundings());
+const boot = (options = {}) => setup({ ...machine.options, ...options }, machine.dependencies());
 const names = () => machine.events.map(({ event }) => event);
 const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest();
 const mode = async (path: string) => ((await stat(machine.path(path))).mode & 0o777).toString(8);
@@ -83,7 +83,7 @@ describe('setup', () => {
     for (const dir of ['etc', 'usr', 'home']) await mkdir(machine.path(dir));
     await writeFile(machine.path('dev/tdx_guest'), '');
     await machine.share('app-compose.json', { ...COMPOSE, secure_time: true });
-    await prepare(machine.surroundings());
+    await prepare(machine.dependencies());
     await boot();
     expect(machine.commands).toContain('chronyc makestep'); // both parts of the boot
     expect(new Set(machine.commands).size).toBe(machine.commands.length);
@@ -127,14 +127,14 @@ describe('setup', () => {
 
   it('wipes the keys before the app starts', async () => {
     let key = new Uint8Array();
-    const { openDataDisk } = machine.rooms;
-    const surroundings = machine.surroundings({
+    const { openDataDisk } = machine.services;
+    const dependencies = machine.dependencies({
       openDataDisk: (options) => {
         key = options.key as Uint8Array<ArrayBuffer>;
         return openDataDisk(options);
       },
     });
-    await setup(machine.options, surroundings);
+    await setup(machine.options, dependencies);
     expect(machine.diskKey).not.toBe(sha256(new Uint8Array(32)).toString('hex'));
     expect(key).toEqual(new Uint8Array(32));
   });
@@ -178,7 +178,7 @@ describe('setup', () => {
     const joinGateway = async () => {
       throw new DstackError('GATEWAY_UNREACHABLE', 'all of them are down', { cause: new Error('connection refused') });
     };
-    await setup(machine.options, machine.surroundings({ joinGateway }));
+    await setup(machine.options, machine.dependencies({ joinGateway }));
     expect(machine.of('boot.error')).toEqual([
       'dstack-gateway registration failed, the app has no ingress route: all of them are down: connection refused',
     ]);
@@ -201,7 +201,7 @@ describe('setup', () => {
     const phase = { sequence: 'prepare', n: 1, of: 1, name: 'x', ms: 5 };
     await writePrepared({ device: '/dev/vdz', phases: [phase] }, machine.path('run/prepared.json'));
     const { device: _, ...options } = machine.options;
-    await setup(options, machine.surroundings());
+    await setup(options, machine.dependencies());
     expect(machine.steps).toContain('disk /dev/vdz zfs encrypted true');
     expect(machine.of('boot.phase')).toContain(JSON.stringify(phase));
   });
@@ -310,7 +310,7 @@ describe('setup refuses', () => {
 
   it('a disk that does not open: file and cause reach the host, the keys are wiped', async () => {
     let key = new Uint8Array();
-    const surroundings = machine.surroundings({
+    const dependencies = machine.dependencies({
       openDataDisk: async (options) => {
         key = options.key as Uint8Array<ArrayBuffer>;
         throw new DstackError('LUKS_KEY_WRONG', 'the keys of this app do not open the disk', {
@@ -319,7 +319,7 @@ describe('setup refuses', () => {
         });
       },
     });
-    expect((await failure(setup(machine.options, surroundings))).code).toBe('LUKS_KEY_WRONG');
+    expect((await failure(setup(machine.options, dependencies))).code).toBe('LUKS_KEY_WRONG');
     expect(machine.of('boot.error')).toEqual([
       'the keys of this app do not open the disk: No key available with this passphrase. (file /dev/vdb1) [LUKS_KEY_WRONG]',
     ]);
@@ -329,6 +329,6 @@ describe('setup refuses', () => {
 
   it('to go on without a data device', async () => {
     const { device: _, ...options } = machine.options;
-    expect((await failure(setup(options, machine.surroundings()))).code).toBe('DISK_NOT_FOUND');
+    expect((await failure(setup(options, machine.dependencies()))).code).toBe('DISK_NOT_FOUND');
   });
 });

@@ -2,7 +2,7 @@
  * One data disk from blank to its last power cut: boots that are cut at a chosen change of the disk, and the check of what
  * the next boot finds.
  */
-import type { FileSystem } from '../../src/fde/storage-options.ts';
+import type { FileSystem } from '../../src/config/storage-options.ts';
 import { Dice } from './dice.ts';
 import type { FrozenGuest } from './frozen-guest.ts';
 import type { Guest } from './guest.ts';

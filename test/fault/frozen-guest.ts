@@ -12,7 +12,7 @@ import { startPastEarlyAbort } from '../../initramfs/vm/early-abort.ts';
 import type { BootImage } from '../../initramfs/vm/machine-options.ts';
 import { QemuProcess } from '../../initramfs/vm/process.ts';
 import { type QemuConfig, qemuArgv } from '../../initramfs/vm/qemu.ts';
-import type { FileSystem } from '../../src/fde/storage-options.ts';
+import type { FileSystem } from '../../src/config/storage-options.ts';
 import { Guest } from './guest.ts';
 
 const MEMORY_MIB = 640;

@@ -1,5 +1,5 @@
 /** What runs in the guest of a power cut trial. */
-import type { FileSystem } from '../../src/fde/storage-options.ts';
+import type { FileSystem } from '../../src/config/storage-options.ts';
 
 export const KEY = '5a'.repeat(32);
 const DEVICE = '/dev/sda';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cacheRoot } from '../../initramfs/lib/cache.ts';
 import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';
-import type { FileSystem } from '../../src/fde/storage-options.ts';
+import type { FileSystem } from '../../src/config/storage-options.ts';
 import { FrozenGuest } from './frozen-guest.ts';
 import { cutPower } from './power-cuts.ts';
 import { holds, reportText } from './report.ts';

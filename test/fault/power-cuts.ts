@@ -2,7 +2,7 @@
  * Power cuts against data disks. Each disk is cut twice on its first boot, at the next two of ten moments (the first
  * write and the flush of each stage), then while it is open, opens, grows, is written to or closes; then the next disk.
  */
-import type { FileSystem } from '../../src/fde/storage-options.ts';
+import type { FileSystem } from '../../src/config/storage-options.ts';
 import { Dice } from './dice.ts';
 import { DiskLife } from './disk-life.ts';
 import type { FrozenGuest } from './frozen-guest.ts';

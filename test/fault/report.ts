@@ -1,5 +1,5 @@
 /** What a run of power cuts has seen. */
-import type { FileSystem } from '../../src/fde/storage-options.ts';
+import type { FileSystem } from '../../src/config/storage-options.ts';
 
 /** What the guest did when the power went. `idle`: the volume was open and nobody wrote. */
 export type CutKind = 'first boot' | 'open' | 'grow' | 'writing' | 'close' | 'idle';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { firstData, probeRanges } from '../../src/fde/blank.ts';
-import { poke } from './fake-machine.ts';
+import { poke } from './fake-disk-machine.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;

@@ -6,12 +6,12 @@ import { parseCmdline } from '../../src/config/cmdline.ts';
 import { chooseDataDevice } from '../../src/fde/choose-disk.ts';
 import { DATA_START } from '../../src/fde/create-partition.ts';
 import { encodeMark, MARK_AT } from '../../src/fde/marks.ts';
-import { FakeMachine, poke } from './fake-machine.ts';
+import { FakeDiskMachine, poke } from './fake-disk-machine.ts';
 import { buildHeader } from './header-builder.ts';
 
-let machine: FakeMachine;
+let machine: FakeDiskMachine;
 beforeEach(async () => {
-  machine = await FakeMachine.create({ realTools: true });
+  machine = await FakeDiskMachine.create({ realTools: true });
 });
 afterEach(() => machine.destroy());
 
@@ -105,7 +105,7 @@ describe('chooseDataDevice', () => {
   });
 
   it('power cuts at every write of the partition table: the next boot finds or makes it', async () => {
-    const plain = await FakeMachine.create();
+    const plain = await FakeDiskMachine.create();
     const take = (disk: string) =>
       chooseDataDevice({ cmdline: parseCmdline(`dstack.data_device=${disk}`), env: {} }, plain);
     const seen = new Set<string>();

@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { chooseDataDevice } from '../../src/fde/choose-disk.ts';
+import { closeDataDisk } from '../../src/fde/close.ts';
 import type { Content } from '../../src/fde/content.ts';
-import { closeDataDisk, type DataDiskOptions, formatDataDisk, openDataDisk } from '../../src/fde/data-disk.ts';
+import { type DataDiskOptions, formatDataDisk, openDataDisk } from '../../src/fde/data-disk.ts';
 import { decide } from '../../src/fde/decide.ts';
 import { growPartition } from '../../src/fde/grow.ts';
 import { setupSwap } from '../../src/fde/swap.ts';
 import { partitions } from '../../src/fde/sysfs.ts';
-import { FakeMachine, PowerCut, poke } from './fake-machine.ts';
+import { FakeDiskMachine, PowerCut, poke } from './fake-disk-machine.ts';
 import { buildHeader, goodJson } from './header-builder.ts';
 
 const KEY = new Uint8Array(32).fill(7);
@@ -15,9 +16,9 @@ const OTHER_KEY = new Uint8Array(32).fill(8);
 const READY = { initialising: false, ephemeral: false };
 const EPHEMERAL = { initialising: false, ephemeral: true };
 
-let machine: FakeMachine;
+let machine: FakeDiskMachine;
 beforeEach(async () => {
-  machine = await FakeMachine.create();
+  machine = await FakeDiskMachine.create();
 });
 afterEach(() => machine.destroy());
 
@@ -216,7 +217,7 @@ describe('keys that end with the boot (key provider none)', () => {
 
 describe('with the real tools for file systems', () => {
   it('makes, checks, grows and mounts ext4', async () => {
-    const real = await FakeMachine.create({ realTools: true });
+    const real = await FakeDiskMachine.create({ realTools: true });
     try {
       machine = real;
       await machine.addDisk('vdb', 48);

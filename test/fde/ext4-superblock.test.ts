@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
 import { deviceContent } from '../../src/fde/content.ts';
-import { type Surface, SYSTEM } from '../../src/fde/disk-machine.ts';
+import { type DiskMachine, realDiskMachine } from '../../src/fde/disk-machine.ts';
 import { mountExt4 } from '../../src/fde/ext4.ts';
 import { tornSuperblock } from '../../src/fde/ext4-superblock.ts';
 import { run } from '../../src/sys/exec.ts';
-import { poke } from './fake-machine.ts';
+import { poke } from './fake-disk-machine.ts';
 
 const AT = 1024;
 const HALF = 512;
@@ -28,12 +28,12 @@ beforeAll(async () => {
 afterAll(() => fs.rm(dir, { recursive: true }));
 
 /** Everything but the mount is real. */
-const FILES: Surface = {
-  ...SYSTEM,
+const FILES: DiskMachine = {
+  ...realDiskMachine,
   run: (program, args, options) =>
     program === 'mount' ? Promise.resolve({ exit: 0, stdout: '', stderr: '' }) : run(program, args, options),
 };
-const mount = (path: string, surface = FILES) => mountExt4(path, join(dir, 'm'), surface);
+const mount = (path: string, machine = FILES) => mountExt4(path, join(dir, 'm'), machine);
 
 const tool = (name: string, ...args: string[]): string =>
   execFileSync(join(SBIN, name), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
@@ -50,7 +50,7 @@ async function copyOf(path: string): Promise<string> {
   return copy;
 }
 
-const superblock = async (path: string): Promise<Buffer> => Buffer.from(await SYSTEM.read(path, AT, 1024));
+const superblock = async (path: string): Promise<Buffer> => Buffer.from(await realDiskMachine.read(path, AT, 1024));
 const halves = (first: Buffer, second: Buffer): Buffer =>
   Buffer.concat([first.subarray(0, HALF), second.subarray(HALF)]);
 
@@ -113,7 +113,7 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
     const path = await put(halves(its.versions[a], its.versions[b]), its.image);
     expect(await checked(path)).toBe(8);
     // what one of the two versions alone is
-    expect(Buffer.from((await tornSuperblock(path)) ?? [])).toEqual(its.versions[a]);
+    expect(Buffer.from((await tornSuperblock(path, realDiskMachine)) ?? [])).toEqual(its.versions[a]);
     await mount(path);
     expect(debugfs(path, 'cat data')).toBe(NEW.slice(0, blockSize));
     expect(tool('e2fsck', '-f', '-n', path)).toContain('/'); // exit status 0
@@ -126,7 +126,7 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
       ...FILES,
       write: async (device, pieces, why) => {
         for (const { at, bytes } of pieces) writes.push([at, bytes.length]);
-        await SYSTEM.write(device, pieces, why);
+        await realDiskMachine.write(device, pieces, why);
       },
     });
     expect(writes).toEqual([[AT + HALF, HALF]]);
@@ -134,7 +134,7 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
 
   it('is left alone while it is whole', async () => {
     const path = await put(versions[0]);
-    expect(await tornSuperblock(path)).toBeUndefined();
+    expect(await tornSuperblock(path, realDiskMachine)).toBeUndefined();
     await mount(path, { ...FILES, write: () => Promise.reject(new Error('written')) });
   });
 
@@ -148,10 +148,11 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
       const [before, after] = [await superblock(small), await superblock(grown)];
       const [path, other] = which === 'before' ? [small, grown] : [grown, small];
       // the copies in the other groups are those of the other size
-      for (const group of [1, 3]) await poke(path, copyAt(group), await SYSTEM.read(other, copyAt(group), 1024));
+      for (const group of [1, 3])
+        await poke(path, copyAt(group), await realDiskMachine.read(other, copyAt(group), 1024));
       await poke(path, AT, which === 'before' ? halves(before, after) : halves(after, before));
       expect(await checked(path)).toBe(8);
-      const mended = Buffer.from((await tornSuperblock(path)) ?? []);
+      const mended = Buffer.from((await tornSuperblock(path, realDiskMachine)) ?? []);
       expect(mended.subarray(0, HALF)).toEqual((which === 'before' ? before : after).subarray(0, HALF));
       await mount(path);
       expect((await superblock(path)).readUInt32LE(0x04)).toBe(80 * 1024);
@@ -161,7 +162,7 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
 
   it('is the file system that it is, also where nothing is encrypted', async () => {
     // libblkid since 2.39 looks at the checksum; an older one is told to
-    const strict: Surface = {
+    const strict: DiskMachine = {
       ...FILES,
       run: (program, args, options) =>
         program === 'blkid' ? Promise.resolve({ exit: 2, stdout: '', stderr: '' }) : run(program, args, options),
@@ -175,7 +176,7 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
   describe('is not what this is', () => {
     const refused = async (path: string): Promise<void> => {
       const before = await superblock(path);
-      expect(await tornSuperblock(path)).toBeUndefined();
+      expect(await tornSuperblock(path, realDiskMachine)).toBeUndefined();
       await expect(mount(path)).rejects.toMatchObject({ code: 'FS_CHECK_FAILED', hint: expect.stringMatching(/hand/) });
       expect(await superblock(path)).toEqual(before);
     };
@@ -193,7 +194,7 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
       // and its copies beside ours
       const path = await put(torn());
       for (const group of [1, 3]) {
-        await poke(path, copyAt(group), await SYSTEM.read(other, copyAt(group), 1024));
+        await poke(path, copyAt(group), await realDiskMachine.read(other, copyAt(group), 1024));
       }
       await refused(path);
     });
@@ -224,11 +225,11 @@ describe.skipIf(!TOOLS.every(existsSync))('a torn superblock (skipped where e2fs
         const bytes = torn();
         bytes.writeUInt8((bytes[at] as number) ^ 0xff, at);
         await poke(path, AT, bytes);
-        if ((await tornSuperblock(path)) !== undefined) accepted.push(at);
+        if ((await tornSuperblock(path, realDiskMachine)) !== undefined) accepted.push(at);
       }
       expect(accepted).toEqual([]);
       await poke(path, AT, torn());
-      expect(await tornSuperblock(path)).toBeDefined();
+      expect(await tornSuperblock(path, realDiskMachine)).toBeDefined();
     });
   });
 

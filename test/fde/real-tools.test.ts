@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDataPartition } from '../../src/fde/create-partition.ts';
-import { type Surface, SYSTEM } from '../../src/fde/disk-machine.ts';
+import { type DiskMachine, realDiskMachine } from '../../src/fde/disk-machine.ts';
 import { growPartition } from '../../src/fde/grow.ts';
 import { createLuks } from '../../src/fde/luks.ts';
 import { MARK_AT, readMark, writeMark } from '../../src/fde/marks.ts';
 import { checkHeader } from '../../src/fde/status.ts';
 import { installed, run } from '../../src/sys/exec.ts';
-import { FakeMachine } from './fake-machine.ts';
+import { FakeDiskMachine } from './fake-disk-machine.ts';
 
 const KEY = new Uint8Array(32).fill(7);
 const PASSPHRASE = '07'.repeat(32);
@@ -32,8 +32,8 @@ beforeAll(async () => {
 afterAll(() => fs.rm(dir, { recursive: true }));
 
 /** The real machine without a device-mapper: what needs one or a mount is left out. */
-const FILES_ONLY: Surface = {
-  ...SYSTEM,
+const FILES_ONLY: DiskMachine = {
+  ...realDiskMachine,
   isBlockDevice: async () => true,
   run: async (program, args, options) =>
     program === 'cryptsetup' && args[0] === 'luksFormat'
@@ -58,9 +58,9 @@ describe.skipIf(noCryptsetup)('cryptsetup (skipped where it is not installed)', 
   it('formats a header that the check accepts, with the hex text of the key, and spares the mark', async () => {
     const path = await image(24);
     const mark = { initialising: true, ephemeral: false, uuid: UUID };
-    await writeMark(path, true, mark);
+    await writeMark(path, true, mark, realDiskMachine);
     await formatLuks(path, KEY);
-    expect(await readMark(path, true)).toEqual(mark);
+    expect(await readMark(path, true, realDiskMachine)).toEqual(mark);
     expect(MARK_AT).toBe(16 * 1024 * 1024 - 4096);
     expect(await checkHeader(path)).toMatchObject({
       uuid: UUID,
@@ -133,7 +133,7 @@ describe.skipIf(noPartitionTools)('sgdisk and parted (skipped where they are not
     execFileSync('/usr/sbin/parted', ['--script', ...args], { encoding: 'utf8' });
 
   it('take the table that is made and grown here, marks stay', async () => {
-    const fake = await FakeMachine.create();
+    const fake = await FakeDiskMachine.create();
     try {
       const disk = await fake.addDisk('vdb', 64);
       const part = await createDataPartition(disk, fake);
@@ -162,7 +162,7 @@ describe.skipIf(noPartitionTools)('sgdisk and parted (skipped where they are not
   });
 
   it('make a table that is grown here: one of sgdisk, as the reference makes it', async () => {
-    const fake = await FakeMachine.create();
+    const fake = await FakeDiskMachine.create();
     try {
       const disk = await fake.addDisk('vdb', 64);
       sgdisk('-n', '1:1MiB:0', '-c', '1:dstack-data', '-t', '1:8300', disk);

@@ -9,7 +9,7 @@ import {
   readRestarts,
   writeRestarts,
 } from '../../src/fde/restarts.ts';
-import { FakeMachine } from './fake-machine.ts';
+import { FakeDiskMachine } from './fake-disk-machine.ts';
 
 describe('the record', () => {
   it('property: is one sector and is read as it was written', () => {
@@ -33,10 +33,10 @@ describe('the record', () => {
 });
 
 describe('on a disk', () => {
-  let machine: FakeMachine;
+  let machine: FakeDiskMachine;
   let disk: string;
   beforeEach(async () => {
-    machine = await FakeMachine.create();
+    machine = await FakeDiskMachine.create();
     disk = await machine.addDisk('vdb', 64);
   });
   afterEach(() => machine.destroy());

@@ -1,16 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { closeDataDisk, mountExisting, openDataDisk } from '../../src/fde/data-disk.ts';
+import { closeDataDisk } from '../../src/fde/close.ts';
+import { mountExisting, openDataDisk } from '../../src/fde/data-disk.ts';
 import { growVolume } from '../../src/fde/grow-volume.ts';
 import { diskStatus } from '../../src/fde/status.ts';
 import { statusText } from '../../src/fde/status-text.ts';
-import { FakeMachine, poke } from './fake-machine.ts';
+import { FakeDiskMachine, poke } from './fake-disk-machine.ts';
 import { buildHeader, goodJson } from './header-builder.ts';
 
 const KEY = new Uint8Array(32).fill(7);
-let machine: FakeMachine;
+let machine: FakeDiskMachine;
 let device: string;
 beforeEach(async () => {
-  machine = await FakeMachine.create();
+  machine = await FakeDiskMachine.create();
   await machine.addDisk('vdb', 48);
   device = await machine.addPartition('vdb', 1, 'dstack-data', 40);
 });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ENVELOPE_SIZE, parseEnvelope } from '../../src/fde/volume-envelope.ts';
 import { scanVolumes } from '../../src/fde/volume-scan.ts';
 import { mountVerityVolumes } from '../../src/fde/volumes.ts';
-import { FakeMachine, poke } from './fake-machine.ts';
+import { FakeDiskMachine, poke } from './fake-disk-machine.ts';
 
 const ROOT_A = new Uint8Array(32).fill(0xaa);
 const ROOT_B = new Uint8Array(32).fill(0xbb);
@@ -39,9 +39,9 @@ describe('parseEnvelope', () => {
 });
 
 describe('verity volumes', () => {
-  let machine: FakeMachine;
+  let machine: FakeDiskMachine;
   beforeEach(async () => {
-    machine = await FakeMachine.create();
+    machine = await FakeDiskMachine.create();
     await machine.addDisk('vdb', 1);
     await volumeDisk('vdc', ROOT_A);
     await volumeDisk('vdd', ROOT_B);

@@ -5,7 +5,7 @@ import { PATHS } from '../../config/paths.ts';
 import { errorChain, toDstackError } from '../../errors.ts';
 import { replayRuntime } from '../../tdx/replay.ts';
 import * as ui from '../../ui.ts';
-import { type Guest, SOCKETS } from './guest-machine.ts';
+import { type GuestMachine, SOCKETS } from './guest-machine.ts';
 
 export interface Finding {
   readonly check: string;
@@ -38,7 +38,7 @@ const UNITS = [
   'app-compose.service',
 ] as const;
 
-const checks: readonly { name: string; run(guest: Guest): Promise<Outcome | Outcome[]> }[] = [
+const checks: readonly { name: string; run(guest: GuestMachine): Promise<Outcome | Outcome[]> }[] = [
   { name: 'TEE device', run: async (guest) => ok(await guest.tee()) },
   { name: 'event log and RTMR3', run: registerAgainstLog },
   { name: 'data disk', run: dataDisk },
@@ -52,7 +52,7 @@ const checks: readonly { name: string; run(guest: Guest): Promise<Outcome | Outc
 ];
 
 /** Runs all checks one after the other; a check that cannot look is a finding too, and never stops the others. */
-export async function examine(guest: Guest): Promise<Finding[]> {
+export async function examine(guest: GuestMachine): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const { name, run } of checks) {
     let outcomes: Outcome | Outcome[];
@@ -67,7 +67,7 @@ export async function examine(guest: Guest): Promise<Finding[]> {
   return findings;
 }
 
-async function registerAgainstLog(guest: Guest): Promise<Outcome> {
+async function registerAgainstLog(guest: GuestMachine): Promise<Outcome> {
   const events = await guest.events();
   const replayed = toHex(replayRuntime(events));
   const register = toHex(await guest.rtmr3());
@@ -86,7 +86,7 @@ async function registerAgainstLog(guest: Guest): Promise<Outcome> {
   return ok(`${events.length} events replay to ${register.slice(0, 16)}…`);
 }
 
-async function dataDisk(guest: Guest): Promise<Outcome> {
+async function dataDisk(guest: GuestMachine): Promise<Outcome> {
   const disk = await guest.disk();
   const where = `${disk.device}${disk.fileSystem === '' ? '' : `, ${disk.fileSystem}`}`;
   if (disk.header?.accepted === false)
@@ -107,7 +107,7 @@ async function dataDisk(guest: Guest): Promise<Outcome> {
   return ok(`${where}, encrypted, mounted on ${PATHS.dataMount}`);
 }
 
-async function freeSpace(guest: Guest): Promise<Outcome> {
+async function freeSpace(guest: GuestMachine): Promise<Outcome> {
   const used = await guest.used(PATHS.dataMount);
   if (used === undefined) return skipped('there is no data disk');
   const text = `${Math.round(used * 100)} % of the data disk in use`;
@@ -117,7 +117,7 @@ async function freeSpace(guest: Guest): Promise<Outcome> {
 }
 
 /** `chronyc -c tracking`: fields 5 = system time offset in seconds, 14 = leap status (chronyc(1)). */
-async function clock(guest: Guest): Promise<Outcome> {
+async function clock(guest: GuestMachine): Promise<Outcome> {
   const { exit, stdout } = await guest.look('chronyc', ['-c', 'tracking']);
   const advice = 'name a time source in /etc/chrony/chrony.conf of the image and see that its port is reachable';
   if (exit !== 0) return warning('chronyd does not answer', 'systemctl status chrony');
@@ -129,7 +129,7 @@ async function clock(guest: Guest): Promise<Outcome> {
   return Math.abs(offset) > 0.1 ? warning(text, advice) : ok(text);
 }
 
-async function certificate(guest: Guest): Promise<Outcome> {
+async function certificate(guest: GuestMachine): Promise<Outcome> {
   const pem = await guest.caCert();
   if (pem === undefined) return skipped('no keys yet');
   const { validTo, subject } = new X509Certificate(pem);
@@ -141,7 +141,7 @@ async function certificate(guest: Guest): Promise<Outcome> {
     : ok(text);
 }
 
-async function units(guest: Guest): Promise<Outcome[]> {
+async function units(guest: GuestMachine): Promise<Outcome[]> {
   const { exit, stdout, stderr } = await guest.look('systemctl', [
     'show',
     '--property=Id,LoadState,ActiveState,Result,NRestarts',
@@ -174,7 +174,7 @@ async function units(guest: Guest): Promise<Outcome[]> {
   return found.length > 0 ? found : [ok(`${UNITS.length} units are active`)];
 }
 
-async function agent(guest: Guest): Promise<Outcome> {
+async function agent(guest: GuestMachine): Promise<Outcome> {
   const silent: string[] = [];
   for (const { path, method } of SOCKETS)
     await guest.call(path, method).catch((thrown: unknown) => silent.push(`${path}: ${errorChain(thrown)}`));
@@ -183,7 +183,7 @@ async function agent(guest: Guest): Promise<Outcome> {
     : failed(ui.printable(silent.join('; ')), 'journalctl -u dstack-guest-agent; curl http://127.0.0.1:8090/readyz');
 }
 
-async function containers(guest: Guest): Promise<Outcome> {
+async function containers(guest: GuestMachine): Promise<Outcome> {
   const all = await guest.containers();
   const name = (names: readonly string[]) => ui.printable(names[0]?.replace(/^\//, '') ?? '?');
   const ill = all.filter(({ State, Status }) => State !== 'running' || Status.includes('(unhealthy)'));
@@ -196,7 +196,7 @@ async function containers(guest: Guest): Promise<Outcome> {
   );
 }
 
-async function gateway(guest: Guest): Promise<Outcome> {
+async function gateway(guest: GuestMachine): Promise<Outcome> {
   if ((await guest.text(GATEWAY_CONFIG)) === undefined) return skipped('the application does not use one');
   const { exit, stdout, stderr } = await guest.look('wg', ['show', INTERFACE, 'latest-handshakes']);
   const advice = 'dstack-util gateway-refresh --force; journalctl -u dstack-gateway-checker';

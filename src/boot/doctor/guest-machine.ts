@@ -2,13 +2,13 @@
 import { statfs } from 'node:fs/promises';
 import { hostShared, PATHS } from '../../config/paths.ts';
 import type { ContainerSummary } from '../../deploy/docker-api.ts';
-import type { DiskStatus } from '../../fde/status.ts';
+import type { DiskStatus } from '../../fde/fde.ts';
 import type { RunResult } from '../../sys/exec.ts';
 import { ifExists, readLimited, utf8, wipe } from '../../sys/files.ts';
 import type { Program } from '../../sys/programs.ts';
 import type { RuntimeEvent } from '../../tdx/events.ts';
 
-export interface Guest {
+export interface GuestMachine {
   /** Unix milliseconds */
   now(): number;
   /** runs a program that only looks, with a short limit; any exit status is an answer */
@@ -34,7 +34,7 @@ const LIMIT = 1024 * 1024;
 const LOOK_MS = 10_000;
 const CALL_MS = 5000;
 
-export const thisGuest: Guest = {
+export const realGuestMachine: GuestMachine = {
   now: () => Date.now(),
   look: async (program, args) =>
     (await import('../../sys/exec.ts')).run(program, args, {
@@ -49,7 +49,10 @@ export const thisGuest: Guest = {
   tee: async () => (await import('../../tdx/platform.ts')).detectTee().variant,
   rtmr3: async () => (await import('../../tdx/rtmr.ts')).readRtmr(3),
   events: async () => (await import('../../tdx/event-log.ts')).readRuntimeEvents(),
-  disk: async () => (await import('../../fde/status.ts')).diskStatus(),
+  disk: async () => {
+    const { diskStatus, realDiskMachine } = await import('../../fde/fde.ts');
+    return diskStatus(undefined, realDiskMachine);
+  },
   used: async (mountPoint) => {
     const of = await ifExists(() => statfs(mountPoint));
     return of === undefined ? undefined : of.blocks === 0 ? 0 : 1 - of.bavail / of.blocks;

@@ -9,15 +9,15 @@ import { runInitScripts } from './init-scripts.ts';
 const DOCKER_ROOT = '/var/lib/docker';
 const COMPOSE_RUNNERS = ['docker-compose', 'nerdctl-compose'];
 
-const dstackDir = (context: SetupContext): string => `${context.os.root}${PATHS.dstack}`;
+const dstackDir = (context: SetupContext): string => `${context.machine.root}${PATHS.dstack}`;
 
 export const bindContainerState = (context: SetupContext): Promise<void> =>
-  bindState(context.options.mountPoint, context.os);
+  bindState(context.options.mountPoint, context.machine);
 
-export const bindWork = (context: SetupContext): Promise<void> => bindWorkDir(context.options.workDir, context.os);
+export const bindWork = (context: SetupContext): Promise<void> => bindWorkDir(context.options.workDir, context.machine);
 
 export async function mountVolumes(context: SetupContext): Promise<void> {
-  await context.rooms.mountVerityVolumes(need(context, 'compose').verityVolumes);
+  await context.services.mountVerityVolumes(need(context, 'compose').verityVolumes);
 }
 
 export const runScripts = (context: SetupContext): Promise<void> =>
@@ -28,7 +28,7 @@ export const usesComposeFile = (context: SetupContext): boolean =>
   COMPOSE_RUNNERS.includes(need(context, 'compose').runner);
 
 export async function extractCompose(context: SetupContext): Promise<void> {
-  await context.rooms.extractComposeFile(need(context, 'compose'), dstackDir(context));
+  await context.services.extractComposeFile(need(context, 'compose'), dstackDir(context));
 }
 
 /**
@@ -36,13 +36,13 @@ export async function extractCompose(context: SetupContext): Promise<void> {
  * then the boot stops.
  */
 export async function holdContainers(context: SetupContext): Promise<void> {
-  await context.rooms.holdContainers(DOCKER_ROOT);
+  await context.services.holdContainers(DOCKER_ROOT);
 }
 
 /** Containers of services the app no longer has must not be started by dockerd; a failure is only logged. */
 export async function removeOrphans(context: SetupContext): Promise<void> {
   try {
-    await context.rooms.removeOrphansOffline(`${dstackDir(context)}/docker-compose.yaml`, DOCKER_ROOT);
+    await context.services.removeOrphansOffline(`${dstackDir(context)}/docker-compose.yaml`, DOCKER_ROOT);
   } catch (thrown) {
     ui.warn(`orphaned containers were not removed: ${errorChain(thrown)}`);
   }

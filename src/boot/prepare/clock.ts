@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DstackError, errorChain, findCause } from '../../errors.ts';
 import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../boot-machine.ts';
+import type { BootMachine } from '../boot-machine.ts';
 
 /** A step that takes longer is not worth waiting for. */
 const STEP_TIMEOUT_MS = 1000;
@@ -17,9 +17,9 @@ const MAX_OFFSET_S = '0.1';
 const TRY_TIMEOUT_MS = 5000;
 
 /** Asks chronyd to step the clock; a failure is only logged. */
-export async function stepClock(os: Os): Promise<void> {
+export async function stepClock(machine: BootMachine): Promise<void> {
   try {
-    await os.run('chronyc', ['makestep'], { timeout: STEP_TIMEOUT_MS });
+    await machine.run('chronyc', ['makestep'], { timeout: STEP_TIMEOUT_MS });
   } catch (thrown) {
     ui.warn(`the clock was not stepped: ${errorChain(thrown)}`);
   }
@@ -35,12 +35,12 @@ export interface WaitOptions {
  * Waits until chronyd has synchronised the clock to 0.1 s, and says what is missing as often as that changes.
  * @throws TIME_UNSYNCED with what was missing last, COMMAND_NOT_FOUND
  */
-export async function waitForSecureTime(os: Os, options: WaitOptions = {}): Promise<void> {
+export async function waitForSecureTime(machine: BootMachine, options: WaitOptions = {}): Promise<void> {
   const { intervalMs = INTERVAL_MS, tries = TRIES } = options;
   let missing = '';
   for (let n = 1; ; n++) {
     // one try at a time: chronyc shows what it sees only when it ends
-    const { exit, stdout, stderr } = await attempt(os);
+    const { exit, stdout, stderr } = await attempt(machine);
     if (exit === 0) return;
     const now = whatIsMissing(stdout, stderr);
     if (now !== missing) ui.info(`secure time: ${now}`);
@@ -54,9 +54,12 @@ export async function waitForSecureTime(os: Os, options: WaitOptions = {}): Prom
   });
 }
 
-async function attempt(os: Os): Promise<{ exit: number; stdout: string; stderr: string }> {
+async function attempt(machine: BootMachine): Promise<{ exit: number; stdout: string; stderr: string }> {
   try {
-    return await os.run('chronyc', ['waitsync', '1', MAX_OFFSET_S, '0', '0'], { ok: [0, 1], timeout: TRY_TIMEOUT_MS });
+    return await machine.run('chronyc', ['waitsync', '1', MAX_OFFSET_S, '0', '0'], {
+      ok: [0, 1],
+      timeout: TRY_TIMEOUT_MS,
+    });
   } catch (thrown) {
     if (isDryRun() || findCause(thrown, 'COMMAND_TIMEOUT') === undefined) throw thrown;
     return { exit: 1, stdout: '', stderr: 'chronyd does not answer' };

@@ -5,7 +5,7 @@ import type { PrepareContext } from './prepare-context.ts';
 
 /** @throws DISK_NOT_FOUND, DISK_NOT_BLANK */
 export async function chooseDevice(context: PrepareContext): Promise<void> {
-  const chosen = await context.rooms.chooseDataDevice();
+  const chosen = await context.services.chooseDataDevice();
   ui.info(`data device ${chosen.device} (${chosen.how})`);
   context.device = chosen.device;
 }
@@ -14,7 +14,7 @@ export async function chooseDevice(context: PrepareContext): Promise<void> {
 export async function growDevice(context: PrepareContext): Promise<void> {
   if (context.device === undefined) throw new DstackError('INTERNAL', 'phase order is wrong: device is not known yet');
   try {
-    await context.rooms.growPartition(context.device);
+    await context.services.growPartition(context.device);
   } catch (thrown) {
     ui.warn(`the data partition did not grow: ${errorChain(thrown)}`);
   }

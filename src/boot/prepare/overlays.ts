@@ -3,25 +3,25 @@ import * as fs from 'node:fs/promises';
 import { ifExists, makeDir } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
 import { together } from '../all-settled.ts';
-import type { Os } from '../boot-machine.ts';
+import type { BootMachine } from '../boot-machine.ts';
 
 export const OVERLAY_DIRS = ['/etc', '/usr', '/bin', '/home'] as const;
 export const OVERLAY_STORE = '/var/volatile/overlay';
 
 /** Mounts each folder over itself with an upper layer in the volatile store. Links (a merged /bin) and done ones are skipped. */
-export async function mountOverlays(os: Os, dirs: readonly string[] = OVERLAY_DIRS): Promise<void> {
-  await together(dirs.map((dir) => mountOverlay(os, dir)));
+export async function mountOverlays(machine: BootMachine, dirs: readonly string[] = OVERLAY_DIRS): Promise<void> {
+  await together(dirs.map((dir) => mountOverlay(machine, dir)));
 }
 
-async function mountOverlay(os: Os, dir: string): Promise<void> {
-  const stat = await ifExists(() => fs.lstat(`${os.root}${dir}`));
+async function mountOverlay(machine: BootMachine, dir: string): Promise<void> {
+  const stat = await ifExists(() => fs.lstat(`${machine.root}${dir}`));
   if (stat === undefined || !stat.isDirectory()) {
     return ui.debug(`overlay ${dir}: skipped, it is ${stat?.isSymbolicLink() ? 'a symbolic link' : 'no folder'}`);
   }
-  if ((await os.mountAt(dir))?.type === 'overlay') return ui.debug(`overlay ${dir}: already mounted`);
+  if ((await machine.mountAt(dir))?.type === 'overlay') return ui.debug(`overlay ${dir}: already mounted`);
   const [upper, work] = [`${OVERLAY_STORE}${dir}/upper`, `${OVERLAY_STORE}${dir}/work`];
-  await makeDir(`${os.root}${upper}`);
-  await makeDir(`${os.root}${work}`);
+  await makeDir(`${machine.root}${upper}`);
+  await makeDir(`${machine.root}${work}`);
   const layers = `lowerdir=${dir},upperdir=${upper},workdir=${work}`;
-  await os.run('mount', ['-t', 'overlay', 'overlay', '-o', layers, dir], { code: 'MOUNT_FAILED' });
+  await machine.run('mount', ['-t', 'overlay', 'overlay', '-o', layers, dir], { code: 'MOUNT_FAILED' });
 }

@@ -5,7 +5,7 @@ import { effect, isDryRun } from '../../sys/effects.ts';
 import { exists, ifExists } from '../../sys/files.ts';
 import { TDX_DEVICE, TSM_ENTRY, TSM_REPORT_DIR } from '../../tdx/platform.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../boot-machine.ts';
+import type { BootMachine } from '../boot-machine.ts';
 
 const CONFIGFS = '/sys/kernel/config';
 /** in the order in which they are looked for */
@@ -16,18 +16,18 @@ const KINDS = [
 
 export type TeeKind = (typeof KINDS)[number]['kind'];
 
-async function providers(os: Os): Promise<string[]> {
-  const names = (await ifExists(() => fs.readdir(`${os.root}${TSM_REPORT_DIR}`))) ?? [];
+async function providers(machine: BootMachine): Promise<string[]> {
+  const names = (await ifExists(() => fs.readdir(`${machine.root}${TSM_REPORT_DIR}`))) ?? [];
   const texts = names.map((name) =>
-    fs.readFile(`${os.root}${TSM_REPORT_DIR}/${name}/provider`, 'utf8').catch(() => ''),
+    fs.readFile(`${machine.root}${TSM_REPORT_DIR}/${name}/provider`, 'utf8').catch(() => ''),
   );
   return (await Promise.all(texts)).map((text) => text.trim());
 }
 
-async function present(os: Os): Promise<TeeKind | undefined> {
-  const known = await providers(os);
+async function present(machine: BootMachine): Promise<TeeKind | undefined> {
+  const known = await providers(machine);
   for (const { kind, device, provider } of KINDS) {
-    if (await exists(`${os.root}${device}`)) return kind;
+    if (await exists(`${machine.root}${device}`)) return kind;
     if (known.some((name) => name.startsWith(provider))) return kind;
   }
   return undefined;
@@ -37,14 +37,14 @@ async function present(os: Os): Promise<TeeKind | undefined> {
  * Finds the TEE, loading its driver if needed. A driver that loads without a device to drive does not count.
  * @throws TEE_NOT_FOUND
  */
-export async function findTeeDevice(os: Os): Promise<TeeKind> {
-  let kind = await present(os);
+export async function findTeeDevice(machine: BootMachine): Promise<TeeKind> {
+  let kind = await present(machine);
   let last: unknown;
   for (const { module } of KINDS) {
     if (kind !== undefined) return kind;
     try {
-      await os.run('modprobe', [module], { timeout: 30_000 });
-      kind = await present(os);
+      await machine.run('modprobe', [module], { timeout: 30_000 });
+      kind = await present(machine);
     } catch (thrown) {
       last = thrown;
     }
@@ -59,14 +59,14 @@ export async function findTeeDevice(os: Os): Promise<TeeKind> {
 }
 
 /** Mounts configfs unless it is, and makes the TSM report entry that quotes are taken through. */
-export async function openConfigfs(os: Os): Promise<void> {
-  const known = (await ifExists(() => fs.readFile(`${os.root}/proc/filesystems`, 'utf8'))) ?? '';
+export async function openConfigfs(machine: BootMachine): Promise<void> {
+  const known = (await ifExists(() => fs.readFile(`${machine.root}/proc/filesystems`, 'utf8'))) ?? '';
   if (!/\bconfigfs$/m.test(known)) return ui.debug('the kernel has no configfs');
-  if ((await os.mountAt(CONFIGFS)) === undefined) {
-    await os.run('mount', ['-t', 'configfs', 'configfs', CONFIGFS], { code: 'CONFIGFS_UNAVAILABLE' });
+  if ((await machine.mountAt(CONFIGFS)) === undefined) {
+    await machine.run('mount', ['-t', 'configfs', 'configfs', CONFIGFS], { code: 'CONFIGFS_UNAVAILABLE' });
   }
-  const entry = `${os.root}${TSM_ENTRY}`;
-  if (!(await exists(`${os.root}${TDX_DEVICE}`)) || (!isDryRun() && (await exists(entry)))) return;
+  const entry = `${machine.root}${TSM_ENTRY}`;
+  if (!(await exists(`${machine.root}${TDX_DEVICE}`)) || (!isDryRun() && (await exists(entry)))) return;
   try {
     await effect(`mkdir ${TSM_ENTRY}`, undefined, () => fs.mkdir(entry).then(() => undefined));
   } catch (thrown) {

@@ -31,5 +31,5 @@ export async function writeAgentConfig(context: SetupContext): Promise<void> {
 
 /** Points docker at the registry mirror of the host, if there is one. */
 export async function configureDocker(context: SetupContext): Promise<void> {
-  await context.rooms.setupDockerRegistry(need(context, 'sysConfig').dockerRegistry, context.options.dockerConfig);
+  await context.services.setupDockerRegistry(need(context, 'sysConfig').dockerRegistry, context.options.dockerConfig);
 }

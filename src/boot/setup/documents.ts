@@ -3,9 +3,9 @@ import { checkFeatureGates, parseAppCompose } from '../../config/app-compose.ts'
 import { parseInstanceInfo } from '../../config/instance-info.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
 import { checkRequirements } from '../../config/requirements.ts';
+import { storageOptions } from '../../config/storage-options.ts';
 import { parseSysConfig } from '../../config/sys-config.ts';
 import { DstackError, errorChain } from '../../errors.ts';
-import { storageOptions } from '../../fde/storage-options.ts';
 import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
 import { locateHostApi, mountHostShare, unmountHostShare } from '../host-share.ts';
@@ -16,7 +16,7 @@ import { copyDir, need, type SetupContext } from './setup-context.ts';
 
 /** Mounts the share, unless a folder was given. */
 export async function openShare(context: SetupContext): Promise<void> {
-  if (context.options.hostShared === undefined) await mountHostShare(context.options.shareMount, context.os);
+  if (context.options.hostShared === undefined) await mountHostShare(context.options.shareMount, context.machine);
 }
 
 /** Copies the share; readers of this process tree are pointed at the copy. A failed copy leaves nothing mounted. */
@@ -36,7 +36,7 @@ export async function copyShare(context: SetupContext): Promise<void> {
 /** Unmounts the share, unless a folder was given: nothing looks at it again. */
 export async function closeShare(context: SetupContext): Promise<void> {
   const { hostShared, shareMount } = context.options;
-  if (hostShared === undefined) await unmountHostShare(shareMount, context.os);
+  if (hostShared === undefined) await unmountHostShare(shareMount, context.machine);
 }
 
 /** The first document: with it the way to the host is open, and what waited for it is sent. */
@@ -66,20 +66,20 @@ export async function checkPolicy(context: SetupContext): Promise<void> {
   const { tdxAttestationVariant } = need(context, 'sysConfig').vm;
   checkFeatureGates(compose);
   checkRequirements(compose, {
-    osVersion: await context.rooms.osVersion(),
+    osVersion: await context.services.osVersion(),
     platform: await variant(context),
     ...(tdxAttestationVariant === undefined ? {} : { tdxVariant: tdxAttestationVariant }),
     ...(userConfig === undefined ? {} : { userConfig }),
   });
   const provider = await keyProviderFor(compose);
-  await provider.check?.({ sysConfig: need(context, 'sysConfig'), root: context.os.root });
-  storageOptions(await context.rooms.cmdline(), compose.storageFs);
+  await provider.check?.({ sysConfig: need(context, 'sysConfig'), root: context.machine.root });
+  storageOptions(await context.services.cmdline(), compose.storageFs);
 }
 
 /** A dry run judges the documents, so it also works on a desk: there the variant is what this version serves. */
 async function variant(context: SetupContext): Promise<string> {
   try {
-    return (await context.rooms.detectTee()).variant;
+    return (await context.services.detectTee()).variant;
   } catch (thrown) {
     if (!isDryRun()) throw thrown;
     ui.warn(`${errorChain(thrown)}: a real run would fail here`);
@@ -103,4 +103,4 @@ export async function adoptPrepared(context: SetupContext): Promise<void> {
 
 /** For failures that come before .sys-config.json could be read. */
 export const locateHost = (context: SetupContext): Promise<string | undefined> =>
-  locateHostApi(context.os, context.options.hostShared ?? context.options.shareMount);
+  locateHostApi(context.machine, context.options.hostShared ?? context.options.shareMount);

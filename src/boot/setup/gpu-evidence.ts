@@ -10,7 +10,7 @@ import { HOST_SHARED } from '../../config/paths.ts';
 import { parseStrictJson } from '../../config/strict-json.ts';
 import { DstackError } from '../../errors.ts';
 import { exists, makeDir, writeAtomic } from '../../sys/files.ts';
-import type { Os } from '../boot-machine.ts';
+import type { BootMachine } from '../boot-machine.ts';
 
 const EVIDENCE_DIR = '/run/nvidia-gpu-attestation';
 const LIMIT_MS = 300_000;
@@ -41,20 +41,24 @@ export interface GpuEvidence {
  * @param proxy base URL without a slash at its end, for reference measurements and OCSP
  * @throws GPU_NOT_ATTESTED, GPU_UNSUPPORTED (a proxy, and no policy for it), COMMAND_TIMEOUT, FILE_IO
  */
-export async function takeEvidence(os: Os, count: number, proxy: string | undefined): Promise<GpuEvidence> {
+export async function takeEvidence(
+  machine: BootMachine,
+  count: number,
+  proxy: string | undefined,
+): Promise<GpuEvidence> {
   const nonce = randomBytes(32).toString('hex');
   const args = ['attest', '--device', 'gpu', '--verifier', 'local', '--nonce', nonce, '--format', 'json'];
   if (proxy !== undefined) {
-    if (!(await exists(`${os.root}${PROXY_POLICY}`))) {
+    if (!(await exists(`${machine.root}${PROXY_POLICY}`))) {
       throw new DstackError('GPU_UNSUPPORTED', `nvidia_attestation_proxy_url needs ${PROXY_POLICY} in the image`, {
         path: PROXY_POLICY,
       });
     }
     args.push('--ocsp-url', `${proxy}/ocsp`, '--rim-url', proxy, '--relying-party-policy', PROXY_POLICY);
   }
-  const { exit, stdout } = await os.run('nvattest', args, { timeout: LIMIT_MS, ok: ANY_STATUS });
-  await makeDir(`${os.root}${EVIDENCE_DIR}`, 0o700);
-  await writeAtomic(`${os.root}${EVIDENCE_DIR}/attestation.out`, stdout, 0o600);
+  const { exit, stdout } = await machine.run('nvattest', args, { timeout: LIMIT_MS, ok: ANY_STATUS });
+  await makeDir(`${machine.root}${EVIDENCE_DIR}`, 0o700);
+  await writeAtomic(`${machine.root}${EVIDENCE_DIR}/attestation.out`, stdout, 0o600);
   if (exit !== 0) throw refuse(`nvattest failed with exit status ${exit}`);
   return parseEvidence(stdout, nonce, count);
 }

@@ -12,7 +12,7 @@ import { isDryRun } from '../../sys/effects.ts';
 import { exists } from '../../sys/files.ts';
 import { EVENT } from '../../tdx/events.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../boot-machine.ts';
+import type { BootMachine } from '../boot-machine.ts';
 import { stepClock } from '../prepare/clock.ts';
 import { type DriverState, readDriverState, setReady } from './gpu-driver.ts';
 import { type GpuEvidence, proxyBase, takeEvidence } from './gpu-evidence.ts';
@@ -26,7 +26,7 @@ const NVATTEST = '/usr/bin/nvattest';
 const EVENT_VERSION = 2;
 
 export interface GpuGate {
-  readonly os: Os;
+  readonly machine: BootMachine;
   /** existing folder of ours for the policy file */
   readonly dir: string;
   /** of sys-config, as written there */
@@ -39,7 +39,7 @@ export interface GpuGate {
 /** The gate of this boot. @throws GPU_UNSUPPORTED, GPU_NOT_ATTESTED, GPU_REFUSED, DOCUMENT_INVALID, FILE_IO */
 export const passGpuGate = (context: SetupContext): Promise<void> =>
   checkGpuGate(need(context, 'compose'), {
-    os: context.os,
+    machine: context.machine,
     dir: copyDir(context),
     proxyUrl: need(context, 'sysConfig').nvidiaAttestationProxyUrl,
     progress: (text) => context.host.progress(text),
@@ -48,34 +48,34 @@ export const passGpuGate = (context: SetupContext): Promise<void> =>
 
 /** @throws as `passGpuGate` */
 export async function checkGpuGate(compose: AppCompose, gate: GpuGate): Promise<void> {
-  const { os, dir } = gate;
+  const { machine, dir } = gate;
   const policy = compose.requirements?.gpuPolicy;
-  const gpus = await listGpus(os.root);
+  const gpus = await listGpus(machine.root);
   const names = namesOf(gpus);
   const rego = async (claims: readonly unknown[]) => {
-    if (policy?.rego !== undefined) await checkRego(policy.rego, claims, os, dir);
+    if (policy?.rego !== undefined) await checkRego(policy.rego, claims, machine, dir);
   };
   if (policy?.attestGpu === false) {
     await rego([]);
     if (gpus.length > 0) ui.warn(`GPU ${names} is attached and used without attestation, as attest_gpu is false`);
-    if (gpus.some((gpu) => gpu.nvidia)) await trySetReady(os);
+    if (gpus.some((gpu) => gpu.nvidia)) await trySetReady(machine);
     return;
   }
   if (gpus.length === 0) return rego([]);
   const foreign = gpus.filter((gpu) => !gpu.nvidia);
   if (foreign.length > 0) throw unsupported(`GPU ${namesOf(foreign)} is not of NVIDIA, so nothing can attest it`);
-  if (!(await exists(`${os.root}${NVATTEST}`))) {
+  if (!(await exists(`${machine.root}${NVATTEST}`))) {
     throw unsupported(`GPU ${names} must be attested, but this image has no ${NVATTEST}`);
   }
   const proxy = proxyBase(gate.proxyUrl);
   if (isDryRun()) return ui.info(`a real run would attest GPU ${names} with nvattest`);
   gate.progress('attesting GPU');
-  await stepClock(os); // certificates and answers of OCSP have dates
-  const evidence = await takeEvidence(os, gpus.length, proxy);
-  const driver = await readDriverState(os);
+  await stepClock(machine); // certificates and answers of OCSP have dates
+  const evidence = await takeEvidence(machine, gpus.length, proxy);
+  const driver = await readDriverState(machine);
   judge(gpus.length, driver, evidence, policy);
   await rego(evidence.claims);
-  await setReady(os);
+  await setReady(machine);
   await gate.measureText(EVENT.gpuAttestation, eventPayload(driver, evidence));
 }
 
@@ -122,9 +122,9 @@ const refused = (message: string, name: string): DstackError =>
 const field = (name: string): string => `requirements.gpu_policy.${name}`;
 
 /** A GPU outside of confidential mode, or no driver, needs nothing. */
-async function trySetReady(os: Os): Promise<void> {
+async function trySetReady(machine: BootMachine): Promise<void> {
   try {
-    await setReady(os);
+    await setReady(machine);
   } catch (thrown) {
     ui.warn(`the ready state of the GPUs was not set: ${errorChain(thrown)}`);
   }

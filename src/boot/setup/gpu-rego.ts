@@ -8,7 +8,7 @@ import { isObject, parseStrictJson } from '../../config/strict-json.ts';
 import { DstackError, findCause } from '../../errors.ts';
 import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
-import type { Os } from '../boot-machine.ts';
+import type { BootMachine } from '../boot-machine.ts';
 
 const RULE = 'data.policy.nv_match';
 const LIMIT_MS = 10_000;
@@ -19,23 +19,28 @@ const FIELD = 'requirements.gpu_policy.rego';
  * @param dir existing folder for the policy while it is read
  * @throws GPU_UNSUPPORTED without opa, GPU_REFUSED when the policy does not agree or cannot be evaluated
  */
-export async function checkRego(rego: string, claims: readonly unknown[], os: Os, dir: string): Promise<void> {
+export async function checkRego(
+  rego: string,
+  claims: readonly unknown[],
+  machine: BootMachine,
+  dir: string,
+): Promise<void> {
   if (isDryRun()) return ui.info(`a real run would evaluate ${FIELD} with opa`);
   const folder = await fs.mkdtemp(`${dir}/gpu-policy-`);
   try {
     const file = `${folder}/policy.rego`;
     await fs.writeFile(file, rego, { mode: 0o600 });
-    judge(await evaluate(file, claims, os));
+    judge(await evaluate(file, claims, machine));
   } finally {
     await fs.rm(folder, { recursive: true, force: true });
   }
 }
 
-async function evaluate(file: string, claims: readonly unknown[], os: Os): Promise<string> {
+async function evaluate(file: string, claims: readonly unknown[], machine: BootMachine): Promise<string> {
   const args = ['eval', '--format', 'json', '--data', file, '--stdin-input'];
   const options = { stdin: JSON.stringify(claims), timeout: LIMIT_MS, code: 'GPU_REFUSED' } as const;
   try {
-    return (await os.run('opa', [...args, '--v0-compatible', RULE], options)).stdout;
+    return (await machine.run('opa', [...args, '--v0-compatible', RULE], options)).stdout;
   } catch (thrown) {
     if (findCause(thrown, 'COMMAND_NOT_FOUND') === undefined) throw thrown;
     throw new DstackError('GPU_UNSUPPORTED', 'a gpu policy in rego needs the program opa, which this image lacks', {

@@ -8,7 +8,7 @@ import { need, type SetupContext } from './setup-context.ts';
 export async function joinGateway(context: SetupContext): Promise<void> {
   if (!need(context, 'compose').gatewayEnabled || isDryRun()) return;
   try {
-    await context.rooms.joinGateway(context.options.workDir);
+    await context.services.joinGateway(context.options.workDir);
   } catch (thrown) {
     ui.warn(ui.formatError(thrown));
     const text = `dstack-gateway registration failed, the app has no ingress route: ${errorChain(thrown)}`;

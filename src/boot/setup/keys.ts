@@ -25,7 +25,7 @@ export async function obtainKeys(context: SetupContext): Promise<void> {
   const compose = need(context, 'compose');
   const sysConfig = need(context, 'sysConfig');
   const measured = (name: string, payload: Uint8Array) => measure(context, name, payload);
-  const attest = (reportData: Uint8Array) => context.rooms.takeAttestation(reportData);
+  const attest = (reportData: Uint8Array) => context.services.takeAttestation(reportData);
   const keys = isDryRun()
     ? await rehearsedKeys(compose, sysConfig, measured)
     : await (await keyProviderFor(compose)).obtain({ sysConfig, attest, measure: measured });
@@ -49,7 +49,7 @@ export async function checkKeyBinding(context: SetupContext): Promise<void> {
   const keys = need(context, 'keys');
   const id = providerId(keys);
   const mrConfigId = await effect('take a quote and compare its MR_CONFIG_ID', new Uint8Array(48), async () => {
-    return parseQuote(await context.rooms.takeQuote(new Uint8Array(64))).body.mrConfigId;
+    return parseQuote(await context.services.takeQuote(new Uint8Array(64))).body.mrConfigId;
   });
   checkMrConfigId(mrConfigId, {
     composeHash: compose.composeHash,

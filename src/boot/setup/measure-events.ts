@@ -11,7 +11,7 @@ const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 /** Measures one event and notes it for the timeline. */
 export async function measure(context: SetupContext, name: string, payload: Uint8Array): Promise<void> {
-  const { digest } = await context.rooms.emitEvent(name, payload);
+  const { digest } = await context.services.emitEvent(name, payload);
   context.measured.push({ name, digest: toHex(digest) });
 }
 

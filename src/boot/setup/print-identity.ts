@@ -6,6 +6,6 @@ import type { SetupContext } from './setup-context.ts';
 
 export async function printAppInfo(context: SetupContext): Promise<void> {
   if (isDryRun()) return;
-  const info = decodeAppInfo(await context.rooms.ownEvidence());
+  const info = decodeAppInfo(await context.services.ownEvidence());
   await ui.output(`${JSON.stringify(appInfoJson(info), null, 2)}\n`);
 }

@@ -4,8 +4,8 @@ import type { AppKeys } from '../../config/app-keys.ts';
 import type { InstanceInfo } from '../../config/instance-info.ts';
 import type { SysConfig } from '../../config/sys-config.ts';
 import { DstackError } from '../../errors.ts';
-import type { Os } from '../boot-machine.ts';
-import type { Rooms } from '../boot-services.ts';
+import type { BootMachine } from '../boot-machine.ts';
+import type { BootServices } from '../boot-services.ts';
 import type { SequenceContext } from '../phase.ts';
 import type { HostFiles } from './host-files.ts';
 
@@ -38,8 +38,8 @@ export interface Found {
 
 export interface SetupContext extends SequenceContext {
   readonly options: SetupOptions;
-  readonly os: Os;
-  readonly rooms: Rooms;
+  readonly machine: BootMachine;
+  readonly services: BootServices;
   readonly found: Partial<Found>;
 }
 

@@ -1,7 +1,7 @@
 /** The data disk and the swap on it. */
 import { toHex } from '../../codec/hex.ts';
 import { formatInstanceInfo } from '../../config/instance-info.ts';
-import { storageOptions } from '../../fde/storage-options.ts';
+import { storageOptions } from '../../config/storage-options.ts';
 import { EVENT } from '../../tdx/events.ts';
 import * as ui from '../../ui.ts';
 import { measure, measureText } from './measure-events.ts';
@@ -9,7 +9,7 @@ import { need, type SetupContext } from './setup-context.ts';
 
 /** Decides how the disk is kept, and measures it. @throws STORAGE_OPTION_INVALID */
 export async function chooseStorage(context: SetupContext): Promise<void> {
-  const storage = storageOptions(await context.rooms.cmdline(), need(context, 'compose').storageFs);
+  const storage = storageOptions(await context.services.cmdline(), need(context, 'compose').storageFs);
   context.found.storage = storage;
   await measureText(context, EVENT.storageFs, storage.fs);
   // a departure from the default that a verifier must be able to see
@@ -19,7 +19,7 @@ export async function chooseStorage(context: SetupContext): Promise<void> {
 /** Opens the data disk, making it first when it is blank. */
 export async function openStorage(context: SetupContext): Promise<void> {
   const { fs, encrypted } = need(context, 'storage');
-  const done = await context.rooms.openDataDisk({
+  const done = await context.services.openDataDisk({
     device: need(context, 'device'),
     mountPoint: context.options.mountPoint,
     fs,
@@ -34,7 +34,7 @@ export async function openStorage(context: SetupContext): Promise<void> {
 /** Makes the swap area anew, or only removes the old one for size 0. */
 export async function openSwap(context: SetupContext): Promise<void> {
   const { swapSize } = need(context, 'compose');
-  await context.rooms.setupSwap({
+  await context.services.setupSwap({
     fs: need(context, 'storage').fs,
     mountPoint: context.options.mountPoint,
     size: swapSize,

@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Os } from '../../src/boot/boot-machine.ts';
-import type { Rooms } from '../../src/boot/boot-services.ts';
+import type { BootMachine } from '../../src/boot/boot-machine.ts';
+import type { BootServices } from '../../src/boot/boot-services.ts';
 import { HostNotifier } from '../../src/boot/notifier.ts';
-import type { RunSetup, Surroundings } from '../../src/boot/run.ts';
+import type { BootDependencies, RunSetup } from '../../src/boot/run.ts';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { DstackError } from '../../src/errors.ts';
 import type { Attestation } from '../../src/tdx/attestation.ts';
@@ -35,7 +35,7 @@ export const COMPOSE = {
 };
 export const SYS_CONFIG = { host_api_url: 'unix:/host.sock', vm_config: '{"os_image_hash":"abcd"}' };
 
-export class FakeMachine {
+export class FakeBootMachine {
   readonly events: RuntimeEvent[] = [];
   readonly commands: string[] = [];
   readonly told: [string, string][] = [];
@@ -90,10 +90,10 @@ export class FakeMachine {
   }
 
   /** everything a sequence gets to see: this fake, and nothing of the machine the tests run on */
-  surroundings(changed: Partial<Rooms> = {}): Surroundings {
+  dependencies(changed: Partial<BootServices> = {}): BootDependencies {
     return {
-      os: this.os,
-      rooms: { ...this.rooms, ...changed },
+      machine: this.bootMachine,
+      services: { ...this.services, ...changed },
       host: this.host,
       preparedFile: this.path('run/prepared.json'),
       timelineFile: this.path('boot.jsonl'),
@@ -108,7 +108,7 @@ export class FakeMachine {
     return this.told.filter(([name]) => name === event).map(([, payload]) => payload);
   }
 
-  get os(): Os {
+  get bootMachine(): BootMachine {
     return {
       root: this.root,
       mountAt: async (path) =>
@@ -144,7 +144,7 @@ export class FakeMachine {
     };
   }
 
-  get rooms(): Rooms {
+  get services(): BootServices {
     const step = (text: string) => void this.steps.push(text);
     return {
       cmdline: async () => parseCmdline(this.cmdline),

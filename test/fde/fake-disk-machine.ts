@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DstackError } from '../../src/errors.ts';
-import type { Piece, Surface } from '../../src/fde/disk-machine.ts';
+import type { DiskMachine, Piece } from '../../src/fde/disk-machine.ts';
 import { MARK_AT, MARK_SIZE, type Mark, parseMark } from '../../src/fde/marks.ts';
 import { type RunOptions, type RunResult, run as realRun } from '../../src/sys/exec.ts';
 import { exists } from '../../src/sys/files.ts';
@@ -38,7 +38,7 @@ interface FakePartition {
 /** Thrown by the machine to play a power cut: nothing after it happens. */
 export class PowerCut extends Error {}
 
-export class FakeMachine implements Surface {
+export class FakeDiskMachine implements DiskMachine {
   readonly sysfs: string;
   readonly dev: string;
   /** every command with its arguments, in order */
@@ -66,8 +66,8 @@ export class FakeMachine implements Surface {
     this.dev = join(root, 'dev');
   }
 
-  static async create({ realTools = false } = {}): Promise<FakeMachine> {
-    const machine = new FakeMachine(await fs.mkdtemp(join(tmpdir(), 'fde-')), realTools);
+  static async create({ realTools = false } = {}): Promise<FakeDiskMachine> {
+    const machine = new FakeDiskMachine(await fs.mkdtemp(join(tmpdir(), 'fde-')), realTools);
     await fs.mkdir(join(machine.sysfs, 'class/block'), { recursive: true });
     await fs.mkdir(join(machine.dev, 'mapper'), { recursive: true });
     await fs.mkdir(join(machine.#root, 'payload'));
@@ -155,7 +155,7 @@ export class FakeMachine implements Surface {
     return this.calls.filter((call) => words.every((word) => call.includes(word))).length;
   }
 
-  // --- Surface
+  // --- DiskMachine
 
   async isBlockDevice(path: string): Promise<boolean> {
     if (path === join(this.dev, 'mapper', MAPPER)) return this.#open !== undefined;

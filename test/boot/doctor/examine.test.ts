@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { examine, type Finding } from '../../../src/boot/doctor/examine.ts';
-import type { Guest } from '../../../src/boot/doctor/guest-machine.ts';
+import type { GuestMachine } from '../../../src/boot/doctor/guest-machine.ts';
 import { DstackError } from '../../../src/errors.ts';
 import type { Program } from '../../../src/sys/programs.ts';
 import type { RuntimeEvent } from '../../../src/tdx/events.ts';
@@ -38,9 +38,9 @@ const unit = (id: string, state = 'active', restarts = 0): string =>
 
 /** A guest in good health, with the given illness. */
 function guest(
-  illness: Partial<Guest> = {},
+  illness: Partial<GuestMachine> = {},
   programs: Partial<Record<Program, { exit: number; stdout: string; stderr?: string }>> = {},
-): Guest {
+): GuestMachine {
   const answers: typeof programs = {
     chronyc: { exit: 0, stdout: TRACKING },
     systemctl: { exit: 0, stdout: ['dstack-prepare.service', 'docker.service'].map((id) => unit(id)).join('\n') },
@@ -84,7 +84,7 @@ function guest(
   };
 }
 
-const find = async (ill: Guest, check: string): Promise<Finding[]> =>
+const find = async (ill: GuestMachine, check: string): Promise<Finding[]> =>
   (await examine(ill)).filter((finding) => finding.check === check);
 
 describe('doctor', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseCmdline } from '../../src/config/cmdline.ts';
-import { storageOptions } from '../../src/fde/storage-options.ts';
+import { storageOptions } from '../../src/config/storage-options.ts';
 
 const options = (cmdline: string, fs?: string) => storageOptions(parseCmdline(cmdline), fs);
 
