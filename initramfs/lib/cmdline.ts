@@ -4,6 +4,8 @@ import type { Profile } from './packages.ts';
 const common = [
   'console=ttyS0',
   'net.ifnames=0', // one interface, and its name is eth0
+  'systemd.import_credentials=no', // strings of SMBIOS and fw_cfg are the host's, and PID 1 would act on them as root
+  'efi=noruntime', // so are the variables of the firmware: PID 1 takes words of a command line from one of them
 ];
 
 const words: Record<Profile, string[]> = {

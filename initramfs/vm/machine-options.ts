@@ -45,6 +45,8 @@ export interface MachineOptions {
   readonly vsock?: boolean;
   /** services of this host that the guest may reach */
   readonly services?: readonly GuestService[];
+  /** further arguments of QEMU, where a test plays a hostile host */
+  readonly hostile?: readonly string[];
   readonly onEvent?: (event: HostEvent) => void;
   readonly onLine?: (line: string) => void;
 }

@@ -121,6 +121,7 @@ export class Machine implements AsyncDisposable {
         network: options.network ?? 'host',
         services: options.services ?? [],
         sockets,
+        ...(options.hostile === undefined ? {} : { hostile: options.hostile }),
         ...(vsock === undefined ? {} : { vsock: `${socketDir}/vhost` }),
       };
       const startedAt = Date.now();

@@ -49,6 +49,8 @@ export interface QemuConfig {
   readonly sockets: { readonly qmp: string; readonly shell: string; readonly hostApi: string };
   /** unix socket of a vhost-user vsock device; QEMU connects */
   readonly vsock?: string;
+  /** further arguments of QEMU, where a test plays a hostile host */
+  readonly hostile?: readonly string[];
 }
 
 /** PCI slots of the disks: fixed, so that a missing disk does not move the others in an unexpected way. */
@@ -77,6 +79,7 @@ export function qemuArgv(config: QemuConfig): string[] {
     ...['-chardev', `socket,id=shell,path=${value(config.sockets.shell)},server=on,wait=off`],
     ...['-device', 'virtio-serial-pci', '-device', `virtserialport,chardev=shell,name=${SHELL_PORT}`],
     ...['-qmp', `unix:${value(config.sockets.qmp)},server=on,wait=off`],
+    ...(config.hostile ?? []),
   ];
 }
 
