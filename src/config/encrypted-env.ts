@@ -53,21 +53,6 @@ export function envNotAllowed(key: string): DstackError {
   });
 }
 
-/**
- * A value as it stands in the environment file. Newline, `"`, `$` and backtick are escaped, a backslash is not; quotes
- * only where something needs them. These are the rules deployed readers rely on, not those of a shell.
- */
-export function escapeEnvValue(value: string): string {
-  const quoted = /[ \t|&;<>()$`\\"'\n]/.test(value);
-  const escaped = value.replace(/["$`]/g, '\\$&').replaceAll('\n', '\\n');
-  return quoted ? `"${escaped}"` : escaped;
-}
-
-/** The text of .decrypted-env: `KEY=<escaped>` lines in the order of the map (sorted by decryptEnv). */
-export function formatEnvFile(env: ReadonlyMap<string, string>): string {
-  return [...env].map(([key, value]) => `${key}=${escapeEnvValue(value)}\n`).join('');
-}
-
 /** The text of .decrypted-env.json: one compact object. */
 export function formatEnvJson(env: ReadonlyMap<string, string>): string {
   // not through an object: `__proto__` is a valid name

@@ -46,6 +46,8 @@ export function readEnvDocument(
     if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(key)) {
       throw malformed(`${at}.key ${JSON.stringify(key)} is no name of an environment variable`, `${at}.key`);
     }
+    // no environment can hold it, and a shell that drops it would join what stands around it
+    if (value.includes('\0')) throw malformed(`the value of ${key} has a NUL character`, `${at}.value`);
     total += keyLength + valueLength;
     if (total > MAX_ENV_TOTAL) throw malformed(`the environment has more than ${MAX_ENV_TOTAL} bytes`, at);
     values.set(key, value); // the last of duplicates wins

@@ -1,5 +1,6 @@
 /** Stage 1: what the app and the agent find under /dstack besides its keys. */
-import { decryptEnv, formatEnvFile, formatEnvJson } from '../../config/encrypted-env.ts';
+import { decryptEnv, formatEnvJson } from '../../config/encrypted-env.ts';
+import { formatEnvFile } from '../../config/env-file.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
 import { makeDir, makeLink, writeAtomic } from '../../sys/files.ts';
 import { copyDir, need, type SetupContext } from './setup-context.ts';
