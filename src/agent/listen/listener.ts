@@ -57,6 +57,8 @@ export class Listener {
   #pause: number;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  /** a try to listen that is under way */
+  #starting: Promise<boolean> | undefined;
   #unresponsive = false;
 
   constructor(options: ListenerOptions) {
@@ -67,8 +69,19 @@ export class Listener {
     this.#pause = options.pauseMs ?? FIRST_PAUSE_MS;
   }
 
-  /** One try to listen; a failure is logged, kept for /readyz and tried again later. */
-  async start(): Promise<boolean> {
+  /**
+   * One try to listen; a failure is logged, kept for /readyz and tried again later. Two calls at the same time are one try.
+   * @returns whether it listens; false when it was stopped meanwhile
+   */
+  start(): Promise<boolean> {
+    this.#starting ??= this.#start().finally(() => {
+      this.#starting = undefined;
+    });
+    return this.#starting;
+  }
+
+  async #start(): Promise<boolean> {
+    if (this.#stopped) return false;
     const { address, activated, http, name } = this.#options;
     const kept = this.#kept;
     this.#kept = undefined; // whatever comes of it, a second try would find its descriptor closed
@@ -83,6 +96,10 @@ export class Listener {
         onConnection: (socket: Socket) => http.accept(socket),
         onFailure: (failure) => this.#lost(failure),
       });
+      if (this.#stopped) {
+        await bound.close();
+        return false;
+      }
       this.#bound = bound;
       this.#failure = undefined;
       this.#unresponsive = false;
@@ -91,13 +108,14 @@ export class Listener {
       return true;
     } catch (thrown) {
       const failure = errorChain(thrown);
+      if (kept !== undefined) this.#drop();
+      if (this.#stopped) return false;
       // the same failure again is no news: a machine without vsock would fill the journal with it
       ui.log(
         failure === this.#failure ? 'debug' : 'error',
         `${name}: ${failure}; next try in ${ui.duration(this.#pause)}`,
       );
       this.#failure = failure;
-      if (kept !== undefined) this.#drop();
       this.#again();
       return false;
     }
@@ -154,9 +172,11 @@ export class Listener {
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
   }
 
+  /** Ends it for good, a try that is under way too: afterwards nothing of it listens, and its own socket file is gone. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    await this.#starting;
     const bound = this.#bound;
     this.#bound = undefined;
     await bound?.close();
