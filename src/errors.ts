@@ -167,6 +167,7 @@ export const ERRORS = {
   RPC_METHOD_DENIED: e(1, false, 'allow the method in agent_sockets of app-compose.json, or use the full socket'),
   RPC_REQUEST_INVALID: e(1, false, 'correct the request'),
   RPC_PAYLOAD_TOO_LARGE: e(1, false, 'a request has at most 10485760 bytes'),
+  RPC_BUSY: e(1, true, 'try again in a moment, with fewer requests at the same time'),
 } as const satisfies Record<string, ErrorInfo>;
 
 /** A stable error code. */

@@ -72,20 +72,24 @@ export class Kms extends EventEmitter<{ request: [KmsRequest] }> {
     this.#answered += 1;
     if (faults.delay) await new Promise((resolve) => setTimeout(resolve, faults.delay).unref());
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
-    const exchange: HttpRequest = {
+    const body = await readBody(request, BODY_LIMIT).catch((thrown: unknown) => thrown as Error);
+    const asked: HttpRequest = {
       method: request.method ?? 'GET',
       path,
       query,
       headers: request.headers as Record<string, string | undefined>,
-      body: () => readBody(request, BODY_LIMIT),
+      body: () => {
+        if (body instanceof Error) throw body;
+        return body;
+      },
     };
     const handler = rpcHandler('KMS', kmsMethods(this.options, leaf), MOUNT);
     try {
-      const answer = await handler(exchange);
-      const body = answer.body as Uint8Array | string; // this service has no streams
+      const answer = await handler(asked);
+      const text = answer.body as Uint8Array | string; // this service has no streams
       this.emit('request', { method: path.split('/').at(-1) ?? '', status: answer.status });
-      response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(body) });
-      response.end(body);
+      response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(text) });
+      response.end(text);
     } catch (thrown) {
       ui.error(`request ${path} failed: ${errorChain(thrown)}`);
       response.destroy();

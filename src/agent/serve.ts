@@ -18,7 +18,7 @@ import { tellStatus, watch } from './listen/health.ts';
 import { tidyWhenIdle } from './listen/idle.ts';
 import { Listener } from './listen/listener.ts';
 import { peerNamer } from './listen/peer.ts';
-import { rpcHandler } from './rpc/rpc.ts';
+import { rpcHandler, rpcRefusal } from './rpc/rpc.ts';
 import { guestApi } from './services/guest-api.ts';
 import { guestService } from './services/guest-service.ts';
 import { scopedHandler } from './services/scoped.ts';
@@ -69,6 +69,7 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
     const address = { ...parseAddress(name, profile), ...(more.mode === undefined ? {} : { mode: more.mode }) };
     const http = new HttpServer({
       handler,
+      refuse: rpcRefusal,
       headers: { server: profile.ident },
       limits: { idle: profile.keepAlive * 1000 },
       peerOf: namers[more.activated === undefined ? address.kind : 'unix'],

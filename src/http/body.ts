@@ -1,6 +1,8 @@
 /** Reading a request body piece by piece, with a known length or in chunks (RFC 9112, sections 6 and 7), within a limit. */
 import { DstackError } from '../errors.ts';
-import { type Framing, HttpSyntaxError } from './head.ts';
+import type { Framing } from './head.ts';
+import type { Reservation } from './memory.ts';
+import { HttpSyntaxError } from './syntax.ts';
 
 const NOTHING = new Uint8Array(0);
 /** a chunk size has at most 8 hex digits; extensions and trailers are read and dropped, so they are short as well */
@@ -17,6 +19,7 @@ type Chunked = 'size' | 'data' | 'after-data' | 'trailer';
 export class BodyReader {
   readonly #chunked: boolean;
   readonly #limit: number;
+  readonly #reservation: Reservation;
   /** the first `#total` bytes of it are the body; grows by doubling, because an announced length may be a lie */
   #buffer: Uint8Array = NOTHING;
   #total = 0;
@@ -27,9 +30,14 @@ export class BodyReader {
   #trailers = 0;
   #done: boolean;
 
-  /** @throws RPC_PAYLOAD_TOO_LARGE when the announced length is beyond the limit */
-  constructor(framing: Framing, limit: number) {
+  /**
+   * @param limit bytes
+   * @param reservation grows with the memory that the body takes
+   * @throws RPC_PAYLOAD_TOO_LARGE when the announced length is beyond the limit
+   */
+  constructor(framing: Framing, limit: number, reservation: Reservation) {
     this.#limit = limit;
+    this.#reservation = reservation;
     this.#chunked = framing.kind === 'chunked';
     this.#need = framing.kind === 'length' ? framing.length : 0;
     this.#done = framing.kind === 'length' && framing.length === 0;
@@ -52,7 +60,7 @@ export class BodyReader {
 
   /**
    * Takes bytes from the connection. @returns how many of them belong to this request
-   * @throws RPC_PAYLOAD_TOO_LARGE; HttpSyntaxError for a malformed chunk
+   * @throws RPC_PAYLOAD_TOO_LARGE; RPC_BUSY when there is no memory left; HttpSyntaxError for a malformed chunk
    */
   push(input: Uint8Array): number {
     if (this.#done) return 0;
@@ -67,17 +75,25 @@ export class BodyReader {
     this.#need -= count;
     if (this.#need === 0 && !this.#chunked) this.#done = true;
     // most bodies arrive in one piece, and then nothing is copied
-    if (this.#done && this.#total === 0) this.#buffer = input.subarray(from, end);
-    else this.#append(input.subarray(from, end));
+    if (this.#done && this.#total === 0) {
+      this.#reservation.grow(count);
+      this.#buffer = input.subarray(from, end);
+    } else this.#append(input.subarray(from, end));
     this.#total += count;
     return count;
   }
 
-  /** Many small pieces become one buffer at once: a list of them would cost far more memory than their bytes. */
+  /**
+   * Many small pieces become one buffer at once: a list of them would cost far more memory than their bytes. A body whose
+   * length is known never gets more than that length.
+   */
   #append(piece: Uint8Array): void {
     const size = this.#total + piece.length;
     if (size > this.#buffer.length) {
-      const larger = new Uint8Array(Math.max(size, 2 * this.#buffer.length, SMALLEST_BUFFER));
+      const most = this.#chunked ? this.#limit : size + this.#need;
+      const capacity = Math.min(most, Math.max(size, 2 * this.#buffer.length, SMALLEST_BUFFER));
+      this.#reservation.grow(capacity - this.#buffer.length);
+      const larger = new Uint8Array(capacity);
       larger.set(this.#buffer.subarray(0, this.#total));
       this.#buffer = larger;
     }

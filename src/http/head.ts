@@ -2,6 +2,8 @@
  * Request lines and header fields of HTTP/1.1 (RFC 9112). Strict where leniency has been used to smuggle requests: no
  * folded lines, no space before the colon, no bare line feeds, one Content-Length, and never both ways to end a body.
  */
+import { type Fields, hasToken, parseFields } from './fields.ts';
+import { HttpSyntaxError } from './syntax.ts';
 
 /** How the body of a request ends. */
 export type Framing = { readonly kind: 'length'; readonly length: number } | { readonly kind: 'chunked' };
@@ -12,33 +14,19 @@ export interface RequestHead {
   readonly path: string;
   /** raw query without the question mark */
   readonly query: string;
-  /** lower-case names; repeated fields are joined with a comma */
-  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** lower-case names; see fields.ts for those that come more than once */
+  readonly headers: Fields;
   readonly framing: Framing;
-  /** the client wants the connection to end after the answer */
+  /** the client wants the connection to end after the response */
   readonly close: boolean;
   /** the client waits for 100 Continue before it sends the body */
   readonly expectsContinue: boolean;
   /** HTTP/1.0: knows neither chunks nor persistent connections by itself */
-  readonly old: boolean;
+  readonly http10: boolean;
 }
 
-/** A request that is refused before any service sees it. Its text never holds anything of the request. */
-export class HttpSyntaxError extends Error {
-  /** status of the answer */
-  readonly status: 400 | 417 | 431 | 501;
-  constructor(status: HttpSyntaxError['status'], message: string) {
-    super(message);
-    this.name = 'HttpSyntaxError';
-    this.status = status;
-  }
-}
-
-const MOST_FIELDS = 100;
 const REQUEST_LINE = /^([A-Z]{1,20}) ([\x21-\x7e]+) HTTP\/1\.([01])$/;
 const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
-const FIELD = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;
-const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
 
 /**
  * Reads everything up to the empty line (which is not part of `text`; one character a byte).
@@ -52,41 +40,25 @@ export function parseHead(text: string): RequestHead {
   const target = rawTarget.replace(ABSOLUTE_FORM, '');
   const question = target.indexOf('?');
   const headers = parseFields(lines);
-  const old = minor === '0';
-  const connection = headers['connection']?.toLowerCase() ?? '';
+  const http10 = minor === '0';
+  const connection = headers['connection'];
   return {
     method,
     path: (question < 0 ? target : target.slice(0, question)) || '/',
     query: question < 0 ? '' : target.slice(question + 1),
     headers,
-    framing: framing(headers, old),
-    close: old ? !connection.includes('keep-alive') : connection.includes('close'),
-    expectsContinue: expectation(headers, old),
-    old,
+    framing: framing(headers, http10),
+    close: hasToken(connection, 'close') || (http10 && !hasToken(connection, 'keep-alive')),
+    expectsContinue: expectation(headers, http10),
+    http10,
   };
 }
 
-function parseFields(lines: readonly string[]): Record<string, string | undefined> {
-  if (lines.length - 1 > MOST_FIELDS) throw new HttpSyntaxError(431, 'there are too many header fields');
-  const headers: Record<string, string | undefined> = Object.create(null);
-  for (let i = 1; i < lines.length; i++) {
-    const field = FIELD.exec(lines[i] as string);
-    const [, rawName = '', value = ''] = field ?? [];
-    if (field === null || CONTROL.test(value)) throw new HttpSyntaxError(400, 'a header field is malformed');
-    const name = rawName.toLowerCase();
-    const known = headers[name];
-    if (known !== undefined && (name === 'content-length' || name === 'transfer-encoding'))
-      throw new HttpSyntaxError(400, 'the end of the body is announced twice');
-    headers[name] = known === undefined ? value : `${known}, ${value}`;
-  }
-  return headers;
-}
-
-function framing(headers: Readonly<Record<string, string | undefined>>, old: boolean): Framing {
+function framing(headers: Fields, http10: boolean): Framing {
   const length = headers['content-length'];
   const encoding = headers['transfer-encoding'];
   if (encoding !== undefined) {
-    if (length !== undefined || old) throw new HttpSyntaxError(400, 'the end of the body is announced twice');
+    if (length !== undefined || http10) throw new HttpSyntaxError(400, 'the end of the body is announced twice');
     if (encoding.toLowerCase() !== 'chunked') throw new HttpSyntaxError(501, 'the transfer encoding is not known');
     return { kind: 'chunked' };
   }
@@ -95,9 +67,10 @@ function framing(headers: Readonly<Record<string, string | undefined>>, old: boo
   return { kind: 'length', length: Number(length) };
 }
 
-function expectation(headers: Readonly<Record<string, string | undefined>>, old: boolean): boolean {
+function expectation(headers: Fields, http10: boolean): boolean {
   const expect = headers['expect'];
-  if (expect === undefined || old) return false;
-  if (expect.toLowerCase() !== '100-continue') throw new HttpSyntaxError(417, 'the expectation is not known');
+  if (expect === undefined || http10) return false;
+  if (expect.split(',').some((item) => item.trim().toLowerCase() !== '100-continue'))
+    throw new HttpSyntaxError(417, 'the expectation is not known');
   return true;
 }

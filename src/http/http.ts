@@ -3,6 +3,6 @@
  * this file only.
  */
 export { DEFAULT_LIMITS, type HttpLimits } from './limits.ts';
-export { notFound, textResponse } from './responses.ts';
+export { notFound, RETRY_AFTER, textResponse } from './ready-made.ts';
 export { type HttpCounts, HttpServer, type HttpServerOptions } from './server.ts';
 export type { HttpHandler, HttpRequest, HttpResponse } from './types.ts';

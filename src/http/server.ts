@@ -3,9 +3,12 @@
  * they are counted and limited together, so that one listener can be flooded without harm to the others.
  */
 import type { Socket } from 'node:net';
+import type { DstackError } from '../errors.ts';
 import { type ConnectionOwner, HttpConnection } from './connection.ts';
 import { DEFAULT_LIMITS, type HttpLimits } from './limits.ts';
-import type { HttpHandler } from './types.ts';
+import { BodyMemory } from './memory.ts';
+import { tooBusy } from './ready-made.ts';
+import type { HttpHandler, HttpRequest, HttpResponse } from './types.ts';
 
 /** how long a server that stops waits for the request of a client that it has accepted already, milliseconds */
 const ASKING_MS = 300;
@@ -13,7 +16,9 @@ const ASKING_MS = 300;
 export interface HttpServerOptions {
   readonly handler: HttpHandler;
   readonly limits?: Partial<HttpLimits>;
-  /** sent with every answer, for example Server */
+  /** answers a request that finds too many handlers running; default: status 503 with the text of the error */
+  readonly refuse?: (request: HttpRequest, why: DstackError) => Promise<HttpResponse>;
+  /** sent with every response, for example Server */
   readonly headers?: Readonly<Record<string, string>>;
   /** tells who is at the other end of a connection, for the log */
   readonly peerOf?: (socket: Socket) => string | undefined;
@@ -25,6 +30,12 @@ export interface HttpCounts {
   readonly open: number;
   readonly accepted: number;
   readonly answers: number;
+  /** handlers that run now, those of clients that hung up included */
+  readonly handlers: number;
+  /** bytes of request bodies that are held now */
+  readonly bodies: number;
+  /** requests that were answered RPC_BUSY */
+  readonly busy: number;
   /** closed to make room for others, or refused because there was none */
   readonly shed: number;
 }
@@ -33,22 +44,27 @@ export interface HttpCounts {
 export class HttpServer implements ConnectionOwner {
   readonly limits: HttpLimits;
   readonly handler: HttpHandler;
+  readonly refuse: ConnectionOwner['refuse'];
   readonly common: string;
+  readonly memory: BodyMemory;
   readonly #peerOf: HttpServerOptions['peerOf'];
   readonly #live = new Map<Socket, HttpConnection>();
-  /** bytes of request bodies in memory */
-  #held = 0;
+  /** handlers that run */
+  #handlers = 0;
   #closing = false;
   /** nobody is let in any more: a listener hands over what it had accepted when it was closed */
   #closed = false;
   #accepted = 0;
-  #answers = 0;
+  #responses = 0;
   #shed = 0;
+  #busy = 0;
   #sweeper: NodeJS.Timeout | undefined;
 
-  constructor({ handler, limits, headers = {}, peerOf }: HttpServerOptions) {
+  constructor({ handler, limits, headers = {}, peerOf, refuse = tooBusy }: HttpServerOptions) {
     this.handler = handler;
+    this.refuse = refuse;
     this.limits = { ...DEFAULT_LIMITS, ...limits };
+    this.memory = new BodyMemory(this.limits.memory);
     this.common = Object.entries(headers)
       .map(([name, value]) => `${name}: ${value.replace(/[^\x20-\x7e]/g, '?')}\r\n`)
       .join('');
@@ -65,20 +81,33 @@ export class HttpServer implements ConnectionOwner {
   }
 
   get counts(): HttpCounts {
-    return { open: this.#live.size, accepted: this.#accepted, answers: this.#answers, shed: this.#shed };
+    return {
+      open: this.#live.size,
+      accepted: this.#accepted,
+      answers: this.#responses,
+      handlers: this.#handlers,
+      bodies: this.memory.held,
+      busy: this.#busy,
+      shed: this.#shed,
+    };
   }
 
-  reserve(bytes: number): boolean {
-    this.#held += bytes;
-    return this.#held <= this.limits.memory;
+  enter(): boolean {
+    if (this.#handlers >= this.limits.handlers) return false;
+    this.#handlers++;
+    return true;
   }
 
-  release(bytes: number): void {
-    this.#held -= bytes;
+  leave(): void {
+    this.#handlers--;
   }
 
-  answered(): void {
-    this.#answers++;
+  wasBusy(): void {
+    this.#busy++;
+  }
+
+  responded(): void {
+    this.#responses++;
   }
 
   /** Takes over an accepted connection. */
@@ -127,7 +156,7 @@ export class HttpServer implements ConnectionOwner {
     for (const connection of this.#live.values()) if (connection.expired(now)) connection.expire();
   }
 
-  /** Lets running answers finish (at most `graceMs`) and new clients ask, closes idle connections at once. */
+  /** Lets running responses finish (at most `graceMs`) and new clients ask, closes idle connections at once. */
   async close(graceMs = 5000): Promise<void> {
     this.#closing = true;
     const started = Date.now();

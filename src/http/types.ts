@@ -1,4 +1,4 @@
-/** What one HTTP exchange looks like to the services: bytes in, bytes (or a stream) out. No sockets here. */
+/** What one request and its response look like to the services: bytes in, bytes (or a stream) out. No sockets here. */
 
 export interface HttpRequest {
   readonly method: string;
@@ -6,14 +6,14 @@ export interface HttpRequest {
   readonly path: string;
   /** raw query string without the question mark */
   readonly query: string;
-  /** lower-case names */
+  /** lower-case names; a list field that came in several lines is joined with ", ", see fields.ts */
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** who asks, for the log: `uid 0 pid 17`, or the address */
   readonly peer?: string;
   /** aborted when the client goes away, or ends its side while it is sent a stream; made only when somebody asks for it */
   readonly signal?: AbortSignal;
-  /** the whole body; bytes that are there already come without a promise. @throws RPC_PAYLOAD_TOO_LARGE beyond the limit of the transport */
-  body(): Uint8Array | Promise<Uint8Array>;
+  /** the whole body. @throws RPC_PAYLOAD_TOO_LARGE beyond the limit of the transport, RPC_BUSY when there is no memory for it */
+  body(): Uint8Array;
 }
 
 export interface HttpResponse {

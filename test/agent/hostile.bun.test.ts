@@ -94,7 +94,7 @@ describe.runIf('Bun' in globalThis)('an agent with bad clients', () => {
     };
     const heads = ['Content-Length: 12582912', 'Transfer-Encoding: chunked'];
     const answers = await Promise.all(Array.from({ length: 16 }, (_, i) => send(heads[i % 2] ?? '')));
-    for (const answer of answers) if (answer !== '') expect(answer).toContain('payload too large');
+    for (const answer of answers) if (answer !== '') expect(answer).toMatch(/payload too large|busy/);
     expect(answers.some((answer) => answer !== '')).toBe(true);
     expect(await works()).toBe(true);
   }, 60_000);

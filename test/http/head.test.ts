@@ -2,9 +2,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
-import { answerHead, chunk } from '../../src/http/answer.ts';
 import { BodyReader } from '../../src/http/body.ts';
-import { HttpSyntaxError, parseHead } from '../../src/http/head.ts';
+import { parseHead } from '../../src/http/head.ts';
+import { BodyMemory, Reservation } from '../../src/http/memory.ts';
+import { chunk, responseHead } from '../../src/http/response.ts';
+import { HttpSyntaxError } from '../../src/http/syntax.ts';
 
 const head = (line: string, ...fields: string[]) => parseHead([line, ...fields].join('\r\n'));
 
@@ -17,7 +19,7 @@ describe('the head of a request', () => {
       headers: { host: 'x', 'x-a': '1, 2', 'content-length': '12' },
       framing: { kind: 'length', length: 12 },
       close: false,
-      old: false,
+      http10: false,
     });
   });
   it('takes the absolute form of a target', () => {
@@ -45,6 +47,17 @@ describe('the head of a request', () => {
     ['a bare line feed in a field', 400, ['GET / HTTP/1.1', 'A: b\nContent-Length: 5']],
     ['a carriage return in a field', 400, ['GET / HTTP/1.1', 'A: b\rc']],
     ['a NUL', 400, ['GET / HTTP/1.1', 'A: b\0']],
+    ['two host names', 400, ['GET / HTTP/1.1', 'Host: a', 'Host: b']],
+    ['one host name twice', 400, ['GET / HTTP/1.1', 'Host: a', 'Host: a']],
+    ['two content types', 400, ['POST / HTTP/1.1', 'Content-Type: application/json', 'Content-Type: text/plain']],
+    ['two authorizations', 400, ['GET / HTTP/1.1', 'Authorization: a', 'Authorization: b']],
+    ['two different lengths', 400, ['POST / HTTP/1.1', 'Content-Length: 5', 'Content-Length: 6']],
+    [
+      'two encodings that are the same',
+      400,
+      ['POST / HTTP/1.1', 'Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'],
+    ],
+    ['a second expectation', 417, ['POST / HTTP/1.1', 'Expect: 100-continue', 'Expect: 200-ok']],
     ['two lengths', 400, ['POST / HTTP/1.1', 'Content-Length: 5', 'Content-Length: 5']],
     ['a list of lengths', 400, ['POST / HTTP/1.1', 'Content-Length: 5, 5']],
     ['a negative length', 400, ['POST / HTTP/1.1', 'Content-Length: -1']],
@@ -66,6 +79,29 @@ describe('the head of a request', () => {
     }
     expect(seen).toBeInstanceOf(HttpSyntaxError);
     expect(seen).toMatchObject({ status });
+  });
+  it.each([
+    ['content-type', ['application/json', 'application/json'], 'application/json'],
+    ['authorization', ['Basic YQ==', 'Basic YQ=='], 'Basic YQ=='],
+    ['origin', ['null', 'null', 'null'], 'null'],
+    ['accept', ['text/html', 'application/json'], 'text/html, application/json'],
+    ['accept', ['a/b', 'a/b'], 'a/b, a/b'],
+    ['connection', ['te', 'close'], 'te, close'],
+    ['cache-control', ['no-cache', 'no-store'], 'no-cache, no-store'],
+    ['x-forwarded-for', ['10.0.0.1', '10.0.0.2'], '10.0.0.1, 10.0.0.2'],
+    ['cookie', ['a=b', 'c=d'], 'a=b; c=d'],
+    ['expect', ['100-continue', '100-continue'], '100-continue, 100-continue'],
+  ])('reads %s %j as its definition says', (name, values, joined) => {
+    expect(head('GET / HTTP/1.1', ...values.map((value) => `${name}: ${value}`)).headers[name]).toBe(joined);
+  });
+  it('takes what Connection lists for words, over all its lines', () => {
+    const close = (...values: string[]) =>
+      head('GET / HTTP/1.1', ...values.map((value) => `Connection: ${value}`)).close;
+    expect(close('te', 'close')).toBe(true);
+    expect(close('keep-alive, Close')).toBe(true);
+    expect(close('closed')).toBe(false);
+    expect(close('disclose, x')).toBe(false);
+    expect(head('GET / HTTP/1.0', 'Connection: keep-alive, close').close).toBe(true);
   });
   it('does not mistake names of objects for fields', () => {
     const { headers } = head('GET / HTTP/1.1', '__proto__: a', 'constructor: b');
@@ -89,6 +125,8 @@ describe('the head of a request', () => {
     );
   });
 });
+
+const unlimited = () => new Reservation(new BodyMemory(1_000_000));
 
 describe('the body of a request', () => {
   const bytes = (text: string) => Buffer.from(text, 'latin1');
@@ -121,7 +159,7 @@ describe('the body of a request', () => {
         (data, at, sizes, ext) => {
           const text = Buffer.from(data).toString('latin1');
           const known = feed(
-            new BodyReader({ kind: 'length', length: data.length }, 1000),
+            new BodyReader({ kind: 'length', length: data.length }, 1000, unlimited()),
             split(Buffer.concat([data, bytes('next')]), at),
           );
           expect(known).toEqual({ body: text, left: 4, done: true });
@@ -131,7 +169,7 @@ describe('the body of a request', () => {
             ),
             bytes('0\r\nX: y\r\n\r\nnext'),
           ]);
-          expect(feed(new BodyReader({ kind: 'chunked' }, 1000), split(chunked, at))).toEqual({
+          expect(feed(new BodyReader({ kind: 'chunked' }, 1000, unlimited()), split(chunked, at))).toEqual({
             body: text,
             left: 4,
             done: true,
@@ -153,22 +191,24 @@ describe('the body of a request', () => {
     `1;${'e'.repeat(1100)}`,
     '5;\u0001\r\n',
   ])('refuses the chunk %j', (text) => {
-    expect(() => feed(new BodyReader({ kind: 'chunked' }, 1000), [bytes(text)])).toThrow(HttpSyntaxError);
+    expect(() => feed(new BodyReader({ kind: 'chunked' }, 1000, unlimited()), [bytes(text)])).toThrow(HttpSyntaxError);
   });
   it('has a limit, also for what is only announced', () => {
     const tooLarge = expect.objectContaining({ code: 'RPC_PAYLOAD_TOO_LARGE' });
-    expect(() => new BodyReader({ kind: 'length', length: 11 }, 10)).toThrow(tooLarge);
-    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10), [bytes('b\r\n')])).toThrow(tooLarge);
-    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10), [bytes('6\r\naaaaaa\r\n5\r\n')])).toThrow(tooLarge);
-    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10), [bytes(`0\r\n${'A: b\r\n'.repeat(80)}`)])).toThrow(
-      HttpSyntaxError,
+    expect(() => new BodyReader({ kind: 'length', length: 11 }, 10, unlimited())).toThrow(tooLarge);
+    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10, unlimited()), [bytes('b\r\n')])).toThrow(tooLarge);
+    expect(() => feed(new BodyReader({ kind: 'chunked' }, 10, unlimited()), [bytes('6\r\naaaaaa\r\n5\r\n')])).toThrow(
+      tooLarge,
     );
+    expect(() =>
+      feed(new BodyReader({ kind: 'chunked' }, 10, unlimited()), [bytes(`0\r\n${'A: b\r\n'.repeat(80)}`)]),
+    ).toThrow(HttpSyntaxError);
   });
   it('throws nothing else', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary-ascii' }).map(bytes)), (pieces) => {
         try {
-          feed(new BodyReader({ kind: 'chunked' }, 100), pieces);
+          feed(new BodyReader({ kind: 'chunked' }, 100, unlimited()), pieces);
         } catch (thrown) {
           expect(thrown instanceof HttpSyntaxError || thrown instanceof DstackError).toBe(true);
         }
@@ -177,16 +217,16 @@ describe('the body of a request', () => {
   });
 });
 
-describe('an answer', () => {
+describe('a response', () => {
   it('never lets a value become a field', () => {
-    const answer = { status: 200, headers: { 'x-a': 'b\r\nx-c: d', 'x e': 'f', 'x-g': 'h' }, body: '' };
-    const text = answerHead({ answer, common: 'server: s\r\n', last: false, body: 0 });
+    const response = { status: 200, headers: { 'x-a': 'b\r\nx-c: d', 'x e': 'f', 'x-g': 'h' }, body: '' };
+    const text = responseHead({ response, common: 'server: s\r\n', last: false, body: 0 });
     expect(text).toMatch(
       /^HTTP\/1\.1 200 OK\r\nserver: s\r\nx-g: h\r\ndate: [^\r]+ GMT\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n$/,
     );
   });
   it('writes chunks that it can read', () => {
-    const reader = new BodyReader({ kind: 'chunked' }, 100);
+    const reader = new BodyReader({ kind: 'chunked' }, 100, unlimited());
     reader.push(chunk(Buffer.from('hello')));
     expect(Buffer.from(reader.bytes()).toString()).toBe('hello');
   });

@@ -23,7 +23,7 @@ async function log(container: string, query: string): Promise<string> {
     path: `/logs/${container}`,
     query,
     headers: {},
-    body: async () => new Uint8Array(0),
+    body: () => new Uint8Array(0),
   };
   const { body } = await containerLogs(request);
   if (body instanceof Uint8Array) return Buffer.from(body).toString();

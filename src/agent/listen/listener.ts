@@ -38,7 +38,7 @@ export interface ListenerOptions {
   readonly http: HttpServer;
   /** the app cannot do without it; default false */
   readonly required?: boolean;
-  /** path of our own request to it, answered with any status below 500 */
+  /** path of our own request to it, answered with any status below 500, or 503 while it is busy */
   readonly probePath?: string;
   /** milliseconds for the answer to our own request; tests use a short one */
   readonly probeMs?: number;

@@ -10,7 +10,7 @@ const LIMIT_MS = 5000;
 const VSOCK_LOOPBACK = '/sys/module/vsock_loopback';
 
 /**
- * Resolves when the listener answers a request with any HTTP status.
+ * Resolves when the listener answers a request with a status below 500, or that it is busy.
  * @param path asked with GET
  * @throws when there is no answer in time
  */
@@ -30,7 +30,8 @@ export async function probe(address: Address, path: string, limitMs = LIMIT_MS):
     socket.on('close', () => end(new Error('closed without an answer')));
     socket.on('data', (data) => {
       text += data.toString('latin1');
-      if (/^HTTP\/1\.1 [2-4]\d\d /.test(text)) end();
+      // 503 says that it is busy with others, which a fresh socket would not change
+      if (/^HTTP\/1\.1 (?:[2-4]\d\d|503) /.test(text)) end();
       else if (text.length > 12) end(new Error(`answered ${JSON.stringify(text.slice(0, 12))}`));
     });
     socket.write(`GET ${path} HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n`);

@@ -47,6 +47,11 @@ export async function agentFamilies(
       'Connections refused or closed because there were too many',
       ...listener(({ connections }) => connections?.shed),
     ),
+    counter(
+      'dstack_agent_busy_total',
+      'Requests that found too many others, or no memory for their body',
+      ...listener(({ connections }) => connections?.busy),
+    ),
     histogram(
       'dstack_rpc_duration_seconds',
       'RPC calls by service, method and outcome: ok or an error code',

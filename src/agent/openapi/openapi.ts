@@ -60,6 +60,7 @@ function answers(response: MessageName): Json {
     },
     '400': failure('the request or what it asked for failed; the text is the whole chain of causes'),
     '403': failure('a scoped socket does not allow the method'),
+    '503': failure('the agent is busy; Retry-After says when to try again'),
   };
 }
 

@@ -5,8 +5,8 @@
 import { asciiJson, decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
 import type { Message, MessageName } from '../../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES, type ServiceName } from '../../codec/prpc-services.ts';
-import { DstackError, errorChain } from '../../errors.ts';
-import { type HttpHandler, type HttpRequest, type HttpResponse, notFound } from '../../http/http.ts';
+import { DstackError, type ErrorCode, errorChain } from '../../errors.ts';
+import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, RETRY_AFTER } from '../../http/http.ts';
 import { logRequest, type Outcome, outcomeCode } from './request-log.ts';
 
 type Shapes<S extends ServiceName> = (typeof SERVICES)[S];
@@ -42,8 +42,12 @@ function wantsJson(request: HttpRequest): boolean {
   return type === JSON_TYPE || jsonByUrl(request) || /^\s*application\/json\s*(?:;|$)/i.test(type ?? '');
 }
 
-function jsonByUrl({ method, query }: HttpRequest): boolean {
-  if (method === 'GET') return true;
+/** HEAD is GET whose response has no content (RFC 9110, section 9.3.2); the server leaves it out. */
+const reads = ({ method }: HttpRequest): boolean => method === 'GET' || method === 'HEAD';
+
+function jsonByUrl(request: HttpRequest): boolean {
+  const { query } = request;
+  if (reads(request)) return true;
   return query !== '' && query.split('&').some((part) => /^json(?:=(?:1|true)?)?$/.test(part));
 }
 
@@ -72,7 +76,7 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
   return async (request) => {
     if (request.path !== lastPath) [lastPath, lastName] = [request.path, methodName(mount, request.path)];
     const name = lastName;
-    if (name === undefined || (request.method !== 'GET' && request.method !== 'POST')) return notFound(request);
+    if (name === undefined || (!reads(request) && request.method !== 'POST')) return notFound(request);
     let json = jsonByUrl(request); // a failure before dispatch knows the URL only
     const started = performance.now();
     const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
@@ -89,9 +93,7 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
       logRequest(outcome, thrown);
     };
     try {
-      // what is there already is not awaited: this is the way of every request
-      const given = request.method === 'POST' ? request.body() : NOTHING;
-      const body = given instanceof Uint8Array ? given : await given;
+      const body = request.method === 'POST' ? request.body() : NOTHING;
       json = wantsJson(request);
       if (shape !== undefined) mount.guard?.(name);
       const method = shape && Object.hasOwn(methods, name) ? methods[name] : undefined;
@@ -120,7 +122,7 @@ async function encodeBinary(name: MessageName, answer: unknown): Promise<HttpRes
 }
 
 function decodeText(name: MessageName, request: HttpRequest, body: Uint8Array): unknown {
-  if (request.method === 'GET') return decodeQuery(name, request.query);
+  if (reads(request)) return decodeQuery(name, request.query);
   let text: string;
   try {
     text = UTF8.decode(body);
@@ -134,11 +136,25 @@ function encodeText(name: MessageName, answer: unknown): HttpResponse {
   return { status: 200, headers: JSON_HEADERS, body: encodeJson(name, answer as Message<MessageName>) };
 }
 
-/** Status 400, or 403 for a rule of the app, with the error chain: pretty JSON, or the protobuf message RpcError. */
+/** Answers a request that the server has no place for. */
+export async function rpcRefusal(request: HttpRequest, why: DstackError): Promise<HttpResponse> {
+  const outcome = { service: 'none', method: 'unknown', status: 503, code: why.code, milliseconds: 0 };
+  logRequest({ ...outcome, peer: request.peer ?? '' }, why);
+  return failure(why, wantsJson(request));
+}
+
+const STATUS: Partial<Record<ErrorCode, number>> = { RPC_METHOD_DENIED: 403, RPC_BUSY: 503 };
+
+/** Status 400, 403 for a rule of the app, 503 while busy, with the error chain: pretty JSON, or the protobuf message RpcError. */
 async function failure(thrown: unknown, json: boolean): Promise<HttpResponse> {
-  const status = outcomeCode(thrown) === 'RPC_METHOD_DENIED' ? 403 : 400;
+  const code = outcomeCode(thrown);
+  const status = STATUS[code] ?? 400;
+  const more = code === 'RPC_BUSY' ? RETRY_AFTER : {};
   const text = errorChain(thrown);
-  if (json) return { status, headers: JSON_HEADERS, body: asciiJson(JSON.stringify({ error: text }, null, 2)) };
+  if (json) {
+    const body = asciiJson(JSON.stringify({ error: text }, null, 2));
+    return { status, headers: { ...JSON_HEADERS, ...more }, body };
+  }
   const { encodeProtobuf } = await import('../../codec/prpc-protobuf.ts');
-  return { status, headers: PROTOBUF_HEADERS, body: encodeProtobuf('RpcError', { message: text }) };
+  return { status, headers: { ...PROTOBUF_HEADERS, ...more }, body: encodeProtobuf('RpcError', { message: text }) };
 }

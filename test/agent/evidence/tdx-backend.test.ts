@@ -67,7 +67,7 @@ async function call(method: string, body: unknown = {}) {
     path: `/${method}`,
     query: 'json',
     headers: {},
-    body: async () => text,
+    body: () => text,
   });
   return { status: answer.status, value: JSON.parse(Buffer.from(answer.body as Uint8Array).toString()) };
 }

@@ -127,7 +127,7 @@ describe('/logs', () => {
   });
   const ask = async (path: string, query = '') => {
     const client = new AbortController();
-    const request = { method: 'GET', path, query, headers: {}, body: async () => new Uint8Array(0) };
+    const request = { method: 'GET', path, query, headers: {}, body: () => new Uint8Array(0) };
     const response = await containerLogs({ ...request, signal: client.signal });
     return { ...response, leave: () => client.abort() };
   };

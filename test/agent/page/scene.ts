@@ -136,7 +136,7 @@ export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
           state: 'listening',
           inherited: true,
           restarts: 0,
-          connections: { open: 2, accepted: 9, answers: 3, shed: 0 },
+          connections: { open: 2, accepted: 9, handlers: 0, bodies: 0, busy: 0, answers: 3, shed: 0 },
         },
         {
           name: 'guest-api',

@@ -1,4 +1,4 @@
-/** The bytes of an HTTP/1.1 answer (RFC 9112): a head with Content-Length, or a stream in chunks. */
+/** The bytes of an HTTP/1.1 response (RFC 9112): a head with Content-Length, or a stream in chunks. */
 import { STATUS_CODES } from 'node:http';
 import type { HttpResponse } from './types.ts';
 
@@ -28,11 +28,11 @@ function date(): string {
   return dateLine;
 }
 
-export interface AnswerHead {
-  readonly answer: HttpResponse;
+export interface ResponseHead {
+  readonly response: HttpResponse;
   /** header lines of the server, each with its line end */
   readonly common: string;
-  /** the connection ends after this answer */
+  /** the connection ends after this response */
   readonly last: boolean;
   /** bytes of the body, or how a stream is told apart from what follows */
   readonly body: number | 'chunked' | 'until-close';
@@ -56,8 +56,8 @@ function fields(headers: Readonly<Record<string, string>>): string {
 }
 
 /** Everything before the body, including the empty line. Every character is one byte. */
-export function answerHead({ answer, common, last, body }: AnswerHead): string {
-  let text = statusLine(answer.status) + common + fields(answer.headers) + date();
+export function responseHead({ response, common, last, body }: ResponseHead): string {
+  let text = statusLine(response.status) + common + fields(response.headers) + date();
   if (typeof body === 'number') text += `content-length: ${body}\r\n`;
   else if (body === 'chunked') text += 'transfer-encoding: chunked\r\n';
   return `${text}connection: ${last ? 'close' : 'keep-alive'}\r\n\r\n`;
@@ -72,6 +72,6 @@ const CRLF = Buffer.from('\r\n', 'latin1');
 
 export const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1');
 
-/** An answer without content that ends the connection: a request that was refused before any service saw it. */
+/** A response without content that ends the connection: a request that was refused before any service saw it. */
 export const refusal = (status: number): string =>
   `${statusLine(status)}content-length: 0\r\nconnection: close\r\n\r\n`;

@@ -4,7 +4,7 @@ import type { HttpRequest } from './types.ts';
 
 const NOTHING = new Uint8Array(0);
 
-export class Exchange implements HttpRequest {
+export class IncomingRequest implements HttpRequest {
   readonly method: string;
   readonly path: string;
   readonly query: string;

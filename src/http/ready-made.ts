@@ -1,8 +1,18 @@
-/** Answers that more than one service gives. */
+/** Responses that more than one service gives. */
+import type { DstackError } from '../errors.ts';
 import type { HttpRequest, HttpResponse } from './types.ts';
 
 export function textResponse(status: number, contentType: string, text: string): HttpResponse {
   return { status, headers: { 'content-type': contentType }, body: new TextEncoder().encode(text) };
+}
+
+/** Header of every answer to a request that came while we were busy: when to try again, seconds. */
+export const RETRY_AFTER = Object.freeze({ 'retry-after': '1' });
+
+/** For a request that no service may see now. */
+export async function tooBusy(_: HttpRequest, why: DstackError): Promise<HttpResponse> {
+  const response = textResponse(503, 'text/plain', `${why.message}\n`);
+  return { ...response, headers: { ...response.headers, ...RETRY_AFTER } };
 }
 
 /** A route that does not exist: JSON for who asks for it, else a small page (the form of the reference's web framework). */
