@@ -23,6 +23,7 @@ import type { RuntimeEvent } from '../src/tdx/events.ts';
 import { replay, replayRuntime } from '../src/tdx/replay.ts';
 import { toTdxEvent, withPreimage } from '../src/tdx/tdx-event.ts';
 import type { KernelFiles } from '../src/tdx/tdx-machine.ts';
+import { realTdxMachine } from '../src/tdx/tdx-machine.ts';
 import { ANSWER_LIMIT } from '../src/verify/answer.ts';
 import { eventRows } from '../src/verify/event-rows.ts';
 import { parseExpectations } from '../src/verify/expectations.ts';
@@ -140,7 +141,7 @@ async function getQuotes(): Promise<void> {
         mockQuote(pki, { mrtd: new Uint8Array(48), rtmrs: [...registers], reportData }),
     });
     const { files, spent } = timed(fake);
-    const system: EventLogOptions = { root: dir, files, dir: join(dir, 'log') };
+    const system: EventLogOptions = { ...realTdxMachine, root: dir, files, dir: join(dir, 'log') };
     await setEventVersion(1, system);
     for (let index = 0; index < 12; index++) await emitEvent(`event-${index}`, new Uint8Array(32), system);
     const backend = tdxBackend('{}', system);

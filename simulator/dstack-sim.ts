@@ -5,6 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, CommanderError, Option } from 'commander';
 import { fromHex } from '../src/codec/hex.ts';
+import { HELP_OPTION, VERSION_OPTION } from '../src/commands/help.ts';
 import { DstackError } from '../src/errors.ts';
 import * as ui from '../src/ui.ts';
 import { VERSION_TEXT } from '../src/version.ts';
@@ -34,8 +35,8 @@ async function deliver(text: string, file: string | undefined): Promise<void> {
 function declare(): Command {
   const program = new Command('dstack-sim')
     .description('simulates what surrounds a confidential VM: for development only, it protects nothing')
-    .version(VERSION_TEXT, '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'print this help')
+    .version(VERSION_TEXT, ...VERSION_OPTION)
+    .helpOption(...HELP_OPTION)
     .helpCommand(false)
     .configureOutput({ writeErr: () => {} })
     .exitOverride();

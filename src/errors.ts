@@ -257,10 +257,20 @@ export function toDstackError(error: unknown, code: ErrorCode = 'INTERNAL'): Dst
 
 /** The first DstackError in a cause chain that carries the given code, if any. */
 export function findCause(error: unknown, code: ErrorCode): DstackError | undefined {
-  let current: unknown = error;
-  for (let depth = 0; current instanceof Error && depth < 16; depth++) {
-    if (current instanceof DstackError && current.code === code) return current;
-    current = current.cause;
-  }
-  return undefined;
+  return links(error).find((link): link is DstackError => link instanceof DstackError && link.code === code);
+}
+
+/** The errno name (`EROFS`, `ENOENT`, ...) of the first system error in a cause chain, if any. */
+export function findErrno(error: unknown): string | undefined {
+  const system = links(error).find(
+    (link) => 'errno' in link && typeof link.errno === 'number' && 'code' in link && typeof link.code === 'string',
+  );
+  return (system as NodeJS.ErrnoException | undefined)?.code;
+}
+
+/** The errors of a cause chain, outermost first; at most 16. */
+function links(error: unknown): Error[] {
+  const out: Error[] = [];
+  for (let current = error; current instanceof Error && out.length < 16; current = current.cause) out.push(current);
+  return out;
 }

@@ -8,6 +8,7 @@ import { errorChain } from '../errors.ts';
 import { type HttpHandler, HttpServer } from '../http/http.ts';
 import { notifyHost } from '../net/host-api.ts';
 import { detectPlatform } from '../tdx/platform.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 import { VERSION_TEXT } from '../version.ts';
 import { externalHandler } from './external.ts';
@@ -79,7 +80,7 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
   };
   const notify = async (event: string, payload: string): Promise<void> => {
     try {
-      await notifyHost(state.hostApiUrl, event, payload, { platform: detectPlatform() });
+      await notifyHost(state.hostApiUrl, event, payload, { platform: detectPlatform(realTdxMachine) });
     } catch (thrown) {
       ui.warn(`the host was not told ${event}: ${errorChain(thrown)}`);
     }

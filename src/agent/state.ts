@@ -5,6 +5,7 @@ import { type AppKeys, parseAppKeys } from '../config/app-keys.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { KeyCache } from '../keys/key-cache.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 import type { Backend } from './evidence/backend.ts';
 import { measuredBackend } from './evidence/measured-backend.ts';
@@ -61,8 +62,13 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
 }
 
 async function openBackend({ core }: AgentConfig, vmConfig: string): Promise<Backend> {
-  if (core.simulator === undefined) return (await import('./evidence/tdx-backend.ts')).tdxBackend(vmConfig);
-  const backend = await (await import('./evidence/canned-backend.ts')).cannedBackend(core.simulator, vmConfig);
+  if (core.simulator === undefined)
+    return (await import('./evidence/tdx-backend.ts')).tdxBackend(vmConfig, realTdxMachine);
+  const backend = await (await import('./evidence/canned-backend.ts')).cannedBackend(
+    core.simulator,
+    vmConfig,
+    realTdxMachine,
+  );
   ui.warn('SIMULATOR: quotes come from a file and prove nothing. Never use this agent for anything real');
   return backend;
 }

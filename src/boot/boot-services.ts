@@ -10,6 +10,7 @@ import type { DataDevice, DataDisk, DataDiskOptions, SwapOptions } from '../fde/
 import { ifExists } from '../sys/files.ts';
 import type { Attestation } from '../tdx/attestation.ts';
 import type { Tee } from '../tdx/platform.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
 export interface BootServices {
   /** the kernel command line */
@@ -53,12 +54,13 @@ async function osVersion(): Promise<string> {
 export const realBootServices: BootServices = {
   cmdline,
   osVersion,
-  detectTee: async () => (await import('../tdx/platform.ts')).detectTee(),
-  setEventVersion: async (version) => (await import('../tdx/event-log.ts')).setEventVersion(version),
-  emitEvent: async (name, payload) => (await import('../tdx/event-log.ts')).emitEvent(name, payload),
-  takeQuote: async (reportData) => (await import('../tdx/quote.ts')).takeQuote(reportData),
-  takeAttestation: async (reportData) => (await import('../tdx/take-evidence.ts')).takeAttestation(reportData),
-  ownEvidence: async () => (await import('../tdx/report-identity.ts')).ownEvidence(),
+  detectTee: async () => (await import('../tdx/platform.ts')).detectTee(realTdxMachine),
+  setEventVersion: async (version) => (await import('../tdx/event-log.ts')).setEventVersion(version, realTdxMachine),
+  emitEvent: async (name, payload) => (await import('../tdx/event-log.ts')).emitEvent(name, payload, realTdxMachine),
+  takeQuote: async (reportData) => (await import('../tdx/quote.ts')).takeQuote(reportData, realTdxMachine),
+  takeAttestation: async (reportData) =>
+    (await import('../tdx/take-evidence.ts')).takeAttestation(reportData, realTdxMachine),
+  ownEvidence: async () => (await import('../tdx/report-identity.ts')).ownEvidence(realTdxMachine),
   chooseDataDevice: async () => {
     const { chooseDataDevice, realDiskMachine } = await fde();
     return chooseDataDevice({ cmdline: await cmdline(), env: process.env }, realDiskMachine);
@@ -84,8 +86,8 @@ export const realBootServices: BootServices = {
     return mountVerityVolumes(volumes, realDiskMachine);
   },
   joinGateway: async (workDir) => {
-    const { refreshGateway, thisGatewayMachine } = await import('../net/gateway.ts');
-    return refreshGateway({ workDir, force: true }, thisGatewayMachine());
+    const { refreshGateway, realNetMachine } = await import('../net/gateway.ts');
+    return refreshGateway({ workDir, force: true }, realNetMachine());
   },
   setupDockerRegistry: async (registry, path) =>
     (await import('../deploy/docker-registry.ts')).setupDockerRegistry(registry, path),

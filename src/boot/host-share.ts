@@ -8,7 +8,7 @@ import { DstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists, ifExists, makeDir, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { type BootMachine, realBootMachine } from './boot-machine.ts';
+import type { BootMachine } from './boot-machine.ts';
 
 export const SHARE_LABEL = 'DSTACKSHR';
 export const SHARE_TAG = 'host-shared';
@@ -19,7 +19,7 @@ const RESTRICT = 'ro,nosuid,nodev,noexec';
 const MOUNT_TIMEOUT_MS = 30_000;
 
 /** The block device with the label, by udev's link, else by asking blkid about every disk. */
-export async function findShareDevice(machine: BootMachine = realBootMachine): Promise<string | undefined> {
+export async function findShareDevice(machine: BootMachine): Promise<string | undefined> {
   const link = `/dev/disk/by-label/${SHARE_LABEL}`;
   if (await exists(`${machine.root}${link}`)) return link;
   const names = (await ifExists(() => fs.readdir(`${machine.root}/sys/block`))) ?? [];
@@ -41,7 +41,7 @@ export async function findShareDevice(machine: BootMachine = realBootMachine): P
  * Mounts the share on `dir` (created when missing). A share that is already mounted there stays.
  * @throws HOST_SHARE_MISSING with what was tried
  */
-export async function mountHostShare(dir: string, machine: BootMachine = realBootMachine): Promise<void> {
+export async function mountHostShare(dir: string, machine: BootMachine): Promise<void> {
   await makeDir(dir, 0o700);
   if ((await machine.mountAt(dir)) !== undefined) return ui.debug(`the host share is already mounted on ${dir}`);
   const limits = { timeout: MOUNT_TIMEOUT_MS };
@@ -71,7 +71,7 @@ export async function mountHostShare(dir: string, machine: BootMachine = realBoo
 }
 
 /** Unmounts the share; nothing mounted there is fine. */
-export async function unmountHostShare(dir: string, machine: BootMachine = realBootMachine): Promise<void> {
+export async function unmountHostShare(dir: string, machine: BootMachine): Promise<void> {
   if (!isDryRun() && (await machine.mountAt(dir)) === undefined) return;
   await machine.run('umount', [dir], { timeout: MOUNT_TIMEOUT_MS, code: 'MOUNT_FAILED' });
 }
@@ -80,7 +80,7 @@ export async function unmountHostShare(dir: string, machine: BootMachine = realB
  * Finds `host_api_url` for a failure that came before setup could read it: in the copy, on the mounted share, else by
  * mounting the share for a moment. Only this one field is looked at, so a document that is damaged elsewhere does not matter.
  */
-export async function locateHostApi(machine: BootMachine = realBootMachine, mountDir: string = PATHS.hostSharedMount) {
+export async function locateHostApi(machine: BootMachine, mountDir: string = PATHS.hostSharedMount) {
   for (const dir of [hostSharedDir(), mountDir]) {
     const url = await hostApiUrlIn(dir);
     if (url !== undefined) return url;

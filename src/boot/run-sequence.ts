@@ -5,7 +5,7 @@
 import { DstackError, errorChain, toDstackError } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
-import { together } from './all-settled.ts';
+import { allSettledOrThrow } from './all-settled.ts';
 import { journalFailure } from './journal.ts';
 import { isGroup, type Phase, type PhaseReport, type SequenceContext, type Step } from './phase.ts';
 import type { Timeline } from './timeline-writer.ts';
@@ -46,7 +46,7 @@ export async function runSequence<C extends SequenceContext>(
       const group: readonly Phase<C>[] = isGroup(step) ? step : [step];
       const first = n;
       n += group.length;
-      await together(group.map((phase, index) => one(phase, first + index)));
+      await allSettledOrThrow(group.map((phase, index) => one(phase, first + index)));
     }
   } catch (thrown) {
     await reportFailure(context, thrown);

@@ -4,6 +4,7 @@ import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
 import { exists } from '../sys/files.ts';
 import { detectPlatform } from '../tdx/platform.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 import { type BootMachine, realBootMachine } from './boot-machine.ts';
 import { type BootServices, realBootServices } from './boot-services.ts';
@@ -40,7 +41,7 @@ export interface BootDependencies {
 export const realBootDependencies = (): BootDependencies => ({
   machine: realBootMachine,
   services: realBootServices,
-  host: new HostNotifier(undefined, detectPlatform()),
+  host: new HostNotifier(undefined, detectPlatform(realTdxMachine)),
   preparedFile: PATHS.prepared,
   timelineFile: PATHS.bootTimeline,
 });

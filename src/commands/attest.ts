@@ -1,6 +1,7 @@
 /** `attest`: takes a fresh attestation and writes its versioned bytes. */
 import type { Command } from 'commander';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 interface Options {
@@ -24,7 +25,7 @@ export default function define(command: Command): void {
       if (options.appId !== undefined) fromHex(options.appId, { field: '--app-id', prefix: true, length: 20 });
       const { takeAttestation } = await import('../tdx/take-evidence.ts');
       const { encodeVersioned } = await import('../tdx/attestation.ts');
-      const bytes = encodeVersioned(await takeAttestation(reportData));
+      const bytes = encodeVersioned(await takeAttestation(reportData, realTdxMachine));
       const file = options.output ?? (options.hex ? undefined : DEFAULT_FILE);
       if (file === undefined) {
         await ui.output(`${toHex(bytes)}\n`);

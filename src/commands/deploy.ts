@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { PATHS } from '../config/paths.ts';
 import { DstackError } from '../errors.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 interface Options {
@@ -32,7 +33,7 @@ async function start(options: Options): Promise<void> {
   const { HostNotifier } = await import('../boot/notifier.ts');
   const { fileTimeline } = await import('../boot/timeline-writer.ts');
   const { detectPlatform } = await import('../tdx/platform.ts');
-  const host = new HostNotifier(undefined, detectPlatform());
+  const host = new HostNotifier(undefined, detectPlatform(realTdxMachine));
   host.open(await hostApiUrl());
   const started = performance.now();
   let context: Awaited<ReturnType<typeof deployContext>> & { host: typeof host; measured: [] };
@@ -137,7 +138,6 @@ export default function define(command: Command): void {
     command
       .command(name)
       .description(summary)
-      .helpOption('-h, --help', 'print this help')
       .option('--dir <folder>', 'work directory of the app', PATHS.dstack)
       .option('--json', 'print the result as JSON');
   const changing = (name: string, summary: string) =>

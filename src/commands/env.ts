@@ -143,7 +143,6 @@ export default function define(command: Command): void {
     command
       .command(name)
       .description(summary)
-      .helpOption('-h, --help', 'print this help')
       .option('--env <file>', 'KEY=value lines or {"env":[{"key","value"}]}, mode 0600 (default: stdin)')
       .option('--app-compose <file>', 'refuse names that its allowed_envs does not have')
       .option('--json', 'print the result as JSON');

@@ -12,7 +12,7 @@ export default function define(command: Command): void {
     )
     .action(async ({ workDir }: { workDir: string }) => {
       const { sdNotify } = await import('../sys/notify.ts');
-      const { checkGatewaySettings, gatewayWanted, thisGatewayMachine } = await import('../net/gateway.ts');
+      const { checkGatewaySettings, gatewayWanted, realNetMachine } = await import('../net/gateway.ts');
       await sdNotify('READY=1');
       if (!(await gatewayWanted(workDir))) {
         ui.info('the app wants no gateway: nothing to do');
@@ -25,7 +25,7 @@ export default function define(command: Command): void {
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
       await runChecker({
         workDir,
-        machine: thisGatewayMachine(),
+        machine: realNetMachine(),
         notify: sdNotify,
         clock: () => performance.now() / 1000,
         sleep: (seconds) => sleep(seconds * 1000, undefined, { signal: stop.signal }).catch(() => {}),

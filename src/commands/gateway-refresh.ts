@@ -8,8 +8,8 @@ export default function define(command: Command): void {
     .option('--work-dir <dir>', 'work folder of setup', PATHS.dstack)
     .option('--force', 'also when nothing has changed', false)
     .action(async ({ workDir, force }: { workDir: string; force: boolean }) => {
-      const { refreshGateway, thisGatewayMachine } = await import('../net/gateway.ts');
-      const outcome = await refreshGateway({ workDir, force }, thisGatewayMachine());
+      const { refreshGateway, realNetMachine } = await import('../net/gateway.ts');
+      const outcome = await refreshGateway({ workDir, force }, realNetMachine());
       if (outcome === 'not wanted') ui.info('the app wants no gateway: nothing to do');
       if (outcome === 'unchanged') ui.info('the gateway knows this guest, nothing has changed');
     });

@@ -1,5 +1,6 @@
 /** `gen-app-keys`: a key file with random keys, as provider none makes them in a boot. */
 import type { Command } from 'commander';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
 interface Options {
   output: string;
@@ -21,7 +22,10 @@ export default function define(command: Command): void {
           import('../tdx/take-evidence.ts'),
         ]);
       const level = parseCaLevel(caLevel);
-      const keys = await generateAppKeys(level, evidence ? (data) => tdx.certificateEvidence(data) : undefined);
+      const keys = await generateAppKeys(
+        level,
+        evidence ? (data) => tdx.certificateEvidence(data, realTdxMachine) : undefined,
+      );
       try {
         await writeAtomic(output, formatAppKeys(keys), 0o600);
       } finally {

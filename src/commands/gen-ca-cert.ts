@@ -1,5 +1,6 @@
 /** `gen-ca-cert`: a self-signed certificate authority whose key was made in this guest, as its evidence says. */
 import type { Command } from 'commander';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
 interface Options {
   cert: string;
@@ -19,6 +20,6 @@ export default function define(command: Command): void {
         import('../tdx/take-evidence.ts'),
       ]);
       const level = parseCaLevel(caLevel);
-      await writeKeyPair(await generateCa(level, (data) => certificateEvidence(data)), cert, key);
+      await writeKeyPair(await generateCa(level, (data) => certificateEvidence(data, realTdxMachine)), cert, key);
     });
 }

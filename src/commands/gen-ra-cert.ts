@@ -1,5 +1,6 @@
 /** `gen-ra-cert`: the temporary certificate with which a guest shows itself to a KMS. */
 import type { Command } from 'commander';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
 interface Options {
   caCert: string;
@@ -28,7 +29,7 @@ export default function define(command: Command): void {
       const raw = await readLimited(caKey, PEM_LIMIT);
       const key = utf8(raw, caKey);
       wipe(raw);
-      const made = await tempCertificate({ certificate, key }, (data) => certificateEvidence(data));
+      const made = await tempCertificate({ certificate, key }, (data) => certificateEvidence(data, realTdxMachine));
       await writeKeyPair(made, certPath, keyPath);
     });
 }

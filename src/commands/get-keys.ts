@@ -1,5 +1,6 @@
 /** `dstack-util get-keys`: asks a KMS for the keys of this app, as setup does, and shows them. */
 import type { Command } from 'commander';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
 interface Options {
   readonly kmsUrl: string;
@@ -52,7 +53,7 @@ async function run({ kmsUrl, appId, output, rootCa }: Options): Promise<void> {
   const keys = await requestAppKeys({
     urls: [kmsUrl],
     vmConfig: '',
-    attest: (reportData) => takeAttestation(reportData),
+    attest: (reportData) => takeAttestation(reportData, realTdxMachine),
     pinnedRoot,
     evidenceRules: { pccs: await collateralService() },
   });

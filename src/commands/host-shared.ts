@@ -4,19 +4,17 @@ import type { Command } from 'commander';
 export default function define(command: Command): void {
   command.helpCommand(false);
   const sub = (name: string, summary: string) =>
-    command
-      .command(name)
-      .description(summary)
-      .helpOption('-h, --help', 'print this help')
-      .requiredOption('--mount-point <dir>', 'where the share is mounted');
+    command.command(name).description(summary).requiredOption('--mount-point <dir>', 'where the share is mounted');
   sub('mount', 'mount the disk labelled DSTACKSHR, or the 9p share host-shared, read-only').action(
     async ({ mountPoint }: { mountPoint: string }) => {
       const { mountHostShare } = await import('../boot/host-share.ts');
-      await mountHostShare(mountPoint);
+      const { realBootMachine } = await import('../boot/boot-machine.ts');
+      await mountHostShare(mountPoint, realBootMachine);
     },
   );
   sub('unmount', 'unmount it; nothing mounted is no error').action(async ({ mountPoint }: { mountPoint: string }) => {
     const { unmountHostShare } = await import('../boot/host-share.ts');
-    await unmountHostShare(mountPoint);
+    const { realBootMachine } = await import('../boot/boot-machine.ts');
+    await unmountHostShare(mountPoint, realBootMachine);
   });
 }

@@ -1,5 +1,6 @@
 /** `notify-host`: one event for the host, for example from a script of the app. */
 import type { Command } from 'commander';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
 interface Options {
   readonly url?: string;
@@ -17,7 +18,7 @@ export default function define(command: Command): void {
       const { notifyHost } = await import('../net/host-api.ts');
       const { detectPlatform } = await import('../tdx/platform.ts');
       const url = options.url ?? (await configuredUrl());
-      await notifyHost(url, options.event, options.payload, { platform: detectPlatform() });
+      await notifyHost(url, options.event, options.payload, { platform: detectPlatform(realTdxMachine) });
     });
 }
 

@@ -1,6 +1,7 @@
 /** `quote-report`: a fresh attestation as the JSON request that the verifier service takes. */
 import type { Command } from 'commander';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 interface Options {
@@ -27,7 +28,7 @@ export default function define(command: Command): void {
       const { encodeVersioned, naturalForm } = await import('../tdx/attestation.ts');
       // a file that was named must be there; the default one may be missing, as for every other quote
       const config = options.sysConfig === undefined ? {} : { config: await vmConfigOfFile(options.sysConfig) };
-      const attestation = await takeAttestation(reportData, config);
+      const attestation = await takeAttestation(reportData, { ...realTdxMachine, ...config });
       if (options.debug) {
         ui.info(`attestation of form ${naturalForm(attestation)} for report data ${toHex(reportData)}`);
       }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { DstackError } from '../errors.ts';
 import { readStdin } from '../sys/stdin.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 const REPORT_DATA_SIZE = 64;
@@ -17,8 +18,8 @@ export default function define(command: Command): void {
       const reportData = await readReportData();
       const { takeQuote } = await import('../tdx/quote.ts');
       const { detectTee } = await import('../tdx/platform.ts');
-      detectTee();
-      await ui.output(await takeQuote(reportData));
+      detectTee(realTdxMachine);
+      await ui.output(await takeQuote(reportData, realTdxMachine));
     });
 }
 

@@ -1,6 +1,7 @@
 /** `replay-imr`: replays the event log into the four registers it must have produced. */
 import type { Command } from 'commander';
 import { toHex } from '../codec/hex.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 const REGISTERS = [0, 1, 2, 3] as const;
@@ -9,7 +10,7 @@ export default function define(command: Command): void {
   command.option('--json', 'print JSON instead of text').action(async (options: { json?: boolean }) => {
     const { readEventLog } = await import('../tdx/take-evidence.ts');
     const { replay } = await import('../tdx/replay.ts');
-    const events = await readEventLog();
+    const events = await readEventLog(realTdxMachine);
     const registers = REGISTERS.map((imr) => ({
       imr,
       events: events.filter((event) => event.imr === imr).length,

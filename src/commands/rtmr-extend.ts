@@ -1,6 +1,7 @@
 /** `rtmr-extend` (`extend`): measures one runtime event into RTMR3 and logs it. */
 import type { Command } from 'commander';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 export default function define(command: Command): void {
@@ -12,7 +13,7 @@ export default function define(command: Command): void {
     .action(async (options: { event: string; payload: string; json?: boolean }) => {
       const payload = fromHex(options.payload, { field: '--payload', prefix: true });
       const { emitEvent } = await import('../tdx/event-log.ts');
-      const { event, digest, version } = await emitEvent(options.event, payload);
+      const { event, digest, version } = await emitEvent(options.event, payload, realTdxMachine);
       if (options.json) {
         ui.result({ event, payload: toHex(payload), version, digest: toHex(digest) }, { json: true, text: () => '' });
       } else {

@@ -1,11 +1,12 @@
 /** `show`: the identity of this app, derived from fresh evidence of this guest, as pretty JSON. */
 import type { Command } from 'commander';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 export default function define(command: Command): void {
   command.option('--json', 'accepted for symmetry: the output is JSON anyway').action(async () => {
     const { ownEvidence } = await import('../tdx/report-identity.ts');
     const { appInfoJson, decodeAppInfo } = await import('../tdx/app-identity.ts');
-    ui.result(appInfoJson(decodeAppInfo(await ownEvidence())), { json: true, text: () => '' });
+    ui.result(appInfoJson(decodeAppInfo(await ownEvidence(realTdxMachine))), { json: true, text: () => '' });
   });
 }

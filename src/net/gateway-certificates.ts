@@ -2,6 +2,7 @@
 import type { AppKeys } from '../config/app-keys.ts';
 import type { SysConfig } from '../config/sys-config.ts';
 import type { Attestation } from '../tdx/attestation.ts';
+import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import { type Certify, certifyWith } from './gateway-identity.ts';
 
 type Attest = (reportData: Uint8Array) => Promise<Attestation>;
@@ -10,6 +11,7 @@ type Attest = (reportData: Uint8Array) => Promise<Attestation>;
 export function certifyForGateway(keys: AppKeys, { vmConfig }: Pick<SysConfig, 'vmConfig'>, attest?: Attest): Certify {
   const evidence: Attest =
     attest ??
-    (async (reportData) => (await import('../tdx/take-evidence.ts')).takeAttestation(reportData, { config: vmConfig }));
+    (async (reportData) =>
+      (await import('../tdx/take-evidence.ts')).takeAttestation(reportData, { ...realTdxMachine, config: vmConfig }));
   return certifyWith(keys, evidence);
 }

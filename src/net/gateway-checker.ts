@@ -3,12 +3,12 @@ import { errorChain } from '../errors.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { decide, initialState, type Observation, POLL_S, record, STALE_S } from './checker-decision.ts';
-import { type GatewayMachine, refreshGateway } from './gateway.ts';
+import { type NetMachine, refreshGateway } from './gateway.ts';
 import { readHandshake } from './wireguard.ts';
 
 export interface CheckerOptions {
   readonly workDir: string;
-  readonly machine: GatewayMachine;
+  readonly machine: NetMachine;
   /** tells the service manager, e.g. `WATCHDOG=1` */
   readonly notify: (state: string) => Promise<unknown>;
   /** seconds that only go forward */
@@ -56,7 +56,7 @@ async function attempt(refresh: (force: boolean) => Promise<unknown>, force: boo
  * What the decision needs. The handshake is told in wall-clock time; only its age is taken, so that a step of the clock
  * can never make the checker wait for hours.
  */
-export async function observe(machine: GatewayMachine, now: number): Promise<Observation> {
+export async function observe(machine: NetMachine, now: number): Promise<Observation> {
   if (!(await exists(machine.wireGuardFile))) return { configured: false, handshake: undefined };
   let handshake: number | undefined;
   try {

@@ -23,7 +23,7 @@ const COMPOSE_LIMIT = 50 * 1024 * 1024;
 const DOCUMENT_LIMIT = 1024 * 1024;
 
 /** What a refresh touches. There are no defaults: a test that forgets a part must not reach for the machine it runs on. */
-export interface GatewayMachine extends FirewallTools {
+export interface NetMachine extends FirewallTools {
   readonly certify: (settings: GatewaySettings) => Certify;
   readonly call: (settings: GatewaySettings) => CallGateway;
   /** what this machine uses: the tunnel must not take it over */
@@ -41,7 +41,7 @@ export interface GatewaySettings {
 }
 
 /** This machine, for real. */
-export const thisGatewayMachine = (): GatewayMachine => ({
+export const realNetMachine = (): NetMachine => ({
   run,
   installed,
   certify:
@@ -73,7 +73,7 @@ export async function gatewayWanted(workDir: string): Promise<boolean> {
  */
 export async function refreshGateway(
   options: { readonly workDir: string; readonly force: boolean },
-  machine: GatewayMachine,
+  machine: NetMachine,
 ): Promise<RefreshOutcome> {
   const compose = await readCompose(options.workDir);
   if (!compose.gatewayEnabled) return 'not wanted';
@@ -93,7 +93,7 @@ export async function checkGatewaySettings(workDir: string): Promise<void> {
   requireUrls(settings);
 }
 
-async function join(settings: GatewaySettings, force: boolean, machine: GatewayMachine): Promise<RefreshOutcome> {
+async function join(settings: GatewaySettings, force: boolean, machine: NetMachine): Promise<RefreshOutcome> {
   const { compose } = settings;
   requireAppId(settings);
   const identity = await gatewayIdentity(machine.certify(settings), { path: machine.cacheFile, now: machine.now() });

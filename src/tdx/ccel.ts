@@ -6,7 +6,7 @@ import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import { isAcpiData, type TdxEvent } from './tdx-event.ts';
-import { pathOf, type TdxSystem } from './tdx-machine.ts';
+import { pathOf, type TdxMachine } from './tdx-machine.ts';
 
 export const CCEL_PATH = '/sys/firmware/acpi/tables/data/CCEL';
 export const ENV_CCEL = 'DSTACK_CCEL_FILE';
@@ -19,7 +19,7 @@ const DIGEST_SIZE: Readonly<Record<number, number>> = { 4: 20, 11: 32, 12: 48, 1
 const ACPI_NAMES = ['acpi-loader', 'acpi-rsdp', 'acpi-tables'] as const;
 
 /** Reads and parses the log of this boot. @throws CCEL_UNAVAILABLE, CCEL_INVALID */
-export async function readCcel(system: TdxSystem = {}): Promise<TdxEvent[]> {
+export async function readCcel(machine: TdxMachine): Promise<TdxEvent[]> {
   const override = process.env[ENV_CCEL];
   if (override !== undefined && !override.startsWith('/')) {
     throw new DstackError('CCEL_UNAVAILABLE', `${ENV_CCEL} is not an absolute path`, {
@@ -27,7 +27,7 @@ export async function readCcel(system: TdxSystem = {}): Promise<TdxEvent[]> {
       value: override,
     });
   }
-  const path = override ?? pathOf(system, CCEL_PATH);
+  const path = override ?? pathOf(machine, CCEL_PATH);
   let bytes: Uint8Array;
   try {
     bytes = await readLimited(path, FILE_LIMIT);

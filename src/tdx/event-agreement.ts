@@ -11,7 +11,7 @@ import { parseLog } from './event-lines.ts';
 import { eventDigest, extend, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
 import { REGISTER_SIZE } from './replay.ts';
 import { readRtmr } from './rtmr.ts';
-import type { TdxSystem } from './tdx-machine.ts';
+import type { TdxMachine } from './tdx-machine.ts';
 
 /** The log as far as this process has replayed it: an emit then costs what is new, not the whole log. */
 interface Known {
@@ -53,7 +53,7 @@ export async function checkAgreement(
   bytes: Uint8Array,
   path: string,
   note: string,
-  system: TdxSystem,
+  machine: TdxMachine,
 ): Promise<number> {
   if (bytes.length > 0 && bytes[bytes.length - 1] !== 0x0a) {
     throw new DstackError('EVENT_LINE_LOST', `the last line of ${path} is cut off: an emit was interrupted`, { path });
@@ -61,7 +61,7 @@ export async function checkAgreement(
   const { value, events } = replayLog(bytes, path);
   let register: Uint8Array;
   try {
-    register = await readRtmr(RUNTIME_IMR, system);
+    register = await readRtmr(RUNTIME_IMR, machine);
   } catch (thrown) {
     throw new DstackError('RTMR_READ_FAILED', `RTMR${RUNTIME_IMR} cannot be compared with the event log ${path}`, {
       path,

@@ -15,11 +15,11 @@ import { formatLine, parseLog } from './event-lines.ts';
 import { type EventVersion, eventDigest, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
 import { detectTee } from './platform.ts';
 import { extendRtmr } from './rtmr.ts';
-import type { TdxSystem } from './tdx-machine.ts';
+import type { TdxMachine } from './tdx-machine.ts';
 
 export { formatLine, parseLog };
 
-export interface EventLogOptions extends TdxSystem {
+export interface EventLogOptions extends TdxMachine {
   /** folder of the log, default /run/log/dstack */
   readonly dir?: string;
 }
@@ -65,7 +65,7 @@ export async function withEventLock<T>(options: EventLogOptions, work: () => Pro
  * Fixes the digest version of this boot. Setting it again to the same value is fine.
  * @throws EVENT_VERSION_CONFLICT
  */
-export async function setEventVersion(version: EventVersion, options: EventLogOptions = {}): Promise<void> {
+export async function setEventVersion(version: EventVersion, options: EventLogOptions): Promise<void> {
   await effect(`fix the event log version ${version} for this boot`, undefined, () =>
     withEventLock(options, async () => {
       const current = await eventVersion(options);
@@ -84,7 +84,7 @@ export async function setEventVersion(version: EventVersion, options: EventLogOp
 }
 
 /** The digest version of this boot, undefined before the setup fixed it. @throws EVENT_LOG_INVALID */
-export async function eventVersion(options: EventLogOptions = {}): Promise<EventVersion | undefined> {
+export async function eventVersion(options: EventLogOptions): Promise<EventVersion | undefined> {
   const path = `${dirOf(options)}/${VERSION}`;
   const bytes = await ifExists(() => readLimited(path, 16));
   if (bytes === undefined) return undefined;
@@ -102,7 +102,7 @@ export async function eventVersion(options: EventLogOptions = {}): Promise<Event
 export async function emitEvent(
   name: string,
   payload: Uint8Array,
-  options: EventLogOptions = {},
+  options: EventLogOptions,
 ): Promise<RuntimeEvent & { digest: Uint8Array }> {
   if (LONE_SURROGATE.test(name) || payload.length > PAYLOAD_LIMIT) {
     throw new DstackError('INPUT_INVALID', `event name must be text and the payload at most ${PAYLOAD_LIMIT} bytes`, {
@@ -180,7 +180,7 @@ async function putLine(path: string, line: string, mode: number): Promise<void> 
 }
 
 /** All events of this boot in order; none when there is no log yet. @throws EVENT_LOG_INVALID */
-export async function readRuntimeEvents(options: EventLogOptions = {}): Promise<RuntimeEvent[]> {
+export async function readRuntimeEvents(options: EventLogOptions): Promise<RuntimeEvent[]> {
   const path = `${dirOf(options)}/${LOG}`;
   const bytes = await ifExists(() => readLimited(path, LOG_LIMIT));
   return bytes === undefined ? [] : parseLog(bytes, path);

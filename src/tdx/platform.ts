@@ -1,7 +1,7 @@
 /** Which platform this is and which trusted execution environment it has (dstack measurement, platform detection). */
 import { readdirSync, readFileSync } from 'node:fs';
 import { DstackError } from '../errors.ts';
-import { pathExists, pathOf, type TdxSystem } from './tdx-machine.ts';
+import { pathExists, pathOf, type TdxMachine } from './tdx-machine.ts';
 
 export type PlatformName = 'dstack' | 'gcp' | 'nitro-enclave' | 'aws-ec2' | 'unknown';
 
@@ -26,9 +26,9 @@ function attribute(path: string): string | undefined {
 }
 
 /** The platform by device nodes and the DMI product name. Never fails: what is not known is `unknown`. */
-export function detectPlatform(system: TdxSystem = {}): PlatformName {
-  if (pathExists(pathOf(system, '/dev/nsm'))) return 'nitro-enclave';
-  switch (attribute(pathOf(system, '/sys/class/dmi/id/product_name'))) {
+export function detectPlatform(machine: TdxMachine): PlatformName {
+  if (pathExists(pathOf(machine, '/dev/nsm'))) return 'nitro-enclave';
+  switch (attribute(pathOf(machine, '/sys/class/dmi/id/product_name'))) {
     case 'dstack':
     case 'qemu':
       return 'dstack';
@@ -37,18 +37,18 @@ export function detectPlatform(system: TdxSystem = {}): PlatformName {
     case 'Nitro Enclave':
       return 'nitro-enclave';
   }
-  return attribute(pathOf(system, '/sys/class/dmi/id/sys_vendor')) === 'Amazon EC2' ? 'aws-ec2' : 'unknown';
+  return attribute(pathOf(machine, '/sys/class/dmi/id/sys_vendor')) === 'Amazon EC2' ? 'aws-ec2' : 'unknown';
 }
 
 const isTdxProvider = (dir: string): boolean => attribute(`${dir}/provider`)?.startsWith(TDX_PROVIDER) === true;
 
 /** True if this guest can extend TDX registers or take TDX quotes. */
-export function tdxAvailable(system: TdxSystem = {}): boolean {
-  if (pathExists(pathOf(system, TDX_DEVICE))) return true;
+export function tdxAvailable(machine: TdxMachine): boolean {
+  if (pathExists(pathOf(machine, TDX_DEVICE))) return true;
   const override = process.env[ENV_CONFIGFS_PATH];
   if (override !== undefined) return override.startsWith('/') && isTdxProvider(override);
-  if (isTdxProvider(pathOf(system, TSM_ENTRY))) return true;
-  const dir = pathOf(system, TSM_REPORT_DIR);
+  if (isTdxProvider(pathOf(machine, TSM_ENTRY))) return true;
+  const dir = pathOf(machine, TSM_REPORT_DIR);
   try {
     return readdirSync(dir).some((name) => isTdxProvider(`${dir}/${name}`));
   } catch {
@@ -60,8 +60,8 @@ export function tdxAvailable(system: TdxSystem = {}): boolean {
  * The attestation variant of this guest. An unknown platform is treated as dstack's own.
  * @throws TEE_NOT_FOUND when there is none, or one that this version does not serve
  */
-export function detectTee(system: TdxSystem = {}): Tee {
-  const platform = detectPlatform(system);
+export function detectTee(machine: TdxMachine): Tee {
+  const platform = detectPlatform(machine);
   if (platform !== 'dstack' && platform !== 'unknown') {
     throw new DstackError('TEE_NOT_FOUND', `platform ${platform} is not served by this version`, {
       field: 'platform',
@@ -69,9 +69,9 @@ export function detectTee(system: TdxSystem = {}): Tee {
       hint: 'this version serves Intel TDX guests of dstack’s own virtual machine monitor',
     });
   }
-  if (!tdxAvailable(system)) {
+  if (!tdxAvailable(machine)) {
     throw new DstackError('TEE_NOT_FOUND', `no TDX device found: neither ${TDX_DEVICE} nor a configfs-tsm provider`, {
-      path: pathOf(system, TDX_DEVICE),
+      path: pathOf(machine, TDX_DEVICE),
     });
   }
   return { variant: 'dstack-tdx' };

@@ -5,7 +5,7 @@
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { ENV_CONFIGFS_PATH, TDX_PROVIDER, TSM_ENTRY } from './platform.ts';
-import { errnoOf, filesOf, type KernelFiles, overrideDirectory, pathOf, pause, type TdxSystem } from './tdx-machine.ts';
+import { errnoOf, type KernelFiles, overrideDirectory, pathOf, type TdxMachine } from './tdx-machine.ts';
 
 const TRIES = 3;
 const RETRY_PAUSE_MS = 10_000;
@@ -23,15 +23,15 @@ const gaveUp = new Set<string>();
  * Takes a quote for 64 bytes of report data.
  * @throws CONFIGFS_UNAVAILABLE, QUOTE_BUSY, QUOTE_TIMEOUT, QUOTE_EMPTY, QUOTE_INVALID, QUOTE_UNAVAILABLE
  */
-export async function configfsQuote(reportData: Uint8Array, system: TdxSystem): Promise<Uint8Array> {
-  const files = filesOf(system);
-  const dir = await entryDirectory(system, files);
+export async function configfsQuote(reportData: Uint8Array, machine: TdxMachine): Promise<Uint8Array> {
+  const files = machine.files;
+  const dir = await entryDirectory(machine, files);
   const release = await lockInblob(`${dir}/inblob`, files);
   try {
     const before = await generation(dir, files);
-    await writeInblob(`${dir}/inblob`, reportData, files, system);
-    const written = await nextGeneration(dir, before, files, system);
-    const quote = await readOutblob(`${dir}/outblob`, files, system);
+    await writeInblob(`${dir}/inblob`, reportData, files, machine);
+    const written = await nextGeneration(dir, before, files, machine);
+    const quote = await readOutblob(`${dir}/outblob`, files, machine);
     const after = await generation(dir, files);
     if (after !== written) throw busy(dir, `the generation moved from ${written} to ${after} while the quote was read`);
     return checkSize(quote, dir);
@@ -56,13 +56,13 @@ async function isTdxEntry(dir: string, files: KernelFiles): Promise<boolean> {
 }
 
 /** The report entry: the override, the default one, or the default one made now. */
-async function entryDirectory(system: TdxSystem, files: KernelFiles): Promise<string> {
+async function entryDirectory(machine: TdxMachine, files: KernelFiles): Promise<string> {
   const override = await overrideDirectory(ENV_CONFIGFS_PATH, files, 'CONFIGFS_UNAVAILABLE');
   if (override !== undefined) {
     if (await isTdxEntry(override, files)) return override;
     throw unavailable(override, `${ENV_CONFIGFS_PATH} names a directory whose provider is not ${TDX_PROVIDER}:`);
   }
-  const dir = pathOf(system, TSM_ENTRY);
+  const dir = pathOf(machine, TSM_ENTRY);
   if (await isTdxEntry(dir, files)) return dir;
   if (gaveUp.has(dir)) throw unavailable(dir, 'an earlier attempt in this process failed to create');
   gaveUp.add(dir);
@@ -109,7 +109,7 @@ async function generation(dir: string, files: KernelFiles): Promise<number> {
 }
 
 /** Three tries: a busy device is given ten seconds between two, a file that does not open is tried again at once. */
-async function writeInblob(path: string, data: Uint8Array, files: KernelFiles, system: TdxSystem): Promise<void> {
+async function writeInblob(path: string, data: Uint8Array, files: KernelFiles, machine: TdxMachine): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await files.write(path, data);
@@ -125,25 +125,25 @@ async function writeInblob(path: string, data: Uint8Array, files: KernelFiles, s
         throw new DstackError('QUOTE_BUSY', `device busy: ${path} refused ${TRIES} writes`, { path, cause: thrown });
       }
       ui.debug(`${path} is busy, try ${attempt + 1} of ${TRIES} follows`);
-      await pause(system, RETRY_PAUSE_MS);
+      await machine.sleep(RETRY_PAUSE_MS);
     }
   }
 }
 
 /** Waits until our write has been counted. Two steps at once mean that somebody ignores the lock. */
-async function nextGeneration(dir: string, before: number, files: KernelFiles, system: TdxSystem): Promise<number> {
+async function nextGeneration(dir: string, before: number, files: KernelFiles, machine: TdxMachine): Promise<number> {
   for (let waited = 0; waited <= GENERATION_WAIT_MS; waited += GENERATION_POLL_MS) {
     const now = await generation(dir, files);
     if (now === before + 1) return now;
     if (now !== before) throw busy(dir, `the generation went from ${before} to ${now} with one write`);
-    await pause(system, GENERATION_POLL_MS);
+    await machine.sleep(GENERATION_POLL_MS);
   }
   throw busy(dir, `the generation stayed at ${before} for ${GENERATION_WAIT_MS} ms after the write`);
 }
 
 const RETRY_READ: ReadonlySet<string> = new Set(['EBUSY', 'EINTR', 'ETIMEDOUT']);
 
-async function readOutblob(path: string, files: KernelFiles, system: TdxSystem): Promise<Uint8Array> {
+async function readOutblob(path: string, files: KernelFiles, machine: TdxMachine): Promise<Uint8Array> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await files.read(path, OUTBLOB_LIMIT);
@@ -163,7 +163,7 @@ async function readOutblob(path: string, files: KernelFiles, system: TdxSystem):
         });
       }
       ui.debug(`${path} answered ${errno}, try ${attempt + 1} of ${TRIES} follows`);
-      await pause(system, RETRY_PAUSE_MS);
+      await machine.sleep(RETRY_PAUSE_MS);
     }
   }
 }

@@ -10,7 +10,7 @@ import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import { native, VMADDR_CID_HOST } from '../sys/native.ts';
 import { TD_REPORT_SIZE, takeReport } from './report.ts';
-import { pathOf, type TdxSystem } from './tdx-machine.ts';
+import { pathOf, type TdxMachine } from './tdx-machine.ts';
 
 const CONFIG = '/etc/tdx-attest.conf';
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -24,8 +24,8 @@ const TYPE_GET_QUOTE = 0;
 const TYPE_GET_QUOTE_RESPONSE = 1;
 
 /** The vsock port in /etc/tdx-attest.conf: the first line `port = N` with N > 0; undefined when there is none. */
-export async function qgsPort(system: TdxSystem): Promise<number | undefined> {
-  const bytes = await ifExists(() => readLimited(pathOf(system, CONFIG), 65_536));
+export async function qgsPort(machine: TdxMachine): Promise<number | undefined> {
+  const bytes = await ifExists(() => readLimited(pathOf(machine, CONFIG), 65_536));
   if (bytes === undefined) return undefined;
   for (const line of Buffer.from(bytes).toString('latin1').split('\n')) {
     const found = /^\s*port\s*=\s*(\d{1,10})\s*$/.exec(line);
@@ -46,13 +46,13 @@ export class ServiceUnreachable extends DstackError {}
 export async function vsockQuote(
   reportData: Uint8Array,
   port: number,
-  system: TdxSystem,
+  machine: TdxMachine,
   { connectTimeoutMs = CONNECT_TIMEOUT_MS }: { connectTimeoutMs?: number } = {},
 ): Promise<Uint8Array> {
   const where = `the quote service at vsock ${VMADDR_CID_HOST}:${port}`;
   const unreachable = (why: string, cause: unknown) =>
     new ServiceUnreachable('QUOTE_UNAVAILABLE', `cannot ask ${where}: ${why}`, { cause });
-  const report = await takeReport(reportData, system).catch((thrown: unknown) => {
+  const report = await takeReport(reportData, machine).catch((thrown: unknown) => {
     throw unreachable('no TD report', thrown);
   });
   const fd = await native()

@@ -6,7 +6,7 @@ import { ENV_CONFIGFS_PATH, TSM_ENTRY, TSM_REPORT_DIR } from './platform.ts';
 import { configfsQuote } from './quote-configfs.ts';
 import { qgsPort, ServiceUnreachable, vsockQuote } from './quote-qgs.ts';
 import { checkReportData } from './report.ts';
-import { filesOf, pathOf, type TdxSystem } from './tdx-machine.ts';
+import { pathOf, type TdxMachine } from './tdx-machine.ts';
 
 /** Tail of the queue: the kernel serves one quote at a time, so waiting here is cheaper than EBUSY there. */
 let queue: Promise<unknown> = Promise.resolve();
@@ -16,12 +16,12 @@ let queue: Promise<unknown> = Promise.resolve();
  * @returns the quote, 1020 to 16360 bytes
  * @throws REPORT_DATA_INVALID, QUOTE_UNAVAILABLE, QUOTE_BUSY, QUOTE_TIMEOUT, QUOTE_EMPTY, CONFIGFS_UNAVAILABLE
  */
-export async function takeQuote(reportData: Uint8Array, system: TdxSystem = {}): Promise<Uint8Array> {
+export async function takeQuote(reportData: Uint8Array, machine: TdxMachine): Promise<Uint8Array> {
   checkReportData(reportData);
   const bound = cut(reportData); // the caller may reuse its buffer while this one waits
   const turn = queue.then(
-    () => quoteNow(bound, system),
-    () => quoteNow(bound, system),
+    () => quoteNow(bound, machine),
+    () => quoteNow(bound, machine),
   );
   queue = turn;
   return turn;
@@ -36,15 +36,15 @@ const unreachable = new Map<number, number>();
  * configured: it answers in milliseconds, while the kernel's own way asks the same service and polls for a second. A
  * service that cannot be reached leaves configfs; one that was reached has the last word, good or bad.
  */
-async function quoteNow(reportData: Uint8Array, system: TdxSystem): Promise<Uint8Array> {
-  const files = filesOf(system);
-  if (process.env[ENV_CONFIGFS_PATH] !== undefined) return configfsQuote(reportData, system);
+async function quoteNow(reportData: Uint8Array, machine: TdxMachine): Promise<Uint8Array> {
+  const files = machine.files;
+  if (process.env[ENV_CONFIGFS_PATH] !== undefined) return configfsQuote(reportData, machine);
   const configfs =
-    (await files.isDirectory(pathOf(system, TSM_ENTRY))) || (await files.isDirectory(pathOf(system, TSM_REPORT_DIR)));
-  const port = await qgsPort(system);
+    (await files.isDirectory(pathOf(machine, TSM_ENTRY))) || (await files.isDirectory(pathOf(machine, TSM_REPORT_DIR)));
+  const port = await qgsPort(machine);
   if (port !== undefined && !(configfs && resting(port))) {
     try {
-      const quote = await vsockQuote(reportData, port, system, configfs ? { connectTimeoutMs: 2_000 } : {});
+      const quote = await vsockQuote(reportData, port, machine, configfs ? { connectTimeoutMs: 2_000 } : {});
       ui.debug(`quote of ${quote.length} bytes from the quote service at vsock port ${port}`);
       return quote;
     } catch (thrown) {
@@ -53,11 +53,11 @@ async function quoteNow(reportData: Uint8Array, system: TdxSystem): Promise<Uint
       ui.debug(`${errorChain(thrown)}: configfs is used for the next ${ui.duration(SERVICE_PAUSE_MS)}`);
     }
   }
-  if (configfs) return configfsQuote(reportData, system);
+  if (configfs) return configfsQuote(reportData, machine);
   throw new DstackError(
     'QUOTE_UNAVAILABLE',
     `no way to take a quote: ${TSM_REPORT_DIR} does not exist and no quote service port is configured`,
-    { path: pathOf(system, TSM_REPORT_DIR) },
+    { path: pathOf(machine, TSM_REPORT_DIR) },
   );
 }
 

@@ -25,7 +25,7 @@ const QUOTE_SIZE = 636;
  * What the identity of this guest is read from: a TD report, or a quote where no report can be had. For our own eyes.
  * @throws TEE_NOT_FOUND, QUOTE_*, CCEL_*, EVENT_LOG_INVALID
  */
-export async function ownEvidence(options: EvidenceOptions = {}): Promise<Attestation> {
+export async function ownEvidence(options: EvidenceOptions): Promise<Attestation> {
   detectTee(options);
   const config = options.config ?? (await vmConfigText());
   return (await reportIdentity(config, options)) ?? (await takeAttestation(new Uint8Array(64), { ...options, config }));
@@ -35,20 +35,20 @@ export async function ownEvidence(options: EvidenceOptions = {}): Promise<Attest
  * An attestation for our own eyes: its quote has the registers and no signature, so it must never leave this program.
  * @returns undefined when no report can be taken, or its register and the event log do not agree
  */
-export async function reportIdentity(config: string, system: EventLogOptions): Promise<Attestation | undefined> {
+export async function reportIdentity(config: string, machine: EventLogOptions): Promise<Attestation | undefined> {
   try {
     // under the lock nobody measures: register and log belong together
-    return await withEventLock(system, () => take(config, system));
+    return await withEventLock(machine, () => take(config, machine));
   } catch (thrown) {
     ui.debug(`no identity from a TD report, a quote is taken: ${errorChain(thrown)}`);
     return undefined;
   }
 }
 
-async function take(config: string, system: EventLogOptions): Promise<Attestation | undefined> {
+async function take(config: string, machine: EventLogOptions): Promise<Attestation | undefined> {
   const reportData = new Uint8Array(64);
-  const report = await takeReport(reportData, system);
-  const eventLog = await readEventLog(system);
+  const report = await takeReport(reportData, machine);
+  const eventLog = await readEventLog(machine);
   if (toHex(replay(eventLog, 3)) !== toHex(report.rtmrs[3] ?? new Uint8Array(0))) {
     ui.warn('the event log does not replay to RTMR3');
     return undefined;

@@ -2,7 +2,7 @@
 import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { TDX_DEVICE } from './platform.ts';
-import { deviceIoctl, pathOf, type TdxSystem } from './tdx-machine.ts';
+import { deviceIoctl, pathOf, type TdxMachine } from './tdx-machine.ts';
 
 /** _IOWR('T', 1, 1088 bytes): struct { u8 reportdata[64]; u8 tdreport[1024] } */
 export const TDX_CMD_GET_REPORT0 = 0xc4405401;
@@ -83,9 +83,9 @@ export function parseReport(raw: Uint8Array): TdReport {
  * Takes a TD report for 64 bytes of report data. It is only verifiable on this machine; a quote is made from it.
  * @throws REPORT_DATA_INVALID, QUOTE_UNAVAILABLE
  */
-export async function takeReport(reportData: Uint8Array, system: TdxSystem = {}): Promise<TdReport> {
+export async function takeReport(reportData: Uint8Array, machine: TdxMachine): Promise<TdReport> {
   checkReportData(reportData);
-  const device = pathOf(system, TDX_DEVICE);
+  const device = pathOf(machine, TDX_DEVICE);
   const request = new Uint8Array(REPORT_DATA_SIZE + TD_REPORT_SIZE);
   request.set(reportData);
   try {

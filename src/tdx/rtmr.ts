@@ -3,7 +3,7 @@ import { DstackError, type ErrorCode } from '../errors.ts';
 import { TDX_DEVICE } from './platform.ts';
 import { REGISTER_SIZE } from './replay.ts';
 import { takeReport } from './report.ts';
-import { deviceIoctl, errnoOf, filesOf, overrideDirectory, pathExists, pathOf, type TdxSystem } from './tdx-machine.ts';
+import { deviceIoctl, errnoOf, overrideDirectory, pathExists, pathOf, type TdxMachine } from './tdx-machine.ts';
 
 export const ENV_RTMR_PATH = 'DCAP_TDX_RTMR_SYSFS_PATH';
 const MEASUREMENTS_DIR = '/sys/devices/virtual/misc/tdx_guest/measurements';
@@ -14,11 +14,11 @@ const READ_LIMIT = 256;
 const attributeName = (index: number): string => `rtmr${index}:sha384`;
 
 /** Directory with the measurement attributes, or undefined when this kernel has none. */
-async function measurementsDir(system: TdxSystem): Promise<string | undefined> {
-  const override = await overrideDirectory(ENV_RTMR_PATH, filesOf(system));
+async function measurementsDir(machine: TdxMachine): Promise<string | undefined> {
+  const override = await overrideDirectory(ENV_RTMR_PATH, machine.files);
   if (override !== undefined) return override;
-  const dir = pathOf(system, MEASUREMENTS_DIR);
-  return (await filesOf(system).isDirectory(dir)) ? dir : undefined;
+  const dir = pathOf(machine, MEASUREMENTS_DIR);
+  return (await machine.files.isDirectory(dir)) ? dir : undefined;
 }
 
 function checkIndex(index: number): void {
@@ -53,7 +53,7 @@ function failure(thrown: unknown, action: 'extend' | 'read', index: number, path
  * @param digest 48 bytes
  * @throws RTMR_INDEX_INVALID, RTMR_PERMISSION, RTMR_EXTEND_FAILED, RTMR_PATH_INVALID
  */
-export async function extendRtmr(index: number, digest: Uint8Array, system: TdxSystem = {}): Promise<void> {
+export async function extendRtmr(index: number, digest: Uint8Array, machine: TdxMachine): Promise<void> {
   checkIndex(index);
   if (digest.length !== REGISTER_SIZE) {
     throw new DstackError(
@@ -61,17 +61,17 @@ export async function extendRtmr(index: number, digest: Uint8Array, system: TdxS
       `cannot extend RTMR${index}: the digest has ${digest.length} bytes, not 48`,
     );
   }
-  const dir = await measurementsDir(system);
+  const dir = await measurementsDir(machine);
   if (dir !== undefined) {
     const path = `${dir}/${attributeName(index)}`;
     try {
-      await filesOf(system).write(path, digest);
+      await machine.files.write(path, digest);
     } catch (thrown) {
       throw failure(thrown, 'extend', index, path);
     }
     return;
   }
-  const device = pathOf(system, TDX_DEVICE);
+  const device = pathOf(machine, TDX_DEVICE);
   if (!pathExists(device)) {
     throw new DstackError(
       'RTMR_EXTEND_FAILED',
@@ -93,18 +93,18 @@ export async function extendRtmr(index: number, digest: Uint8Array, system: TdxS
  * The current value of a register, 48 bytes: from its measurement attribute, else from a TD report.
  * @throws RTMR_INDEX_INVALID, RTMR_READ_FAILED, RTMR_PERMISSION, RTMR_PATH_INVALID
  */
-export async function readRtmr(index: number, system: TdxSystem = {}): Promise<Uint8Array> {
+export async function readRtmr(index: number, machine: TdxMachine): Promise<Uint8Array> {
   checkIndex(index);
-  const dir = await measurementsDir(system);
-  if (dir === undefined) return registerOfReport(index, system);
+  const dir = await measurementsDir(machine);
+  if (dir === undefined) return registerOfReport(index, machine);
   const path = `${dir}/${attributeName(index)}`;
   let value: Uint8Array;
   try {
-    value = await filesOf(system).read(path, READ_LIMIT);
+    value = await machine.files.read(path, READ_LIMIT);
   } catch (thrown) {
     // an override may stand for another machine than the device: then the device has nothing to say
-    if (process.env[ENV_RTMR_PATH] === undefined && pathExists(pathOf(system, TDX_DEVICE))) {
-      const reported = await registerOfReport(index, system).catch(() => undefined);
+    if (process.env[ENV_RTMR_PATH] === undefined && pathExists(pathOf(machine, TDX_DEVICE))) {
+      const reported = await registerOfReport(index, machine).catch(() => undefined);
       if (reported !== undefined) return reported;
     }
     throw failure(thrown, 'read', index, path);
@@ -117,10 +117,10 @@ export async function readRtmr(index: number, system: TdxSystem = {}): Promise<U
   return value;
 }
 
-async function registerOfReport(index: number, system: TdxSystem): Promise<Uint8Array> {
-  const path = pathOf(system, TDX_DEVICE);
+async function registerOfReport(index: number, machine: TdxMachine): Promise<Uint8Array> {
+  const path = pathOf(machine, TDX_DEVICE);
   try {
-    const { rtmrs } = await takeReport(new Uint8Array(64), system);
+    const { rtmrs } = await takeReport(new Uint8Array(64), machine);
     return rtmrs[index] ?? new Uint8Array(REGISTER_SIZE);
   } catch (thrown) {
     throw new DstackError('RTMR_READ_FAILED', `cannot read RTMR${index} from a TD report of ${path}`, {

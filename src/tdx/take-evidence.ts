@@ -23,7 +23,7 @@ export interface EvidenceOptions extends EventLogOptions {
 const SYS_CONFIG_LIMIT = 1024 * 1024;
 
 /** The complete event log: boot events of the firmware, then runtime events. @throws CCEL_*, EVENT_LOG_INVALID */
-export async function readEventLog(options: EventLogOptions = {}): Promise<TdxEvent[]> {
+export async function readEventLog(options: EventLogOptions): Promise<TdxEvent[]> {
   const boot = await readCcel(options);
   return [...boot, ...(await readRuntimeEvents(options)).map(toTdxEvent)];
 }
@@ -32,7 +32,7 @@ export async function readEventLog(options: EventLogOptions = {}): Promise<TdxEv
  * Takes a quote for 64 bytes of report data and adds the event log and the vm_config text.
  * @throws QUOTE_INVALID when the service of the host answers with a quote for something else; TEE_NOT_FOUND, QUOTE_*, CCEL_*, EVENT_LOG_INVALID, REPORT_DATA_INVALID
  */
-export async function takeAttestation(reportData: Uint8Array, options: EvidenceOptions = {}): Promise<Attestation> {
+export async function takeAttestation(reportData: Uint8Array, options: EvidenceOptions): Promise<Attestation> {
   detectTee(options);
   const boot = await readCcel(options);
   const config = options.config ?? (await vmConfigText());
@@ -54,7 +54,7 @@ export async function takeAttestation(reportData: Uint8Array, options: EvidenceO
 }
 
 /** Evidence in the form that certificates carry. @throws as `takeAttestation` */
-export async function certificateEvidence(reportData: Uint8Array, options: EvidenceOptions = {}): Promise<Uint8Array> {
+export async function certificateEvidence(reportData: Uint8Array, options: EvidenceOptions): Promise<Uint8Array> {
   return encodeVersioned(strip(await takeAttestation(reportData, options)));
 }
 

@@ -20,16 +20,15 @@ export interface KernelFiles {
   lock(path: string): Promise<() => Promise<void>>;
 }
 
-/** Where and how to reach the platform. Everything is optional; tests redirect it. */
-export interface TdxSystem {
-  /** put in front of every default path, default empty */
-  readonly root?: string;
-  readonly files?: KernelFiles;
+/** Where and how to reach the platform. */
+export interface TdxMachine {
+  /** put in front of every default path; empty on the real machine */
+  readonly root: string;
+  readonly files: KernelFiles;
   /** pause in milliseconds between tries */
-  readonly sleep?: (ms: number) => Promise<void>;
+  readonly sleep: (ms: number) => Promise<void>;
 }
 
-/** The real thing. */
 export const kernelFiles: KernelFiles = {
   isDirectory: async (path) => isDirectory(path),
 
@@ -70,11 +69,14 @@ export const kernelFiles: KernelFiles = {
   },
 };
 
-export const pathOf = (system: TdxSystem, path: string): string => `${system.root ?? ''}${path}`;
-export const filesOf = (system: TdxSystem): KernelFiles => system.files ?? kernelFiles;
+/** The machine this process runs on. */
+export const realTdxMachine: TdxMachine = {
+  root: '',
+  files: kernelFiles,
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+};
 
-export const pause = (system: TdxSystem, ms: number): Promise<void> =>
-  system.sleep ? system.sleep(ms) : new Promise((resolve) => setTimeout(resolve, ms));
+export const pathOf = (machine: TdxMachine, path: string): string => `${machine.root}${path}`;
 
 export function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
-import { checkGatewaySettings, type GatewayMachine, refreshGateway } from '../../src/net/gateway.ts';
+import { checkGatewaySettings, type NetMachine, refreshGateway } from '../../src/net/gateway.ts';
 import { isDue, parseGatewayCache } from '../../src/net/gateway-cache.ts';
 import { runChecker } from '../../src/net/gateway-checker.ts';
 import { CERT_LIFETIME_S } from '../../src/net/gateway-identity.ts';
@@ -50,7 +50,7 @@ const cache = async () => parseGatewayCache(await readFile(join(dir, 'run/cache.
 const config = () => readFile(join(dir, 'wireguard/dstack-wg0.conf'), 'utf8');
 const refresh = (force = false) => refreshGateway({ workDir: dir, force }, machine());
 
-function machine(): GatewayMachine {
+function machine(): NetMachine {
   return {
     run: async (program, args, options = {}) => {
       const shown = [program, ...args].join(' ');

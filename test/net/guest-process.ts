@@ -4,7 +4,7 @@
  */
 
 import { errorChain, toDstackError } from '../../src/errors.ts';
-import { type GatewayMachine, refreshGateway, thisGatewayMachine } from '../../src/net/gateway.ts';
+import { type NetMachine, realNetMachine, refreshGateway } from '../../src/net/gateway.ts';
 import { runChecker } from '../../src/net/gateway-checker.ts';
 import { certifyWith } from '../../src/net/gateway-identity.ts';
 import { bareQuote } from '../boot/fake-boot-machine.ts';
@@ -12,8 +12,8 @@ import { bareQuote } from '../boot/fake-boot-machine.ts';
 const [dir = '', what = ''] = process.argv.slice(2);
 const payload = (text: string) => new Uint8Array(Buffer.from(text, 'hex'));
 
-const machine: GatewayMachine = {
-  ...thisGatewayMachine(),
+const machine: NetMachine = {
+  ...realNetMachine(),
   certify: ({ keys }) =>
     certifyWith(keys, async (reportData) => ({
       platform: { kind: 'tdx', quote: bareQuote(reportData), eventLog: [] },

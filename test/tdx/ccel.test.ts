@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { mockCcel } from '../../simulator/mock-ccel.ts';
 import { DstackError } from '../../src/errors.ts';
 import { parseCcel, readCcel } from '../../src/tdx/ccel.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 
 const TABLE = mockCcel();
 
@@ -130,10 +131,10 @@ describe('reading', () => {
     try {
       writeFileSync(join(root, 'CCEL'), TABLE);
       vi.stubEnv('DSTACK_CCEL_FILE', join(root, 'CCEL'));
-      expect(await readCcel()).toHaveLength(19);
+      expect(await readCcel(realTdxMachine)).toHaveLength(19);
       for (const bad of ['', 'CCEL', join(root, 'missing')]) {
         vi.stubEnv('DSTACK_CCEL_FILE', bad);
-        await expect(readCcel()).rejects.toMatchObject({ code: 'CCEL_UNAVAILABLE' });
+        await expect(readCcel(realTdxMachine)).rejects.toMatchObject({ code: 'CCEL_UNAVAILABLE' });
       }
     } finally {
       rmSync(root, { recursive: true });
@@ -141,7 +142,7 @@ describe('reading', () => {
   });
 
   it('misses the table of the firmware by name', async () => {
-    await expect(readCcel({ root: '/nonexistent' })).rejects.toMatchObject({
+    await expect(readCcel({ ...realTdxMachine, root: '/nonexistent' })).rejects.toMatchObject({
       code: 'CCEL_UNAVAILABLE',
       path: '/nonexistent/sys/firmware/acpi/tables/data/CCEL',
     });

@@ -1,4 +1,5 @@
 /** Many processes measure at once, with the real flock(2) and a register that is a file: extended on write, like the kernel's. */
+
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readRuntimeEvents, setEventVersion } from '../../src/tdx/event-log.ts';
 import { replayRuntime } from '../../src/tdx/replay.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 
 const PROCESSES = 20;
 const EVENTS = 50;
@@ -32,7 +34,7 @@ it.runIf('Bun' in globalThis)('leaves a log that replays to the register', { tim
     mkdirSync(join(root, 'dev'));
     writeFileSync(join(root, 'dev/tdx_guest'), '');
     writeFileSync(join(root, 'rtmr3'), new Uint8Array(48));
-    await setEventVersion(2, { dir: join(root, 'log') });
+    await setEventVersion(2, { ...realTdxMachine, dir: join(root, 'log') });
     const script = join(root, 'emitter.ts');
     writeFileSync(script, source(root));
     const exits = await Promise.all(
@@ -45,7 +47,7 @@ it.runIf('Bun' in globalThis)('leaves a log that replays to the register', { tim
       ),
     );
     expect(exits).toEqual(Array(PROCESSES).fill(0));
-    const events = await readRuntimeEvents({ dir: join(root, 'log') });
+    const events = await readRuntimeEvents({ ...realTdxMachine, dir: join(root, 'log') });
     expect(events).toHaveLength(PROCESSES * EVENTS);
     expect(new Uint8Array(readFileSync(join(root, 'rtmr3')))).toEqual(replayRuntime(events));
     for (let p = 0; p < PROCESSES; p++) {

@@ -24,6 +24,7 @@ import {
   setEventVersion,
 } from '../../src/tdx/event-log.ts';
 import { replayRuntime } from '../../src/tdx/replay.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 import { fakeNative } from './fake-native.ts';
 import { FakeTsm } from './fake-tsm.ts';
 
@@ -38,7 +39,7 @@ beforeEach(() => {
   mkdirSync(join(root, 'dev'));
   writeFileSync(join(root, 'dev/tdx_guest'), '');
   fake = new FakeTsm({ measurementsDir: `${root}/sys/devices/virtual/misc/tdx_guest/measurements` });
-  options = { root, files: fake, dir: join(root, 'log') };
+  options = { ...realTdxMachine, root, files: fake, dir: join(root, 'log') };
   setNative(fakeNative());
 });
 afterEach(() => {

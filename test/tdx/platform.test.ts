@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { detectPlatform, detectTee, tdxAvailable } from '../../src/tdx/platform.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 
 let root: string;
 beforeEach(() => {
@@ -31,23 +32,23 @@ describe('platform', () => {
     ['Standard PC (Q35 + ICH9, 2009)\n', 'unknown'],
   ])('product %j is %s', (product, platform) => {
     file(PRODUCT, product);
-    expect(detectPlatform({ root })).toBe(platform);
+    expect(detectPlatform({ ...realTdxMachine, root })).toBe(platform);
   });
 
   it('is known by the vendor on Amazon EC2', () => {
     file(PRODUCT, 't3.metal\n');
     file(VENDOR, 'Amazon EC2\n');
-    expect(detectPlatform({ root })).toBe('aws-ec2');
+    expect(detectPlatform({ ...realTdxMachine, root })).toBe('aws-ec2');
   });
 
   it('has the security module device above all', () => {
     file(PRODUCT, 'dstack\n');
     file('dev/nsm');
-    expect(detectPlatform({ root })).toBe('nitro-enclave');
+    expect(detectPlatform({ ...realTdxMachine, root })).toBe('nitro-enclave');
   });
 
   it('is unknown without DMI', () => {
-    expect(detectPlatform({ root })).toBe('unknown');
+    expect(detectPlatform({ ...realTdxMachine, root })).toBe('unknown');
   });
 });
 
@@ -60,31 +61,31 @@ describe('TDX', () => {
     ['any report entry', `${REPORT}/something/provider`, 'tdx_guest\n'],
   ])('is known by %s', (_, path, text) => {
     file(path, text);
-    expect(tdxAvailable({ root })).toBe(true);
-    expect(detectTee({ root })).toEqual({ variant: 'dstack-tdx' });
+    expect(tdxAvailable({ ...realTdxMachine, root })).toBe(true);
+    expect(detectTee({ ...realTdxMachine, root })).toEqual({ variant: 'dstack-tdx' });
   });
 
   it('is not another provider', () => {
     file(`${REPORT}/com.intel.dcap/provider`, 'sev_guest\n');
-    expect(tdxAvailable({ root })).toBe(false);
+    expect(tdxAvailable({ ...realTdxMachine, root })).toBe(false);
   });
 
   it('is decided by the override alone', () => {
     file(`${REPORT}/com.intel.dcap/provider`, 'tdx_guest\n');
     file('mine/provider', 'tdx_guest\n');
     vi.stubEnv('DCAP_TDX_QUOTE_CONFIGFS_PATH', join(root, 'other'));
-    expect(tdxAvailable({ root })).toBe(false);
+    expect(tdxAvailable({ ...realTdxMachine, root })).toBe(false);
     vi.stubEnv('DCAP_TDX_QUOTE_CONFIGFS_PATH', join(root, 'mine'));
-    expect(tdxAvailable({ root })).toBe(true);
+    expect(tdxAvailable({ ...realTdxMachine, root })).toBe(true);
   });
 
   it('is missed with a clear error', () => {
-    expect(() => detectTee({ root })).toThrowError(/no TDX device found: neither \/dev\/tdx_guest/);
+    expect(() => detectTee({ ...realTdxMachine, root })).toThrowError(/no TDX device found: neither \/dev\/tdx_guest/);
   });
 
   it('of other platforms is not served', () => {
     file(PRODUCT, 'Google Compute Engine\n');
     file('dev/tdx_guest');
-    expect(() => detectTee({ root })).toThrowError(/platform gcp is not served/);
+    expect(() => detectTee({ ...realTdxMachine, root })).toThrowError(/platform gcp is not served/);
   });
 });

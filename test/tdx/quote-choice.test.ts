@@ -1,10 +1,12 @@
 /** Which of the two ways a quote takes. The way through vsock itself needs Bun: quote-qgs.bun.test.ts. */
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { setNative } from '../../src/sys/native.ts';
 import { takeQuote } from '../../src/tdx/quote.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 import { fakeNative } from './fake-native.ts';
 import { errno, FakeTsm } from './fake-tsm.ts';
 
@@ -42,22 +44,24 @@ const configfs = () => new FakeTsm({ reportDir: `${root}/sys/kernel/config/tsm/r
 
 it('asks the configured service first and goes on to configfs when it cannot be reached', async () => {
   const fake = configfs();
-  expect((await takeQuote(REPORT_DATA, { root, files: fake })).length).toBe(2000);
+  expect((await takeQuote(REPORT_DATA, { ...realTdxMachine, root, files: fake })).length).toBe(2000);
   expect(connects).toEqual([2000]);
-  await takeQuote(REPORT_DATA, { root, files: fake });
+  await takeQuote(REPORT_DATA, { ...realTdxMachine, root, files: fake });
   expect(connects, 'a service that was not there is not asked again at once').toHaveLength(1);
 });
 
 it('asks nobody for whom it has no TD report', async () => {
   rmSync(join(root, 'dev/tdx_guest'));
-  expect((await takeQuote(REPORT_DATA, { root, files: configfs() })).length).toBe(2000);
+  expect((await takeQuote(REPORT_DATA, { ...realTdxMachine, root, files: configfs() })).length).toBe(2000);
   expect(connects).toEqual([]);
 });
 
 it('has only the service where there is no configfs, and names it', async () => {
   const fake = new FakeTsm({ reportDir: `${root}/elsewhere` });
   for (let round = 1; round <= 2; round++) {
-    const failed = await takeQuote(REPORT_DATA, { root, files: fake }).catch((thrown: unknown) => thrown);
+    const failed = await takeQuote(REPORT_DATA, { ...realTdxMachine, root, files: fake }).catch(
+      (thrown: unknown) => thrown,
+    );
     expect(failed).toMatchObject({
       code: 'QUOTE_UNAVAILABLE',
       message: expect.stringContaining(`quote service at vsock 2:${port}`),
@@ -71,12 +75,14 @@ it('leaves the service alone when the entry is named by the environment', async 
   const entry = `${fake.reportDir}/com.intel.dcap`;
   await fake.makeDirectory(entry);
   vi.stubEnv('DCAP_TDX_QUOTE_CONFIGFS_PATH', entry);
-  expect((await takeQuote(REPORT_DATA, { root, files: fake })).length).toBe(2000);
+  expect((await takeQuote(REPORT_DATA, { ...realTdxMachine, root, files: fake })).length).toBe(2000);
   expect(connects).toEqual([]);
 });
 
 it('says so when there is no way at all', async () => {
   rmSync(join(root, 'etc/tdx-attest.conf'));
   const fake = new FakeTsm({ reportDir: `${root}/elsewhere` });
-  await expect(takeQuote(REPORT_DATA, { root, files: fake })).rejects.toMatchObject({ code: 'QUOTE_UNAVAILABLE' });
+  await expect(takeQuote(REPORT_DATA, { ...realTdxMachine, root, files: fake })).rejects.toMatchObject({
+    code: 'QUOTE_UNAVAILABLE',
+  });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
 import { takeQuote } from '../../src/tdx/quote.ts';
-import type { TdxSystem } from '../../src/tdx/tdx-machine.ts';
+import type { TdxMachine } from '../../src/tdx/tdx-machine.ts';
 import { FakeTsm, type FakeTsmOptions } from './fake-tsm.ts';
 
 const REPORT_DATA = Uint8Array.from({ length: 64 }, (_, index) => index);
@@ -23,7 +23,7 @@ afterEach(() => {
 
 function machine(options: FakeTsmOptions = {}) {
   const fake = new FakeTsm({ reportDir: `${root}/sys/kernel/config/tsm/report`, ...options });
-  const system: TdxSystem = {
+  const system: TdxMachine = {
     root,
     files: fake,
     sleep: async (ms) => {

@@ -1,4 +1,5 @@
 /** The whole way over a connected descriptor, as Bun adopts it; a unix socket stands in for vsock. */
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import * as net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,6 +11,7 @@ import { setNative } from '../../src/sys/native.ts';
 import { takeQuote } from '../../src/tdx/quote.ts';
 import { parseQuote } from '../../src/tdx/quote-layout.ts';
 import { REPORT_OFFSET, TDX_CMD_GET_REPORT0 } from '../../src/tdx/report.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 import { fakeNative } from './fake-native.ts';
 import { FakeTsm } from './fake-tsm.ts';
 
@@ -69,10 +71,12 @@ it.runIf('Bun' in globalThis)('takes a quote from a quote generation service', a
     const reportData = new Uint8Array(64).fill(0x2b);
     // with configfs there as well the service comes first
     const files = new FakeTsm({ reportDir: `${root}/sys/kernel/config/tsm/report` });
-    expect(parseQuote(await takeQuote(reportData, { root, files })).body.reportData).toEqual(reportData);
+    expect(parseQuote(await takeQuote(reportData, { ...realTdxMachine, root, files })).body.reportData).toEqual(
+      reportData,
+    );
     expect(files.calls).toEqual([]);
     for (let round = 0; round < 3; round++) {
-      const { body } = parseQuote(await takeQuote(reportData, { root }));
+      const { body } = parseQuote(await takeQuote(reportData, { ...realTdxMachine, root }));
       expect(body.reportData).toEqual(reportData);
     }
   } finally {

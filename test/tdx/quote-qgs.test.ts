@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/codec/hex.ts';
 import { DstackError } from '../../src/errors.ts';
 import { decodeResponse, encodeRequest, exchange, qgsPort } from '../../src/tdx/quote-qgs.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 import vectors from '../vectors/measurement.json' with { type: 'json' };
 
 let root: string;
@@ -152,10 +153,10 @@ describe('port', () => {
   ])('of %j is %s', async (text, port) => {
     mkdirSync(join(root, 'etc'));
     writeFileSync(join(root, 'etc/tdx-attest.conf'), text);
-    expect(await qgsPort({ root })).toBe(port);
+    expect(await qgsPort({ ...realTdxMachine, root })).toBe(port);
   });
 
   it('of a missing file is none', async () => {
-    expect(await qgsPort({ root })).toBeUndefined();
+    expect(await qgsPort({ ...realTdxMachine, root })).toBeUndefined();
   });
 });

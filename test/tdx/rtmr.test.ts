@@ -8,6 +8,7 @@ import { type ErrnoError, setNative } from '../../src/sys/native.ts';
 import { extend } from '../../src/tdx/events.ts';
 import { REPORT_OFFSET, TDX_CMD_GET_REPORT0, takeReport } from '../../src/tdx/report.ts';
 import { extendRtmr, readRtmr, TDX_CMD_EXTEND_RTMR } from '../../src/tdx/rtmr.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 import vectors from '../vectors/measurement.json' with { type: 'json' };
 import { fakeNative } from './fake-native.ts';
 import { FakeTsm } from './fake-tsm.ts';
@@ -72,7 +73,7 @@ describe('numbers of the interface', () => {
 describe('measurement attributes', () => {
   const machine = () => {
     const fake = new FakeTsm({ measurementsDir: `${root}/sys/devices/virtual/misc/tdx_guest/measurements` });
-    return { fake, system: { root, files: fake } };
+    return { fake, system: { ...realTdxMachine, root, files: fake } };
   };
 
   it('extend with one write and read back', async () => {
@@ -127,7 +128,7 @@ describe('override', () => {
     const dir = join(root, 'measurements');
     vi.stubEnv('DCAP_TDX_RTMR_SYSFS_PATH', dir);
     const fake = new FakeTsm({ measurementsDir: dir });
-    await extendRtmr(2, DIGEST, { root, files: fake });
+    await extendRtmr(2, DIGEST, { ...realTdxMachine, root, files: fake });
     expect(fake.registers[2]).toEqual(ONCE);
   });
 
@@ -136,8 +137,8 @@ describe('override', () => {
     async (value) => {
       device();
       vi.stubEnv('DCAP_TDX_RTMR_SYSFS_PATH', value);
-      expect((await failure(extendRtmr(3, DIGEST, { root }))).code).toBe('RTMR_PATH_INVALID');
-      expect((await failure(readRtmr(3, { root }))).code).toBe('RTMR_PATH_INVALID');
+      expect((await failure(extendRtmr(3, DIGEST, { ...realTdxMachine, root }))).code).toBe('RTMR_PATH_INVALID');
+      expect((await failure(readRtmr(3, { ...realTdxMachine, root }))).code).toBe('RTMR_PATH_INVALID');
     },
   );
 });
@@ -145,22 +146,24 @@ describe('override', () => {
 describe('TDX device', () => {
   it('extends by ioctl and reads from a TD report', async () => {
     const registers = device();
-    await extendRtmr(3, DIGEST, { root });
+    await extendRtmr(3, DIGEST, { ...realTdxMachine, root });
     expect(registers[3]).toEqual(ONCE);
-    expect(await readRtmr(3, { root })).toEqual(ONCE);
-    expect((await failure(extendRtmr(1, DIGEST, { root }))).code).toBe('RTMR_INDEX_INVALID');
+    expect(await readRtmr(3, { ...realTdxMachine, root })).toEqual(ONCE);
+    expect((await failure(extendRtmr(1, DIGEST, { ...realTdxMachine, root }))).code).toBe('RTMR_INDEX_INVALID');
   });
 
   it('reports bind their report data', async () => {
     device();
-    const report = await takeReport(new Uint8Array(64).fill(3), { root });
+    const report = await takeReport(new Uint8Array(64).fill(3), { ...realTdxMachine, root });
     expect(toHex(report.reportData)).toBe('03'.repeat(64));
     expect(report.raw.length).toBe(1024);
-    expect((await failure(takeReport(new Uint8Array(32), { root }))).code).toBe('REPORT_DATA_INVALID');
+    expect((await failure(takeReport(new Uint8Array(32), { ...realTdxMachine, root }))).code).toBe(
+      'REPORT_DATA_INVALID',
+    );
   });
 
   it('is named when it does not exist', async () => {
-    const thrown = await failure(extendRtmr(3, DIGEST, { root }));
+    const thrown = await failure(extendRtmr(3, DIGEST, { ...realTdxMachine, root }));
     expect(thrown.code).toBe('RTMR_EXTEND_FAILED');
     expect(thrown.path).toBe(join(root, 'dev/tdx_guest'));
   });

@@ -11,6 +11,7 @@ import { type EventLogOptions, emitEvent, setEventVersion } from '../../src/tdx/
 import { parseQuote } from '../../src/tdx/quote-layout.ts';
 import { replay, replayRuntime } from '../../src/tdx/replay.ts';
 import { readEventLog, takeAttestation } from '../../src/tdx/take-evidence.ts';
+import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
 import { fakeNative } from './fake-native.ts';
 import { FakeTsm } from './fake-tsm.ts';
 import { PKI } from './sample.ts';
@@ -43,7 +44,7 @@ beforeEach(() => {
       return mockQuote(PKI, { mrtd: new Uint8Array(48).fill(0x11), rtmrs: quoted, reportData });
     },
   });
-  options = { root, files: fake, dir: join(root, 'log') };
+  options = { ...realTdxMachine, root, files: fake, dir: join(root, 'log') };
   setNative(fakeNative());
 });
 afterEach(() => {

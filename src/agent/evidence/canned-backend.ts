@@ -18,7 +18,7 @@ import { fullLogJson, parseLogJson } from '../../tdx/log-json.ts';
 import { tdxAvailable } from '../../tdx/platform.ts';
 import { parseQuote, V4_REPORT_DATA_OFFSET } from '../../tdx/quote-layout.ts';
 import { isRuntimeEvent } from '../../tdx/tdx-event.ts';
-import type { TdxSystem } from '../../tdx/tdx-machine.ts';
+import type { TdxMachine } from '../../tdx/tdx-machine.ts';
 import type { Backend } from './backend.ts';
 
 const QUOTE_LIMIT = 65_536;
@@ -29,12 +29,8 @@ const LOG_LIMIT = 16 * 1024 * 1024;
  * @param vmConfig vm_config text of the system configuration
  * @throws CONFIG_INVALID on a machine with a TEE device; ATTESTATION_INVALID, QUOTE_INVALID, EVENT_LOG_INVALID
  */
-export async function cannedBackend(
-  config: SimulatorConfig,
-  vmConfig: string,
-  system: TdxSystem = {},
-): Promise<Backend> {
-  if (tdxAvailable(system)) {
+export async function cannedBackend(config: SimulatorConfig, vmConfig: string, machine: TdxMachine): Promise<Backend> {
+  if (tdxAvailable(machine)) {
     throw new DstackError('CONFIG_INVALID', 'canned evidence is configured on a machine with a real TDX device', {
       field: 'default.core.simulator.enabled',
       value: true,

@@ -8,10 +8,10 @@ import type { Backend } from './backend.ts';
 
 /**
  * @param vmConfig vm_config text of the system configuration
- * @param system where the device is; tests redirect it
+ * @param machine where the device and the event log are
  */
-export function tdxBackend(vmConfig: string, system: EventLogOptions = {}): Backend {
-  const take = (reportData: Uint8Array) => takeAttestation(reportData, { ...system, config: vmConfig });
+export function tdxBackend(vmConfig: string, machine: EventLogOptions): Backend {
+  const take = (reportData: Uint8Array) => takeAttestation(reportData, { ...machine, config: vmConfig });
   return {
     kind: 'tdx',
     attestation: take,
@@ -25,11 +25,11 @@ export function tdxBackend(vmConfig: string, system: EventLogOptions = {}): Back
       return encodeVersioned(attestation, naturalForm(attestation));
     },
     async identity() {
-      const attestation = await ownEvidence({ ...system, config: vmConfig });
+      const attestation = await ownEvidence({ ...machine, config: vmConfig });
       return { attestation, eventLog: tdxEventLog(attestation) };
     },
     async emitEvent(name, payload) {
-      await emitEvent(name, payload, system);
+      await emitEvent(name, payload, machine);
     },
   };
 }

@@ -7,6 +7,7 @@ import type { RunResult } from '../../sys/exec.ts';
 import { ifExists, readLimited, utf8, wipe } from '../../sys/files.ts';
 import type { Program } from '../../sys/programs.ts';
 import type { RuntimeEvent } from '../../tdx/events.ts';
+import { realTdxMachine } from '../../tdx/tdx-machine.ts';
 
 export interface GuestMachine {
   /** Unix milliseconds */
@@ -46,9 +47,9 @@ export const realGuestMachine: GuestMachine = {
     const bytes = await ifExists(() => readLimited(path, LIMIT));
     return bytes === undefined ? undefined : utf8(bytes, path);
   },
-  tee: async () => (await import('../../tdx/platform.ts')).detectTee().variant,
-  rtmr3: async () => (await import('../../tdx/rtmr.ts')).readRtmr(3),
-  events: async () => (await import('../../tdx/event-log.ts')).readRuntimeEvents(),
+  tee: async () => (await import('../../tdx/platform.ts')).detectTee(realTdxMachine).variant,
+  rtmr3: async () => (await import('../../tdx/rtmr.ts')).readRtmr(3, realTdxMachine),
+  events: async () => (await import('../../tdx/event-log.ts')).readRuntimeEvents(realTdxMachine),
   disk: async () => {
     const { diskStatus, realDiskMachine } = await import('../../fde/fde.ts');
     return diskStatus(undefined, realDiskMachine);

@@ -1,10 +1,10 @@
 /** Puts what was set up where programs expect it: container state on the data disk, the work folder at /dstack. */
 import { PATHS } from '../../config/paths.ts';
+import { findErrno } from '../../errors.ts';
 import { makeDir } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
-import { together } from '../all-settled.ts';
+import { allSettledOrThrow } from '../all-settled.ts';
 import type { BootMachine } from '../boot-machine.ts';
-import { findErrno } from '../errno.ts';
 
 /** Folders of /var/lib that live on the data disk and survive a boot. */
 export const STATE_DIRS = ['docker', 'containerd', 'containerd-stargz-grpc', 'nerdctl', 'sysbox'] as const;
@@ -16,7 +16,7 @@ async function bind(source: string, target: string, machine: BootMachine): Promi
 
 /** Binds `<data disk>/var/lib/X` to `/var/lib/X`. A folder that the read-only image does not have is not needed by it. */
 export async function bindState(mountPoint: string, machine: BootMachine): Promise<void> {
-  await together(STATE_DIRS.map((name) => bindStateDir(name, mountPoint, machine)));
+  await allSettledOrThrow(STATE_DIRS.map((name) => bindStateDir(name, mountPoint, machine)));
 }
 
 async function bindStateDir(name: string, mountPoint: string, machine: BootMachine): Promise<void> {

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs/promises';
 import { ifExists, makeDir } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
-import { together } from '../all-settled.ts';
+import { allSettledOrThrow } from '../all-settled.ts';
 import type { BootMachine } from '../boot-machine.ts';
 
 export const OVERLAY_DIRS = ['/etc', '/usr', '/bin', '/home'] as const;
@@ -10,7 +10,7 @@ export const OVERLAY_STORE = '/var/volatile/overlay';
 
 /** Mounts each folder over itself with an upper layer in the volatile store. Links (a merged /bin) and done ones are skipped. */
 export async function mountOverlays(machine: BootMachine, dirs: readonly string[] = OVERLAY_DIRS): Promise<void> {
-  await together(dirs.map((dir) => mountOverlay(machine, dir)));
+  await allSettledOrThrow(dirs.map((dir) => mountOverlay(machine, dir)));
 }
 
 async function mountOverlay(machine: BootMachine, dir: string): Promise<void> {

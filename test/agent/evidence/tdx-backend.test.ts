@@ -1,4 +1,5 @@
 /** The services with the real backend, on a fake of the kernel's interfaces that obeys the kernel's rules. */
+
 import { X509Certificate } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,6 +17,7 @@ import { decodeVersioned } from '../../../src/tdx/attestation.ts';
 import { type EventLogOptions, emitEvent, setEventVersion } from '../../../src/tdx/event-log.ts';
 import { parseQuote } from '../../../src/tdx/quote-layout.ts';
 import { replayRuntime } from '../../../src/tdx/replay.ts';
+import { realTdxMachine } from '../../../src/tdx/tdx-machine.ts';
 import { fakeNative } from '../../tdx/fake-native.ts';
 import { FakeTsm } from '../../tdx/fake-tsm.ts';
 import { PKI } from '../../tdx/sample.ts';
@@ -42,7 +44,7 @@ beforeEach(async () => {
       mockQuote(PKI, { mrtd: new Uint8Array(48).fill(0x11), rtmrs: [...registers], reportData }),
   });
   setNative(fakeNative());
-  const system: EventLogOptions = { root, files: fake, dir: join(root, 'log') };
+  const system: EventLogOptions = { ...realTdxMachine, root, files: fake, dir: join(root, 'log') };
   await setEventVersion(1, system);
   for (const [name, payload] of [
     ['app-id', new Uint8Array(20).fill(1)],

@@ -7,6 +7,7 @@ import { type Agent, startAgent } from '../../../src/agent/serve.ts';
 import { loadAgentConfig } from '../../../src/config/agent-config.ts';
 import { decodeVersioned } from '../../../src/tdx/attestation.ts';
 import { parseQuote } from '../../../src/tdx/quote-layout.ts';
+import { realTdxMachine } from '../../../src/tdx/tdx-machine.ts';
 import { type Guest, type GuestOptions, makeGuest } from '../canned.ts';
 import { ask, askJson } from '../raw-client.ts';
 
@@ -272,7 +273,7 @@ describe('the canned backend', () => {
     mkdirSync(join(guest.dir, 'dev'));
     writeFileSync(join(guest.dir, 'dev/tdx_guest'), '');
     const config = { attestationFile: join(guest.dir, 'attestation.bin'), patchReportData: true };
-    await expect(cannedBackend(config, '', { root: guest.dir })).rejects.toMatchObject({
+    await expect(cannedBackend(config, '', { ...realTdxMachine, root: guest.dir })).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('real TDX device'),
     });
