@@ -6,6 +6,7 @@ import { Recent } from './figures/recent.ts';
 import type { Page } from './page/page.ts';
 import { rpcHandler } from './rpc/rpc.ts';
 import { workerService } from './services/worker-service.ts';
+import { workerServiceV1 } from './services/worker-service-v1.ts';
 import type { AgentState } from './state.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
@@ -24,11 +25,10 @@ const withHeaders = (response: HttpResponse, headers: Record<string, string>): H
 });
 
 export function externalHandler(state: AgentState, readiness: () => Readiness): HttpHandler {
-  const rpc = rpcHandler('Worker', workerService(state), {
-    base: '/prpc',
-    strip: 'Worker.',
-    observe: state.stats.observe,
-  });
+  const { observe } = state.stats;
+  const v0 = rpcHandler('Worker', workerService(state), { base: ['/prpc', '/prpc/v0'], strip: 'Worker.', observe });
+  const v1 = rpcHandler('WorkerV1', workerServiceV1(state), { base: '/prpc/v1', unknownMethod: 404, observe });
+  const rpc: HttpHandler = (request) => (request.path.startsWith('/prpc/v1/') ? v1(request) : v0(request));
 
   const pages = new Recent<Page>(SHARED_MS);
   const page: Route = async (request) => {

@@ -19,9 +19,10 @@ import { tellStatus, watch } from './listen/health.ts';
 import { tidyWhenIdle } from './listen/idle.ts';
 import { Listener } from './listen/listener.ts';
 import { peerNamer } from './listen/peer.ts';
-import { rpcHandler, rpcRefusal } from './rpc/rpc.ts';
+import { type Mount, rpcHandler, rpcRefusal } from './rpc/rpc.ts';
 import { guestApi } from './services/guest-api.ts';
 import { guestService } from './services/guest-service.ts';
+import { guestServiceV1 } from './services/guest-service-v1.ts';
 import { scopedHandler } from './services/scoped.ts';
 import { tappdService } from './services/tappd-service.ts';
 import { type AgentState, loadState } from './state.ts';
@@ -53,6 +54,13 @@ interface Extra {
 
 const GRACE_MS = 5000;
 
+/** In every answer, as the platform's agent sends them: no guessing of types, no foreign frames, no cohorts. */
+const SAFE_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'SAMEORIGIN',
+  'permissions-policy': 'interest-cohort=()',
+};
+
 /** Starts all listeners. @throws when a document, the keys or the backend cannot be used */
 export async function startAgent(config: AgentConfig, { activated, kept } = NOTHING_INHERITED): Promise<Agent> {
   const state = await loadState(config);
@@ -71,7 +79,7 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
     const http = new HttpServer({
       handler,
       refuse: rpcRefusal,
-      headers: { server: profile.ident },
+      headers: { server: profile.ident, ...SAFE_HEADERS },
       limits: { idle: profile.keepAlive * 1000 },
       peerOf: namers[more.activated === undefined ? address.kind : 'unix'],
     });
@@ -87,10 +95,7 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
   };
   const { observe } = state.stats;
   const app = { required: true, probePath: '/Version' };
-  add('internal', config.internal, rpcHandler('DstackGuest', guestService(state), { base: '/', observe }), {
-    ...app,
-    activated: activated[0],
-  });
+  add('internal', config.internal, internalHandler(state, observe), { ...app, activated: activated[0] });
   const tappd = rpcHandler('Tappd', tappdService(state), { base: '/prpc', strip: 'Tappd.', observe });
   add('internal-v0', config.internalV0, tappd, { required: true, probePath: '/prpc/Version', activated: activated[1] });
   add('external', config.external, externalHandler(state, readiness), { probePath: '/prpc/Version' });
@@ -108,6 +113,7 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
   const names = new Set(listeners.map(({ name }) => name));
   for (const [name, { fd }] of kept) if (!names.has(name)) await giveUp(name, fd);
   void state.demo.issue();
+  const stopLooking = state.health.start();
   const stopTidying = tidyWhenIdle(() => servers.reduce((sum, { counts }) => sum + counts.answers, 0));
   return {
     state,
@@ -115,6 +121,7 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
     readiness,
     async stop() {
       stopTidying();
+      stopLooking();
       await Promise.all([
         ...listeners.map((listener) => listener.stop()),
         ...servers.map((server) => server.close(GRACE_MS)),
@@ -123,6 +130,14 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
       wipeAppKeys(state.keys);
     },
   };
+}
+
+/** The app's own socket: the frozen interface at its two places, and the guest API v1. */
+function internalHandler(state: AgentState, observe: Mount['observe']): HttpHandler {
+  const seen = observe === undefined ? {} : { observe };
+  const v0 = rpcHandler('DstackGuest', guestService(state), { base: ['/', '/v0'], ...seen });
+  const v1 = rpcHandler('DstackGuestV1', guestServiceV1(state), { base: '/v1', unknownMethod: 404, ...seen });
+  return (request) => (request.path.startsWith('/v1/') ? v1(request) : v0(request));
 }
 
 /** Serves until SIGTERM or SIGINT, or until the signal of the options. */

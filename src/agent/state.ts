@@ -9,10 +9,12 @@ import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 import type { Backend } from './evidence/backend.ts';
 import { measuredBackend } from './evidence/measured-backend.ts';
+import { AppHealth } from './figures/app-health.ts';
 import { Containers } from './figures/containers.ts';
 import { CpuShare } from './figures/cpu-share.ts';
 import { CallStats } from './rpc/call-stats.ts';
 import { DemoCertificate } from './services/demo-certificate.ts';
+import { GpuEvidence } from './services/gpu-evidence.ts';
 
 export interface AgentState {
   readonly compose: AppCompose;
@@ -28,6 +30,8 @@ export interface AgentState {
   readonly stats: CallStats;
   readonly containers: Containers;
   readonly cpuShare: CpuShare;
+  readonly health: AppHealth;
+  readonly gpuEvidence: GpuEvidence;
 }
 
 const COMPOSE_LIMIT = 52_428_800;
@@ -58,6 +62,8 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
     stats,
     containers: new Containers(),
     cpuShare: new CpuShare(),
+    health: new AppHealth(compose),
+    gpuEvidence: new GpuEvidence(),
   };
 }
 

@@ -7,6 +7,7 @@ import { DstackError } from '../errors.ts';
 import { defaultOf, type Field, fieldsOf, type Message, type MessageName, type ScalarType } from './prpc-messages.ts';
 
 const U32_MAX = 0xffff_ffff;
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 const bad = (field: string, message: string, value?: unknown): DstackError =>
   new DstackError('RPC_REQUEST_INVALID', `field ${field} ${message}`, {
@@ -55,7 +56,46 @@ export function decodeJson<N extends MessageName>(name: N, text: string): Messag
       cause: jsonComplaint(thrown),
     });
   }
+  const twice = repeatedKey(text);
+  if (twice !== undefined && fieldsOf(name).has(twice)) throw bad(twice, 'occurs twice');
   return fromJsonValue(name, value, '') as Message<N>;
+}
+
+/**
+ * The first key that the outermost object of valid JSON text has twice. JSON.parse takes the last of them and other readers
+ * the first: two programs would see two requests. Objects inside do not occur in requests.
+ */
+function repeatedKey(text: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  let atKey = false;
+  for (let at = 0; at < text.length; at++) {
+    const c = text[at];
+    if (c === '{' || c === '[') atKey = ++depth === 1;
+    else if (c === '}' || c === ']') depth--;
+    else if (c === ',') atKey = depth === 1;
+    else if (c === '"') {
+      const end = endOfString(text, at);
+      if (atKey) {
+        const literal = text.slice(at + 1, end);
+        const key = literal.includes('\\') ? (JSON.parse(`"${literal}"`) as string) : literal;
+        if (seen.has(key)) return key;
+        seen.add(key);
+        atKey = false;
+      }
+      at = end;
+    }
+  }
+  return undefined;
+}
+
+/** The place of the quotation mark that ends the string beginning at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0;
+    while (text[end - 1 - backslashes] === '\\') backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
 }
 
 /** What the parser complains about, without the piece of the body that some runtimes quote: it may hold a secret. */
@@ -92,6 +132,8 @@ function scalarFromJson(field: Field, value: unknown, where: string): unknown {
   switch (type) {
     case 'string':
       if (typeof value !== 'string') throw bad(where, `must be a string, found ${kind(value)}`);
+      // it has no UTF-8 form: a replacement character would make another name of it
+      if (LONE_SURROGATE.test(value)) throw bad(where, 'has half of a surrogate pair');
       return value;
     case 'bytes':
       if (typeof value !== 'string') throw bad(where, `must be a string of hex digits, found ${kind(value)}`);

@@ -24,20 +24,25 @@ const many = <const N extends number, const T extends Field['type']>(no: N, type
 const maybe = <const N extends number, const T extends Field['type']>(no: N, type: T) =>
   ({ no, type, optional: true }) as const;
 
+/** What a certificate is asked for with, in either version of the guest API. */
+const CERTIFICATE_REQUEST = {
+  subject: one(1, 'string'),
+  alt_names: many(2, 'string'),
+  usage_ra_tls: one(3, 'bool'),
+  usage_server_auth: one(4, 'bool'),
+  usage_client_auth: one(5, 'bool'),
+  not_before: maybe(6, 'u64'),
+  not_after: maybe(7, 'u64'),
+  with_app_info: one(8, 'bool'),
+} as const;
+const ISSUED_CERTIFICATE = { key: one(1, 'string'), certificate_chain: many(2, 'string') } as const;
+const BUILD = { version: one(1, 'string'), rev: one(2, 'string') } as const;
+
 export const MESSAGES = {
   Empty: {},
   RpcError: { message: one(1, 'string') },
   // keys
-  GetTlsKeyArgs: {
-    subject: one(1, 'string'),
-    alt_names: many(2, 'string'),
-    usage_ra_tls: one(3, 'bool'),
-    usage_server_auth: one(4, 'bool'),
-    usage_client_auth: one(5, 'bool'),
-    not_before: maybe(6, 'u64'),
-    not_after: maybe(7, 'u64'),
-    with_app_info: one(8, 'bool'),
-  },
+  GetTlsKeyArgs: CERTIFICATE_REQUEST,
   DeriveKeyArgs: {
     path: one(1, 'string'),
     subject: one(2, 'string'),
@@ -47,7 +52,7 @@ export const MESSAGES = {
     usage_client_auth: one(6, 'bool'),
     random_seed: one(7, 'bool'),
   },
-  GetTlsKeyResponse: { key: one(1, 'string'), certificate_chain: many(2, 'string') },
+  GetTlsKeyResponse: ISSUED_CERTIFICATE,
   GetKeyArgs: { path: one(1, 'string'), purpose: one(2, 'string'), algorithm: one(3, 'string') },
   GetKeyResponse: { key: one(1, 'bytes'), signature_chain: many(2, 'bytes') },
   DeriveK256KeyResponse: { k256_key: one(1, 'bytes'), k256_signature_chain: many(2, 'bytes') },
@@ -96,7 +101,44 @@ export const MESSAGES = {
     cloud_vendor: one(15, 'string'),
     cloud_product: one(16, 'string'),
   },
-  WorkerVersion: { version: one(1, 'string'), rev: one(2, 'string') },
+  WorkerVersion: BUILD,
+  // guest API v1: every method has messages of its own
+  IssueCertRequest: CERTIFICATE_REQUEST,
+  IssueCertResponse: ISSUED_CERTIFICATE,
+  GetKeyV1Request: { domain: one(1, 'string'), algorithm: one(2, 'string') },
+  GetKeyV1Response: { key: one(1, 'bytes'), public_key: one(2, 'bytes'), signature_chain: many(3, 'bytes') },
+  AttestV1Request: { report_data: one(1, 'bytes'), include_boottime_gpu_evidence: one(2, 'bool') },
+  AttestV1Response: {
+    attestation: one(1, 'bytes'),
+    boottime_gpu_evidence: many(2, { message: 'GpuEvidenceBundle' }),
+  },
+  AttestGpuRequest: { nonce: one(1, 'bytes') },
+  AttestGpuResponse: { bundles: many(1, { message: 'GpuEvidenceBundle' }) },
+  GpuEvidenceBundle: { vendor: one(1, 'string'), format: one(2, 'string'), evidence: one(3, 'bytes') },
+  InfoV1Request: {},
+  InfoV1Response: {
+    app_id: one(1, 'bytes'),
+    app_name: one(2, 'string'),
+    compose_hash: one(3, 'bytes'),
+    app_compose: one(4, 'string'),
+    instance_id: one(5, 'bytes'),
+    device_id: one(6, 'bytes'),
+    os_image_hash: one(7, 'bytes'),
+    mr_aggregated: one(8, 'bytes'),
+    vm_config: one(9, 'string'),
+    key_provider_info: one(10, 'string'),
+    cloud_vendor: one(11, 'string'),
+    cloud_product: one(12, 'string'),
+  },
+  VersionV1Request: {},
+  VersionV1Response: BUILD,
+  HealthRequest: {},
+  HealthResponse: {
+    healthy: one(1, 'bool'),
+    unhealthy: many(2, { message: 'ContainerHealth' }),
+    error: one(3, 'string'),
+  },
+  ContainerHealth: { name: one(1, 'string'), status: one(2, 'string') },
   // the machine, as the host sees it
   GuestInfo: {
     version: one(1, 'string'),

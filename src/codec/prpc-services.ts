@@ -22,6 +22,21 @@ export const SERVICES = {
     Verify: method('VerifyRequest', 'VerifyResponse'),
     Version: method('Empty', 'WorkerVersion'),
   },
+  /** guest API v1 for the app, dstack.sock below /v1 */
+  DstackGuestV1: {
+    IssueCert: method('IssueCertRequest', 'IssueCertResponse'),
+    GetKey: method('GetKeyV1Request', 'GetKeyV1Response'),
+    Attest: method('AttestV1Request', 'AttestV1Response'),
+    AttestGpu: method('AttestGpuRequest', 'AttestGpuResponse'),
+    Info: method('InfoV1Request', 'InfoV1Response'),
+    Version: method('VersionV1Request', 'VersionV1Response'),
+  },
+  /** guest API v1 for everybody, TCP 8090 below /prpc/v1 */
+  WorkerV1: {
+    Info: method('InfoV1Request', 'InfoV1Response'),
+    Version: method('VersionV1Request', 'VersionV1Response'),
+    Health: method('HealthRequest', 'HealthResponse'),
+  },
   /** the older interface for the app, tappd.sock */
   Tappd: {
     DeriveKey: method('DeriveKeyArgs', 'GetTlsKeyResponse'),

@@ -181,7 +181,10 @@ function readListener(fields: Fields): Listener {
 
 function readSimulator(core: Fields): SimulatorConfig | undefined {
   const fields = core.object('simulator');
-  if (fields === undefined || !fields.boolean('enabled', false)) return undefined;
+  // a table that names evidence is meant: the platform's own file has no `enabled`
+  const named =
+    fields !== undefined && ['attestation_file', 'quote_file', 'event_log_file'].some((name) => fields.has(name));
+  if (fields === undefined || !fields.boolean('enabled', named)) return undefined;
   const attestationFile = fields.optionalString('attestation_file');
   const quoteFile = fields.optionalString('quote_file');
   const eventLogFile = fields.optionalString('event_log_file');

@@ -9,9 +9,12 @@ import type { Fields } from './fields.ts';
 export interface AgentSocket {
   /** file name without `.sock` */
   readonly name: string;
-  /** bare methods of DstackGuest, and methods of the older interface as `Tappd.<Method>` */
+  /**
+   * bare methods of DstackGuest, those of the guest API v1 as `v1.<Method>`, of the older interface as `Tappd.<Method>`;
+   * groups are written out
+   */
   readonly allow: readonly string[];
-  /** stands before every key path and purpose; empty, or ends with a slash */
+  /** stands before every key path, purpose and domain; empty, or ends with a slash */
   readonly keyPrefix: string;
   /** the dotted name of the rule in the document */
   readonly rule: string;
@@ -23,7 +26,23 @@ const PREFIX = /^(?:[A-Za-z0-9._-]{1,64}\/){1,8}$/;
 
 const METHODS: ReadonlySet<string> = new Set([
   ...Object.keys(SERVICES.DstackGuest),
+  ...Object.keys(SERVICES.DstackGuestV1).map((method) => `v1.${method}`),
   ...Object.keys(SERVICES.Tappd).map((method) => `Tappd.${method}`),
+]);
+
+/**
+ * Groups of methods by one lower-case word. `evidence` is everything that a container needs to prove who the app is, and
+ * nothing that gives or uses a key, or changes a register.
+ */
+const GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
+  [
+    'evidence',
+    [
+      ...['GetQuote', 'Attest', 'Info', 'GpuInfo', 'Version'],
+      ...['v1.Attest', 'v1.AttestGpu', 'v1.Info', 'v1.Version'],
+      ...['Tappd.TdxQuote', 'Tappd.RawQuote', 'Tappd.Info', 'Tappd.Version'],
+    ],
+  ],
 ]);
 
 /** @throws DOCUMENT_INVALID naming field and value */
@@ -49,12 +68,13 @@ export function parseAgentSockets(fields: Fields): AgentSocket[] {
 function readAllow(entry: Fields): string[] {
   const allow = entry.strings('allow');
   if (allow.length === 0) entry.fail('allow', 'must name at least one method');
+  const known = [...METHODS, ...GROUPS.keys()];
   allow.forEach((method, index) => {
-    if (!METHODS.has(method))
-      entry.fail(`allow[${index}]`, `is not a method: expected one of ${[...METHODS].join(', ')}`, method);
+    if (!known.includes(method))
+      entry.fail(`allow[${index}]`, `is not a method: expected one of ${known.join(', ')}`, method);
     if (allow.indexOf(method) !== index) entry.fail(`allow[${index}]`, 'occurs twice', method);
   });
-  return allow;
+  return [...new Set(allow.flatMap((method) => GROUPS.get(method) ?? [method]))];
 }
 
 function readPrefix(entry: Fields): string {

@@ -14,6 +14,10 @@ export const PATHS = {
   dstackSocket: '/run/dstack.sock',
   tappdSocket: '/run/tappd.sock',
   dockerSocket: '/var/run/docker.sock',
+  /** NVIDIA's attestation client, where its package puts it */
+  nvattest: '/usr/bin/nvattest',
+  /** what it printed in this boot */
+  gpuEvidence: '/run/nvidia-gpu-attestation/attestation.out',
 } as const;
 
 /** Names inside the host-shared directory. */

@@ -38,6 +38,10 @@ export interface Requirements {
   /** 32 bytes */
   readonly launchTokenHash?: Uint8Array;
   readonly gpuPolicy?: GpuPolicy;
+  /** the gateway asks this guest whether the app is healthy before it sends traffic */
+  readonly healthCheck?: boolean;
+  /** absolute path of the file in which the app says whether it is healthy; absent: its containers are judged */
+  readonly healthStatusFile?: string;
 }
 
 /** What is known about this machine. */
@@ -52,9 +56,21 @@ export interface PlatformFacts {
   readonly userConfig?: Uint8Array | undefined;
 }
 
+const FIELDS = [
+  'os_version',
+  'platforms',
+  'tdx_measure_acpi_tables',
+  'launch_token_hash',
+  'gpu_policy',
+  'health_check',
+  'health_status_file',
+];
+/** longest path that the kernel takes, PATH_MAX */
+const PATH_LIMIT = 4096;
+
 /** @throws DOCUMENT_INVALID, also for an unknown field */
 export function parseRequirements(fields: Fields): Requirements {
-  fields.denyUnknown(['os_version', 'platforms', 'tdx_measure_acpi_tables', 'launch_token_hash', 'gpu_policy']);
+  fields.denyUnknown(FIELDS);
   const osVersion = fields.optionalString('os_version');
   const platforms = isNull(fields, 'platforms') ? undefined : fields.strings('platforms');
   const acpi = isNull(fields, 'tdx_measure_acpi_tables') ? undefined : fields.boolean('tdx_measure_acpi_tables', false);
@@ -66,6 +82,21 @@ export function parseRequirements(fields: Fields): Requirements {
     ...(acpi === undefined ? {} : { tdxMeasureAcpiTables: acpi }),
     ...(launchTokenHash === undefined ? {} : { launchTokenHash }),
     ...(gpuPolicy === undefined ? {} : { gpuPolicy: parseGpuPolicy(gpuPolicy) }),
+    ...parseHealth(fields),
+  };
+}
+
+function parseHealth(fields: Fields): Pick<Requirements, 'healthCheck' | 'healthStatusFile'> {
+  const healthCheck = isNull(fields, 'health_check') ? undefined : fields.boolean('health_check', false);
+  const file = fields.optionalString('health_status_file');
+  if (file !== undefined) {
+    if (healthCheck !== true) fields.fail('health_status_file', 'needs health_check: true', file);
+    if (!file.startsWith('/') || file.includes('\0') || Buffer.byteLength(file) >= PATH_LIMIT)
+      fields.fail('health_status_file', 'must be an absolute path', file);
+  }
+  return {
+    ...(healthCheck === undefined ? {} : { healthCheck }),
+    ...(file === undefined ? {} : { healthStatusFile: file }),
   };
 }
 

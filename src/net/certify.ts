@@ -7,7 +7,7 @@ import type { P256Key } from '../keys/derive.ts';
 import { certReportData } from '../keys/report-data.ts';
 import { decodeAppInfo } from '../tdx/app-identity.ts';
 import { encodeAppInfo } from '../tdx/app-info-extension.ts';
-import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
+import { type Attestation, type AttestationForm, encodeVersioned, strip } from '../tdx/attestation.ts';
 
 /** What the certificate shall say. */
 export interface CertifyRequest {
@@ -19,6 +19,8 @@ export interface CertifyRequest {
   readonly withQuote?: boolean;
   /** put the identity of the app into the certificate */
   readonly withAppInfo?: boolean;
+  /** the form of the attestation; default: the natural one */
+  readonly form?: AttestationForm | undefined;
   /** Unix seconds */
   readonly notBefore?: number | undefined;
   readonly notAfter?: number | undefined;
@@ -41,11 +43,11 @@ export async function certifyKey(
     return signWithKms(keys, key, request, attest, await attest(reportData));
   }
   const { signLeaf } = await import('../keys/ca-cert.ts');
-  const { withQuote, withAppInfo, ...plain } = request;
+  const { withQuote, withAppInfo, form, ...plain } = request;
   const attestation = withQuote || withAppInfo ? await attest(reportData) : undefined;
   return signLeaf(keys, key, {
     ...plain,
-    attestation: withQuote && attestation ? encodeVersioned(strip(attestation)) : undefined,
+    attestation: withQuote && attestation ? encodeVersioned(strip(attestation), form) : undefined,
     appInfo: withAppInfo && attestation ? encodeAppInfo(decodeAppInfo(attestation)) : undefined,
   });
 }

@@ -3,7 +3,7 @@
  * tried in order; an older one that asks for a quote is asked again with the certificate that has one.
  * Source: dstack services, gateway client; keys and certificates, TLS policies.
  */
-import type { PortPolicy } from '../config/app-compose.ts';
+import type { AppCompose } from '../config/app-compose.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import type { ClientCertificate } from '../keys/temp-cert.ts';
 import * as ui from '../ui.ts';
@@ -23,6 +23,9 @@ export function gatewayRpcUrl(url: string): string {
   return bare.endsWith('/prpc') ? bare : `${bare}/prpc`;
 }
 
+/** What a gateway is told of app-compose.json. */
+export type RegisteredApp = Pick<AppCompose, 'portPolicy'> & Partial<Pick<AppCompose, 'requirements'>>;
+
 export interface Registration extends WireGuardAnswer {
   /** the gateway that answered */
   readonly url: string;
@@ -35,13 +38,15 @@ export interface Registration extends WireGuardAnswer {
 export async function register(
   urls: readonly string[],
   identity: GatewayCache,
-  portPolicy: PortPolicy,
+  { portPolicy, requirements }: RegisteredApp,
   call: CallGateway,
   occupied: readonly Occupied[],
 ): Promise<Registration> {
   const body = {
     client_public_key: identity.wgPk,
     port_policy: { ports: portPolicy.ports, restrict_mode: portPolicy.restrictMode },
+    // said only where it is asked for: older gateways do not know it
+    ...(requirements?.healthCheck === true ? { health_check: true } : {}),
   };
   let first: unknown;
   for (const url of urls) {

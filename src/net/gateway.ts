@@ -99,7 +99,7 @@ async function join(settings: GatewaySettings, force: boolean, machine: NetMachi
   const identity = await gatewayIdentity(machine.certify(settings), { path: machine.cacheFile, now: machine.now() });
   const urls = requireUrls(settings);
   const occupied = await machine.occupied(settings);
-  const answer = await register(urls, identity, compose.portPolicy, machine.call(settings), occupied);
+  const answer = await register(urls, identity, compose, machine.call(settings), occupied);
   const text = wireGuardConfig(identity.wgSk, answer);
   if (!force && (await currentConfig(machine.wireGuardFile)) === text) return 'unchanged';
   // the rules come first: names that do not resolve fail here and leave the old tunnel as it is, and the new one never

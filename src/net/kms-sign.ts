@@ -48,7 +48,7 @@ export async function signWithKms(
     withAppInfo: request.withAppInfo ?? false,
     notBefore: request.notBefore,
     notAfter: request.notAfter,
-    attestation: encodeVersioned(attestation), // unstripped: the KMS strips what it puts into the certificate
+    attestation: encodeVersioned(attestation, request.form), // unstripped: the KMS strips what it puts into the certificate
   });
   const message = {
     api_version: API_VERSION,

@@ -102,8 +102,10 @@ describe('the simulator section', () => {
     return (await load('s.json')).core.simulator;
   };
 
-  it('counts only when it is enabled', async () => {
-    expect(await simulator({ attestation_file: 'a' })).toBeUndefined();
+  it('counts when it is enabled, or names evidence and is not disabled', async () => {
+    expect(await simulator({ attestation_file: 'a' })).toEqual({ attestationFile: 'a', patchReportData: true });
+    expect(await simulator({ enabled: false, attestation_file: 'a' })).toBeUndefined();
+    expect(await simulator({ patch_report_data: true })).toBeUndefined();
     expect(await simulator({ enabled: false })).toBeUndefined();
     expect(await simulator({ enabled: true })).toEqual({ attestationFile: 'attestation.bin', patchReportData: true });
   });

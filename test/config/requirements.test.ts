@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseAppCompose } from '../../src/config/app-compose.ts';
 import { checkRequirements, launchTokenHash, type PlatformFacts } from '../../src/config/requirements.ts';
+import { failure } from '../failure.ts';
 import vectors from '../vectors/config.json' with { type: 'json' };
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -21,6 +22,9 @@ describe('requirements', () => {
     [{}, {}],
     [{ os_version: null, platforms: null, gpu_policy: null }, {}],
     [{ os_version: '>=0.5.3, <0.6' }, {}],
+    [{ health_check: true }, {}],
+    [{ health_check: null, health_status_file: null }, {}],
+    [{ health_check: true, health_status_file: '/dstack/health' }, {}],
     [{ platforms: ['dstack-gcp-tdx', 'dstack-tdx'] }, {}],
     [{ tdx_measure_acpi_tables: true }, {}],
     [{ tdx_measure_acpi_tables: true }, { tdxVariant: 'legacy' }],
@@ -29,6 +33,22 @@ describe('requirements', () => {
     [{ launch_token_hash: vectors.launch_token_hash[0]!.hash_hex }, { userConfig: tokenConfig(TOKEN) }],
   ])('%j is met by %j', (requirements, facts) => {
     expect(check(requirements, facts)).not.toThrow();
+  });
+
+  it.each([
+    [{ health_check: 'true' }, 'requirements.health_check'],
+    [{ health_status_file: '/dstack/health' }, 'requirements.health_status_file'],
+    [{ health_check: false, health_status_file: '/dstack/health' }, 'requirements.health_status_file'],
+    [{ health_check: true, health_status_file: 'health' }, 'requirements.health_status_file'],
+    [{ health_check: true, health_status_file: '' }, 'requirements.health_status_file'],
+    [{ health_check: true, health_status_file: '/a\0b' }, 'requirements.health_status_file'],
+    [{ health_check: true, health_status_file: `/${'a'.repeat(4096)}` }, 'requirements.health_status_file'],
+    [{ health_check: true, health_file: '/a' }, 'requirements'],
+  ])('refuses %j', (requirements, field) => {
+    expect(failure(() => check(requirements))).toMatchObject({
+      code: 'DOCUMENT_INVALID',
+      field: expect.stringMatching(`^${field}`),
+    });
   });
 
   const hash = vectors.launch_token_hash[0]!.hash_hex;

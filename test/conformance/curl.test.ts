@@ -31,8 +31,13 @@ describe.runIf(hasCurl)('curl', () => {
   });
 
   const where = (service: AgentService): string[] => {
-    if (service === 'Worker') return [`http://127.0.0.1:${guest.port}`];
-    const path = { DstackGuest: guest.dstackSock, Tappd: guest.tappdSock, GuestApi: guest.guestSock }[service];
+    if (service === 'Worker' || service === 'WorkerV1') return [`http://127.0.0.1:${guest.port}`];
+    const path = {
+      DstackGuest: guest.dstackSock,
+      DstackGuestV1: guest.dstackSock,
+      Tappd: guest.tappdSock,
+      GuestApi: guest.guestSock,
+    }[service];
     return ['--unix-socket', path, 'http://dstack'];
   };
   const curl = async (service: AgentService, path: string, ...options: string[]) => {

@@ -61,10 +61,14 @@ export async function fakeDocker(
     if (url.pathname === '/_ping') return void response.end('OK');
     if (url.pathname === '/containers/json' && method === 'GET') {
       const all = url.searchParams.get('all') === '1';
+      const { label: wanted = [] } = JSON.parse(url.searchParams.get('filters') ?? '{}') as { label?: string[] };
+      const has = (labels: Record<string, string>, [key = '', value]: string[]) =>
+        Object.hasOwn(labels, key) && (value === undefined || labels[key] === value);
       return json(
         200,
         containers
           .filter(({ State }) => all || State === 'running')
+          .filter(({ Labels = {} }) => wanted.every((label) => has(Labels, label.split('='))))
           .map(({ inspect: _, stats: __, log: ___, ...summary }) => summary),
       );
     }
@@ -85,7 +89,14 @@ export async function fakeDocker(
     }
     if (action === 'json' && method === 'GET') {
       const { State = {}, ...rest } = container.inspect ?? {};
-      return json(200, { Id: container.Id, RestartCount: 0, State: { Status: container.State, ...State }, ...rest });
+      const Name = container.Names?.[0] ?? '';
+      return json(200, {
+        Id: container.Id,
+        Name,
+        RestartCount: 0,
+        State: { Status: container.State, ...State },
+        ...rest,
+      });
     }
     if (action === 'stats' && method === 'GET') {
       if (url.searchParams.get('stream') !== 'false') return json(400, { message: 'this fake does not stream' });

@@ -18,7 +18,7 @@ import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
 import { OID, readExtension } from '../../src/x509/x509.ts';
 import { guest, startKms, VM_CONFIG } from '../simulator/kms/guest.ts';
 
-const POLICY = { ports: [], restrictMode: false };
+const APP = { portPolicy: { ports: [], restrictMode: false } };
 const app = guest();
 
 let roots: KmsRoots;
@@ -76,7 +76,7 @@ const join = (options: { caCert?: string; allowed?: string } = {}) =>
   register(
     [`https://127.0.0.1:${server.port}`],
     identity,
-    POLICY,
+    APP,
     callGateway(options.caCert ?? keys.caCert, options.allowed ?? keys.gatewayAppId),
     [],
   );
@@ -112,7 +112,7 @@ describe('certificates for gateways, signed by a KMS', () => {
     const other = await freshRoots();
     const strict = await gatewayBelow(other.ca.certificate);
     const call = callGateway(keys.caCert, keys.gatewayAppId);
-    await expect(register([`https://127.0.0.1:${strict.port}`], identity, POLICY, call, [])).rejects.toMatchObject({
+    await expect(register([`https://127.0.0.1:${strict.port}`], identity, APP, call, [])).rejects.toMatchObject({
       cause: { code: 'GATEWAY_FAILED' },
     });
     await strict.close();
@@ -127,8 +127,8 @@ describe('certificates for gateways, signed by a KMS', () => {
     const call = callGateway(keys.caCert, keys.gatewayAppId, { timeoutMs: 1000 });
     const bad = await gatewayBelow(roots.ca.certificate, faults);
     const urls = [bad, server].map(({ port }) => `https://127.0.0.1:${port}`);
-    expect(await register(urls, identity, POLICY, call, [])).toMatchObject({ url: urls[1] });
-    const alone = await register(urls.slice(0, 1), identity, POLICY, call, []).catch((thrown: unknown) => thrown);
+    expect(await register(urls, identity, APP, call, [])).toMatchObject({ url: urls[1] });
+    const alone = await register(urls.slice(0, 1), identity, APP, call, []).catch((thrown: unknown) => thrown);
     expect(errorChain(alone)).toMatch(reason);
     await bad.close();
   });

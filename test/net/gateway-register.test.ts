@@ -16,7 +16,7 @@ const IDENTITY = {
   wgSk: 'secret',
   wgPk: PK,
 };
-const POLICY = { ports: [{ port: 80, pp: true }], restrictMode: true };
+const APP = { portPolicy: { ports: [{ port: 80, pp: true }], restrictMode: true } };
 
 /** A gateway per URL: answers, or throws. Notes who asked with which certificate. */
 function gateways(answers: Record<string, (certificate: string) => unknown>) {
@@ -36,11 +36,19 @@ const refuse = (message: string) => () => {
 describe('registration with a gateway', () => {
   it('sends the WireGuard key and always the port policy', async () => {
     const { call, bodies } = gateways({ 'https://a/prpc': () => ANSWER });
-    const done = await register(['https://a'], IDENTITY, POLICY, call, []);
+    const done = await register(['https://a'], IDENTITY, APP, call, []);
     expect(done).toMatchObject({ url: 'https://a', clientIp: '10.4.0.7' });
     expect(bodies).toEqual([
       { client_public_key: PK, port_policy: { ports: [{ port: 80, pp: true }], restrict_mode: true } },
     ]);
+  });
+
+  it('says that the app asks for health checks only when it does', async () => {
+    for (const healthCheck of [true, false]) {
+      const { call, bodies } = gateways({ 'https://a/prpc': () => ANSWER });
+      await register(['https://a'], IDENTITY, { ...APP, requirements: { healthCheck } }, call, []);
+      expect((bodies[0] as Record<string, unknown>)['health_check']).toBe(healthCheck ? true : undefined);
+    }
   });
 
   it.each([
@@ -55,18 +63,18 @@ describe('registration with a gateway', () => {
 
   it('asks the next one when one fails', async () => {
     const { call, calls } = gateways({ 'https://a/prpc': refuse('x'), 'https://b/prpc': () => ANSWER });
-    expect((await register(['https://a', 'https://b', 'https://c'], IDENTITY, POLICY, call, [])).url).toBe('https://b');
+    expect((await register(['https://a', 'https://b', 'https://c'], IDENTITY, APP, call, [])).url).toBe('https://b');
     expect(calls).toEqual(['https://a/prpc plain', 'https://b/prpc plain']);
   });
 
   it('asks the next one when one answers nonsense', async () => {
     const { call } = gateways({ 'https://a/prpc': () => ({ wg: {} }), 'https://b/prpc': () => ANSWER });
-    expect((await register(['https://a', 'https://b'], IDENTITY, POLICY, call, [])).url).toBe('https://b');
+    expect((await register(['https://a', 'https://b'], IDENTITY, APP, call, [])).url).toBe('https://b');
   });
 
   it('reports the error of the first one when all fail', async () => {
     const { call } = gateways({ 'https://a/prpc': refuse('first'), 'https://b/prpc': refuse('second') });
-    await expect(register(['https://a', 'https://b'], IDENTITY, POLICY, call, [])).rejects.toMatchObject({
+    await expect(register(['https://a', 'https://b'], IDENTITY, APP, call, [])).rejects.toMatchObject({
       code: 'GATEWAY_UNREACHABLE',
       message: 'failed to register CVM, all dstack-gateway urls are down',
       cause: { cause: 'first' },
@@ -79,10 +87,10 @@ describe('registration with a gateway', () => {
       return refuse('no attestation provided')();
     };
     const { call, calls } = gateways({ 'https://a/prpc': older });
-    await register(['https://a'], IDENTITY, POLICY, call, []);
+    await register(['https://a'], IDENTITY, APP, call, []);
     expect(calls).toEqual(['https://a/prpc plain', 'https://a/prpc with quote']);
     const stubborn = gateways({ 'https://a/prpc': refuse('no attestation provided') });
-    await expect(register(['https://a'], IDENTITY, POLICY, stubborn.call, [])).rejects.toBeDefined();
+    await expect(register(['https://a'], IDENTITY, APP, stubborn.call, [])).rejects.toBeDefined();
     expect(stubborn.calls).toHaveLength(2);
   });
 });

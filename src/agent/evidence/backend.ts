@@ -1,5 +1,5 @@
 /** Where evidence comes from: the real device, or canned files for development. The services know only this. */
-import type { Attestation } from '../../tdx/attestation.ts';
+import type { Attestation, AttestationForm } from '../../tdx/attestation.ts';
 import type { TdxEvent } from '../../tdx/tdx-event.ts';
 
 /** What GetQuote answers with, beside the report data. */
@@ -19,8 +19,8 @@ export interface Backend {
   attestation(reportData: Uint8Array): Promise<Attestation>;
   /** what GetQuote answers; takes a fresh quote */
   quote(reportData: Uint8Array): Promise<QuoteAnswer>;
-  /** what Attest answers: versioned bytes */
-  attest(reportData: Uint8Array): Promise<Uint8Array>;
+  /** what Attest answers: versioned bytes, in the natural form unless another one is asked for */
+  attest(reportData: Uint8Array, form?: AttestationForm): Promise<Uint8Array>;
   /** what Info is made of; it may be without a signature and must not be handed out */
   identity(): Promise<{ readonly attestation: Attestation; readonly eventLog: readonly TdxEvent[] }>;
   /** measures an event; absent when nothing can be measured */

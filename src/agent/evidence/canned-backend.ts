@@ -48,7 +48,7 @@ export async function cannedBackend(config: SimulatorConfig, vmConfig: string, m
       const eventLog = JSON.stringify(fullLogJson(tdxEventLog(attestation), { preimages: true }));
       return { quote: tdxQuote(attestation), eventLog, vmConfig, attestation: encodeVersioned(attestation, 'V1') };
     },
-    attest: async (reportData) => encodeVersioned(patched(reportData), form),
+    attest: async (reportData, wanted = form) => encodeVersioned(patched(reportData), wanted),
     identity: async () => ({ attestation: fixture, eventLog: tdxEventLog(fixture) }),
   };
 }

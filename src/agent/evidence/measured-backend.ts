@@ -22,7 +22,7 @@ export function measuredBackend(backend: Backend, latencies: Latencies): Backend
     kind: backend.kind,
     attestation: timed('attestation', (reportData) => backend.attestation(reportData)),
     quote: timed('quote', (reportData) => backend.quote(reportData)),
-    attest: timed('attest', (reportData) => backend.attest(reportData)),
+    attest: timed('attest', (reportData, form) => backend.attest(reportData, form)),
     identity: timed('identity', () => backend.identity()),
     ...(backend.emitEvent === undefined ? {} : { emitEvent: timed('emit_event', backend.emitEvent) }),
   };

@@ -1,5 +1,5 @@
 /** The real backend: quotes of this TDX guest. */
-import { encodeVersioned, naturalForm, tdxEventLog, tdxQuote } from '../../tdx/attestation.ts';
+import { encodeVersioned, tdxEventLog, tdxQuote } from '../../tdx/attestation.ts';
 import { type EventLogOptions, emitEvent } from '../../tdx/event-log.ts';
 import { quoteLogJson } from '../../tdx/log-json.ts';
 import { ownEvidence } from '../../tdx/report-identity.ts';
@@ -20,10 +20,7 @@ export function tdxBackend(vmConfig: string, machine: EventLogOptions): Backend 
       const eventLog = quoteLogJson(tdxEventLog(attestation));
       return { quote: tdxQuote(attestation), eventLog, vmConfig, attestation: new Uint8Array(0) };
     },
-    async attest(reportData) {
-      const attestation = await take(reportData);
-      return encodeVersioned(attestation, naturalForm(attestation));
-    },
+    attest: async (reportData, form) => encodeVersioned(await take(reportData), form),
     async identity() {
       const attestation = await ownEvidence({ ...machine, config: vmConfig });
       return { attestation, eventLog: tdxEventLog(attestation) };

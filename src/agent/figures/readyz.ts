@@ -44,6 +44,8 @@ export async function readinessReport(
       failure === undefined
         ? null
         : { phase: failure.phase, error: state.compose.publicLogs ? (failure.error ?? '') : 'see the journal' },
+    // null: the app did not ask for health checks
+    health: state.health.watched ? state.health.verdict() : null,
     // an app that is a script has none
     containers: state.compose.runner === 'bash' ? null : await containerReport(state),
   };

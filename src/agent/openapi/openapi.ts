@@ -11,8 +11,10 @@ type Json = Record<string, unknown>;
 /** Where each service is served: the path before the method, and how to reach it. */
 export const MOUNTS: { readonly [S in AgentService]: { readonly prefix: string; readonly where: string } } = {
   DstackGuest: { prefix: '/', where: 'unix socket /run/dstack.sock, for the containers of the app' },
+  DstackGuestV1: { prefix: '/v1/', where: 'unix socket /run/dstack.sock, guest API v1 for the containers of the app' },
   Tappd: { prefix: '/prpc/Tappd.', where: 'unix socket /run/tappd.sock, the older interface for the app' },
   Worker: { prefix: '/prpc/Worker.', where: 'TCP port 8090, for everybody' },
+  WorkerV1: { prefix: '/prpc/v1/', where: 'TCP port 8090, guest API v1 for everybody' },
   GuestApi: { prefix: '/api/', where: 'vsock port 8000, for the host' },
 };
 
@@ -52,7 +54,7 @@ const failure = (description: string): Json => ({
   content: { 'application/json': { schema: ref('Failure') }, 'application/octet-stream': binary('RpcError') },
 });
 
-function answers(response: MessageName): Json {
+function answers(method: string, response: MessageName): Json {
   return {
     '200': {
       description: 'done',
@@ -60,6 +62,7 @@ function answers(response: MessageName): Json {
     },
     '400': failure('the request or what it asked for failed; the text is the whole chain of causes'),
     '403': failure('a scoped socket does not allow the method'),
+    ...(method === 'AttestGpu' ? { '501': failure('this image cannot attest GPUs') } : {}),
     '503': failure('the agent is busy; Retry-After says when to try again'),
   };
 }
@@ -85,13 +88,13 @@ function operations(service: AgentService, method: string, { request, response }
       ...common,
       operationId: `${service}_${method}_get`,
       ...(request === 'Empty' ? {} : { parameters: parameters(request) }),
-      responses: answers(response),
+      responses: answers(method, response),
     },
     post: {
       ...common,
       operationId: `${service}_${method}`,
       ...(request === 'Empty' ? {} : { requestBody: body }),
-      responses: answers(response),
+      responses: answers(method, response),
     },
   };
 }
@@ -161,7 +164,8 @@ export function openapiDocument(version = '0'): Json {
       version,
       description:
         'JSON is chosen by GET, by ?json or by the content type application/json; everything else is protobuf. Each tag is ' +
-        'served on a listener of its own; the scoped sockets of the app serve DstackGuest and Tappd as far as their rule goes.',
+        'served on a listener of its own; the scoped sockets of the app serve DstackGuest, DstackGuestV1 and Tappd as far as ' +
+        'their rule goes. DstackGuest is also served below /v0, Worker below /prpc/v0.',
     },
     tags: [...tags, { name: 'pages', description: 'TCP port 8090, for people and machines' }],
     paths: { ...paths, ...pages() },

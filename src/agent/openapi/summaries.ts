@@ -2,7 +2,7 @@
 import type { SERVICES } from '../../codec/prpc-services.ts';
 
 /** The services of the table that the guest agent serves; others it only calls. */
-export type AgentService = 'DstackGuest' | 'Tappd' | 'Worker' | 'GuestApi';
+export type AgentService = 'DstackGuest' | 'DstackGuestV1' | 'Tappd' | 'Worker' | 'WorkerV1' | 'GuestApi';
 
 export const SUMMARIES: { readonly [S in AgentService]: { readonly [M in keyof (typeof SERVICES)[S]]: string } } = {
   DstackGuest: {
@@ -17,6 +17,14 @@ export const SUMMARIES: { readonly [S in AgentService]: { readonly [M in keyof (
     Verify: 'Verifies a signature of any key',
     Version: 'Version of the guest agent',
   },
+  DstackGuestV1: {
+    IssueCert: 'A fresh P-256 key with a certificate chain of the app, with evidence in it on request',
+    GetKey: 'The key of a domain and an algorithm, with a signature chain up to the root of the key provider',
+    Attest: 'Versioned evidence over up to 64 bytes of report data, with the evidence of GPUs of the boot on request',
+    AttestGpu: 'Fresh evidence of the GPUs over a nonce of 32 bytes; 501 in an image without nvattest',
+    Info: 'Identity and configuration of the app; no registers',
+    Version: 'Version of the guest agent',
+  },
   Tappd: {
     DeriveKey: 'The P-256 key of a path with a fresh certificate chain',
     DeriveK256Key: 'GetKey under its older name',
@@ -29,6 +37,11 @@ export const SUMMARIES: { readonly [S in AgentService]: { readonly [M in keyof (
     Info: 'Identity of the app; measurements only if the app made them public',
     Version: 'Version of the guest agent',
     GetAttestationForAppKey: 'A quote that binds the signing key of the app',
+  },
+  WorkerV1: {
+    Info: 'Identity of the app; its documents only if the app made them public',
+    Version: 'Version of the guest agent',
+    Health: 'Whether the app can serve, as of at most five seconds ago',
   },
   GuestApi: {
     Info: 'Identity of the app for the host',

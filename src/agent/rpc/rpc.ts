@@ -1,6 +1,6 @@
 /**
  * The prpc transport over HTTP (dstack RPC transport): chooses JSON or protobuf, decodes the request, calls the method,
- * encodes the answer. Failures are status 400 with the whole error chain. Pure: sockets are in src/http.
+ * encodes the answer. Failures carry the whole error chain. Pure: sockets are in src/http.
  */
 import { asciiJson, decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
 import type { Message, MessageName } from '../../codec/prpc-messages.ts';
@@ -19,12 +19,14 @@ export type Handlers<S extends ServiceName> = {
 };
 
 export interface Mount {
-  /** `/` or `/prpc`: the method name is the one path segment behind it */
-  readonly base: string;
+  /** such as `/` or `/prpc/v1`: the method name is the one path segment behind it. Several serve the same */
+  readonly base: string | readonly string[];
   /** removed from the method name as often as it repeats at the start, for example `Tappd.` */
   readonly strip?: string;
   /** decides before anything of the request is read. @throws RPC_METHOD_DENIED */
   readonly guard?: (method: string) => void;
+  /** status for a method that the service does not have: 400 as the frozen interface has it, 404 in guest API v1 */
+  readonly unknownMethod?: 400 | 404;
   /** is told how every request ended */
   readonly observe?: (outcome: Outcome) => void;
 }
@@ -51,12 +53,14 @@ function jsonByUrl(request: HttpRequest): boolean {
   return query !== '' && query.split('&').some((part) => /^json(?:=(?:1|true)?)?$/.test(part));
 }
 
+const basesOf = ({ base }: Mount): readonly string[] => (typeof base === 'string' ? [base] : base);
+
 /** The method name that a path asks for, or undefined when the path is not below the mount. */
 export function methodName(mount: Mount, path: string): string | undefined {
-  const prefix = mount.base === '/' ? '/' : `${mount.base}/`;
-  if (!path.startsWith(prefix)) return undefined;
-  let name = path.slice(prefix.length);
-  if (name === '' || name.includes('/')) return undefined;
+  const base = path.slice(0, path.lastIndexOf('/'));
+  if (!basesOf(mount).includes(base === '' ? '/' : base)) return undefined;
+  let name = path.slice(base.length + 1);
+  if (name === '') return undefined;
   if (name.includes('%')) {
     try {
       name = decodeURIComponent(name);
@@ -95,6 +99,14 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
     try {
       const body = request.method === 'POST' ? request.body() : NOTHING;
       json = wantsJson(request);
+      if (!json && looksLikeJson(body)) {
+        json = true; // so that whoever reads the answer can
+        throw new DstackError(
+          'RPC_REQUEST_INVALID',
+          'the body looks like JSON, but the request does not say so: send content-type: application/json, or add ?json',
+          { field: 'content-type', value: request.headers['content-type'] ?? '' },
+        );
+      }
       if (shape !== undefined) mount.guard?.(name);
       const method = shape && Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (!shape || !method) throw new DstackError('RPC_METHOD_UNKNOWN', `Service not found: ${name}`, { value: name });
@@ -104,12 +116,15 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
       ended(200);
       return response;
     } catch (thrown) {
-      const response = await failure(thrown, json);
+      const response = await failure(thrown, json, mount.unknownMethod);
       ended(response.status, thrown);
       return response;
     }
   };
 }
+
+/** A JSON object sent as something else, `curl -d` for one. No message begins so: it would be a group in field 15. */
+const looksLikeJson = (body: Uint8Array): boolean => body[0] === 0x7b;
 
 /** The library for protobuf is loaded when the first client wants it. */
 async function decodeBinary(name: MessageName, body: Uint8Array): Promise<unknown> {
@@ -143,12 +158,13 @@ export async function rpcRefusal(request: HttpRequest, why: DstackError): Promis
   return failure(why, wantsJson(request));
 }
 
-const STATUS: Partial<Record<ErrorCode, number>> = { RPC_METHOD_DENIED: 403, RPC_BUSY: 503 };
+/** What is not 400: a rule of the app, a busy agent, and what no other request to this image could get either. */
+const STATUS: Partial<Record<ErrorCode, number>> = { RPC_METHOD_DENIED: 403, RPC_BUSY: 503, GPU_UNSUPPORTED: 501 };
 
-/** Status 400, 403 for a rule of the app, 503 while busy, with the error chain: pretty JSON, or the protobuf message RpcError. */
-async function failure(thrown: unknown, json: boolean): Promise<HttpResponse> {
+/** A failure with its error chain: pretty JSON, or the protobuf message RpcError. */
+async function failure(thrown: unknown, json: boolean, unknownMethod: 400 | 404 = 400): Promise<HttpResponse> {
   const code = outcomeCode(thrown);
-  const status = STATUS[code] ?? 400;
+  const status = code === 'RPC_METHOD_UNKNOWN' ? unknownMethod : (STATUS[code] ?? 400);
   const more = code === 'RPC_BUSY' ? RETRY_AFTER : {};
   const text = errorChain(thrown);
   if (json) {

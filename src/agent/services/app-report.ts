@@ -84,6 +84,29 @@ export async function appInfo(state: AgentState, audience: 'app' | 'public'): Pr
   };
 }
 
+/**
+ * The Info answer of the guest API v1: identity and configuration, no registers.
+ * @param audience `public`: without `public_tcbinfo` the documents are hidden, and the key provider too
+ */
+export async function appInfoV1(state: AgentState, audience: 'app' | 'public'): Promise<Message<'InfoV1Response'>> {
+  const { app } = await (audience === 'app' ? readIdentity(state) : publicIdentity(state));
+  const open = audience === 'app' || state.compose.publicTcbinfo;
+  return {
+    app_id: app.appId,
+    app_name: state.compose.name,
+    compose_hash: app.composeHash,
+    app_compose: open ? state.compose.text : '',
+    instance_id: app.instanceId,
+    device_id: app.deviceId,
+    os_image_hash: app.osImageHash,
+    mr_aggregated: app.mrAggregated,
+    vm_config: open ? state.vmConfig : '',
+    key_provider_info: open ? Buffer.from(app.keyProviderInfo).toString('utf8') : '',
+    cloud_vendor: await dmi('sys_vendor'),
+    cloud_product: await dmi('product_name'),
+  };
+}
+
 /** An identification text of the (virtual) machine; it comes from the host and proves nothing. */
 export async function dmi(name: 'sys_vendor' | 'product_name'): Promise<string> {
   try {

@@ -1,17 +1,16 @@
 /** Service DstackGuest: what the app inside the VM asks for, on dstack.sock (dstack guest agent services). */
 
+import { PATHS } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
-import { readLimited, utf8 } from '../../sys/files.ts';
+import { utf8 } from '../../sys/files.ts';
 import { isBootEvent } from '../../tdx/events.ts';
 import { REVISION, VERSION } from '../../version.ts';
 import { paddedReportData } from '../evidence/backend.ts';
 import type { Handlers } from '../rpc/rpc.ts';
 import type { AgentState } from '../state.ts';
 import { appInfo } from './app-report.ts';
+import { bootEvidence } from './gpu-evidence.ts';
 import { certifiedKey } from './issue-tls-key.ts';
-
-const GPU_EVIDENCE = '/run/nvidia-gpu-attestation/attestation.out';
-const GPU_LIMIT = 16 * 1024 * 1024;
 
 /** Package version and revision of this build. */
 export const version = async () => ({ version: VERSION, rev: REVISION });
@@ -73,9 +72,9 @@ export function guestService(state: AgentState, signScope = ''): Handlers<'Dstac
 
     async GpuInfo() {
       try {
-        return { attestation: utf8(await readLimited(GPU_EVIDENCE, GPU_LIMIT), GPU_EVIDENCE) };
+        return { attestation: utf8((await bootEvidence()) ?? new Uint8Array(0), PATHS.gpuEvidence) };
       } catch {
-        return { attestation: '' }; // no GPU was attested in this boot
+        return { attestation: '' }; // damaged or unreadable: the frozen interface has no word for it
       }
     },
 

@@ -3,6 +3,7 @@ import type { AppKeys } from '../../config/app-keys.ts';
 import { DstackError } from '../../errors.ts';
 import type { P256Key } from '../../keys/derive.ts';
 import { wipe } from '../../sys/files.ts';
+import type { AttestationForm } from '../../tdx/attestation.ts';
 import type { Backend } from '../evidence/backend.ts';
 
 export interface TlsKeyRequest {
@@ -17,6 +18,8 @@ export interface TlsKeyRequest {
   /** Unix seconds */
   readonly notBefore?: number | undefined;
   readonly notAfter?: number | undefined;
+  /** the form of the attestation in the certificate; default: the natural one */
+  readonly form?: AttestationForm | undefined;
 }
 
 /**
@@ -64,6 +67,7 @@ export async function certify(
       withAppInfo: request.appInfo,
       notBefore,
       notAfter,
+      form: request.form,
     },
     (reportData) => backend.attestation(reportData),
   );

@@ -1,5 +1,5 @@
 /**
- * Scoped sockets: the interface of dstack.sock (and of tappd.sock below /prpc) cut down to what `agent_sockets` of
+ * Scoped sockets: the interfaces of dstack.sock (and of tappd.sock below /prpc) cut down to what `agent_sockets` of
  * app-compose.json allows. Key names get the prefix of the socket. Key derivation concatenates bytes and knows no
  * normalisation, so nothing that a caller sends can lead out of a prefix: `../x` is just another name below it.
  */
@@ -9,6 +9,7 @@ import type { HttpHandler } from '../../http/http.ts';
 import { type Handlers, type Mount, rpcHandler } from '../rpc/rpc.ts';
 import type { AgentState } from '../state.ts';
 import { guestService } from './guest-service.ts';
+import { guestServiceV1 } from './guest-service-v1.ts';
 import { tappdService } from './tappd-service.ts';
 
 /** The handler of one scoped socket. Sign uses a key below the prefix too: a scoped socket never signs as the whole app. */
@@ -16,7 +17,7 @@ export function scopedHandler(socket: AgentSocket, state: AgentState, observe?: 
   const { keyPrefix: prefix } = socket;
   const seen = observe === undefined ? {} : { observe };
   const guest = rpcHandler('DstackGuest', scopedGuest(guestService(state, prefix), prefix), {
-    base: '/',
+    base: ['/', '/v0'],
     guard: guardOf(socket, ''),
     ...seen,
   });
@@ -26,11 +27,20 @@ export function scopedHandler(socket: AgentSocket, state: AgentState, observe?: 
     guard: guardOf(socket, 'Tappd.'),
     ...seen,
   });
-  return (request) => (request.path.startsWith('/prpc/') ? tappd(request) : guest(request));
+  const guestV1 = rpcHandler('DstackGuestV1', guestServiceV1(state, prefix), {
+    base: '/v1',
+    unknownMethod: 404,
+    guard: guardOf(socket, 'v1.'),
+    ...seen,
+  });
+  return (request) => {
+    if (request.path.startsWith('/v1/')) return guestV1(request);
+    return request.path.startsWith('/prpc/') ? tappd(request) : guest(request);
+  };
 }
 
 /** Refuses what the rule does not list. */
-function guardOf({ name, allow, rule }: AgentSocket, kind: '' | 'Tappd.'): (method: string) => void {
+function guardOf({ name, allow, rule }: AgentSocket, kind: '' | 'Tappd.' | 'v1.'): (method: string) => void {
   const allowed = new Set(allow);
   return (method) => {
     if (allowed.has(kind + method)) return;

@@ -5,14 +5,14 @@
  * reference of nvattest and claims schema.
  */
 import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
 import { Fields } from '../../config/fields.ts';
-import { HOST_SHARED } from '../../config/paths.ts';
+import { HOST_SHARED, PATHS } from '../../config/paths.ts';
 import { parseStrictJson } from '../../config/strict-json.ts';
 import { DstackError } from '../../errors.ts';
 import { exists, makeDir, writeAtomic } from '../../sys/files.ts';
 import type { BootMachine } from '../boot-machine.ts';
 
-const EVIDENCE_DIR = '/run/nvidia-gpu-attestation';
 const LIMIT_MS = 300_000;
 /** accepts cached answers of OCSP, whose own nonce is an older one; the nonce of the evidence stays mandatory */
 const PROXY_POLICY = '/usr/share/nvattest/policies/allow_trust_outpost_ocsp.rego';
@@ -57,8 +57,9 @@ export async function takeEvidence(
     args.push('--ocsp-url', `${proxy}/ocsp`, '--rim-url', proxy, '--relying-party-policy', PROXY_POLICY);
   }
   const { exit, stdout } = await machine.run('nvattest', args, { timeout: LIMIT_MS, ok: ANY_STATUS });
-  await makeDir(`${machine.root}${EVIDENCE_DIR}`, 0o700);
-  await writeAtomic(`${machine.root}${EVIDENCE_DIR}/attestation.out`, stdout, 0o600);
+  const saved = `${machine.root}${PATHS.gpuEvidence}`;
+  await makeDir(dirname(saved), 0o700);
+  await writeAtomic(saved, stdout, 0o600);
   if (exit !== 0) throw refuse(`nvattest failed with exit status ${exit}`);
   return parseEvidence(stdout, nonce, count);
 }

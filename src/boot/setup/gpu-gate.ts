@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { AppCompose } from '../../config/app-compose.ts';
-import { HOST_SHARED } from '../../config/paths.ts';
+import { HOST_SHARED, PATHS } from '../../config/paths.ts';
 import type { GpuPolicy } from '../../config/requirements.ts';
 import { DstackError, errorChain } from '../../errors.ts';
 import { isDryRun } from '../../sys/effects.ts';
@@ -21,8 +21,6 @@ import { checkRego } from './gpu-rego.ts';
 import { measureText } from './measure-events.ts';
 import { copyDir, need, type SetupContext } from './setup-context.ts';
 
-/** NVIDIA's attestation client, where its package puts it */
-const NVATTEST = '/usr/bin/nvattest';
 const EVENT_VERSION = 2;
 
 export interface GpuGate {
@@ -64,8 +62,8 @@ export async function checkGpuGate(compose: AppCompose, gate: GpuGate): Promise<
   if (gpus.length === 0) return rego([]);
   const foreign = gpus.filter((gpu) => !gpu.nvidia);
   if (foreign.length > 0) throw unsupported(`GPU ${namesOf(foreign)} is not of NVIDIA, so nothing can attest it`);
-  if (!(await exists(`${machine.root}${NVATTEST}`))) {
-    throw unsupported(`GPU ${names} must be attested, but this image has no ${NVATTEST}`);
+  if (!(await exists(`${machine.root}${PATHS.nvattest}`))) {
+    throw unsupported(`GPU ${names} must be attested, but this image has no ${PATHS.nvattest}`);
   }
   const proxy = proxyBase(gate.proxyUrl);
   if (isDryRun()) return ui.info(`a real run would attest GPU ${names} with nvattest`);

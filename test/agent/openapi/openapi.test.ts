@@ -5,8 +5,10 @@ import type { AgentService } from '../../../src/agent/openapi/summaries.ts';
 import { type Agent, startAgent } from '../../../src/agent/serve.ts';
 import { guestApi } from '../../../src/agent/services/guest-api.ts';
 import { guestService } from '../../../src/agent/services/guest-service.ts';
+import { guestServiceV1 } from '../../../src/agent/services/guest-service-v1.ts';
 import { tappdService } from '../../../src/agent/services/tappd-service.ts';
 import { workerService } from '../../../src/agent/services/worker-service.ts';
+import { workerServiceV1 } from '../../../src/agent/services/worker-service-v1.ts';
 import { SERVICES } from '../../../src/codec/prpc-services.ts';
 import { loadAgentConfig } from '../../../src/config/agent-config.ts';
 import { VERSION } from '../../../src/version.ts';
@@ -46,13 +48,16 @@ function faults(schema: Json, value: unknown, at = ''): string[] {
 const REQUESTS: Record<string, Json> = {
   GetTlsKey: { subject: 'a', alt_names: ['b'], usage_ra_tls: true, with_app_info: true },
   Sign: { algorithm: 'ed25519', data: '00' },
+  'DstackGuestV1.GetKey': { domain: 'a', algorithm: 'ed25519' },
+  IssueCert: { subject: 'a', alt_names: ['b'], usage_ra_tls: true, with_app_info: true },
+  AttestGpu: { nonce: 'ab'.repeat(32) },
 
   TdxQuote: { report_data: '00' },
   RawQuote: { report_data: '00'.repeat(64) },
   GetAttestationForAppKey: { algorithm: 'k256' },
 };
 /** What a canned agent, or a machine without docker, cannot do. */
-const REFUSED = ['EmitEvent', 'Shutdown', 'ListContainers'];
+const REFUSED = ['EmitEvent', 'Shutdown', 'ListContainers', 'AttestGpu'];
 
 describe('the OpenAPI document', () => {
   let guest: Guest;
@@ -97,6 +102,8 @@ describe('the OpenAPI document', () => {
       DstackGuest: guestService(state),
       Tappd: tappdService(state),
       Worker: workerService(state),
+      DstackGuestV1: guestServiceV1(state),
+      WorkerV1: workerServiceV1(state),
       GuestApi: guestApi(state, { notify: async () => {} }),
     };
     for (const service of Object.keys(MOUNTS) as AgentService[])
@@ -105,12 +112,14 @@ describe('the OpenAPI document', () => {
   it.each(methods)('%s.%s answers in the described form', async (service, method) => {
     const target = {
       DstackGuest: guest.dstackSock,
+      DstackGuestV1: guest.dstackSock,
+      WorkerV1: guest.port,
       Tappd: guest.tappdSock,
       Worker: guest.port,
       GuestApi: guest.guestSock,
     }[service];
     const path = MOUNTS[service].prefix + method;
-    const { status, body } = await askJson(target, path, REQUESTS[method] ?? {});
+    const { status, body } = await askJson(target, path, REQUESTS[`${service}.${method}`] ?? REQUESTS[method] ?? {});
     if (status !== 200) expect(REFUSED).toContain(method);
     const described = paths[path]?.['post']?.['responses'] as Record<
       string,
