@@ -24,7 +24,7 @@ export type KeyProvider =
     };
 
 export interface AppKeys {
-  /** 32 bytes */
+  /** 32 bytes; empty in the key file of a guest, whose disk is open without it */
   readonly diskCryptKey: Uint8Array;
   /** 32 bytes, or empty: then there is no encrypted environment */
   readonly envCryptKey: Uint8Array;
@@ -49,12 +49,16 @@ export function parseAppKeys(raw: Uint8Array, path: string = HOST_SHARED.appKeys
     throw new DstackError('KEYS_FILE_INVALID', 'the key file is not a JSON document', { path });
   }
   const fields = new Fields(document, { path, code: 'KEYS_FILE_INVALID', secret: true });
+  const diskCryptKey = fields.requiredHex('disk_crypt_key');
+  if (diskCryptKey.length !== 0 && diskCryptKey.length !== 32) {
+    fields.fail('disk_crypt_key', 'must be hex of 32 bytes or empty');
+  }
   const k256Signature = fields.requiredHex('k256_signature');
   if (k256Signature.length !== 0 && k256Signature.length !== 65) {
     fields.fail('k256_signature', 'must be hex of 65 bytes or empty');
   }
   return {
-    diskCryptKey: fields.requiredHex('disk_crypt_key', 32),
+    diskCryptKey,
     envCryptKey: fields.hex('env_crypt_key'),
     k256Key: fields.requiredHex('k256_key', 32),
     k256Signature,

@@ -63,6 +63,7 @@ it('measures what the KMS made of the image, then who it is, and opens the disk 
   const written = parseAppKeys(await readFile(keyFile()));
   expect(written.keyProvider).toMatchObject({ kind: 'kms', url: `https://127.0.0.1:${kms?.port}/prpc` });
   expect(written.envCryptKey).toEqual(keys.envCryptKey);
+  expect(written.diskCryptKey).toHaveLength(0);
 });
 
 it.each([

@@ -112,8 +112,9 @@ describe('setup', () => {
     await boot();
     expect(await mode('work/.host-shared/.appkeys.json')).toBe('600');
     const keys = JSON.parse(await readFile(machine.path('work/.host-shared/.appkeys.json'), 'utf8'));
-    expect(keys.disk_crypt_key).toMatch(/^[0-9a-f]{64}$/);
-    expect(sha256(Buffer.from(keys.disk_crypt_key, 'hex')).toString('hex')).toBe(machine.diskKey);
+    // the disk has been opened with its key, which nobody reads again; the reference's agent demands the field
+    expect(machine.diskKey).toMatch(/^[0-9a-f]{64}$/);
+    expect(keys.disk_crypt_key).toBe('');
     expect(keys.ca_cert).toContain('BEGIN CERTIFICATE');
     expect(await readFile(machine.path('work/.host-shared/.decrypted-env'), 'utf8')).toBe('');
     expect(await readFile(machine.path('work/.host-shared/.decrypted-env.json'), 'utf8')).toBe('{}');

@@ -55,13 +55,16 @@ describe('.appkeys.json', () => {
     expect(PROVIDERS.map((keyProvider) => providerId({ keyProvider }).length)).toEqual([0, 32, 0, 91]);
   });
 
-  it('takes an absent env_crypt_key as empty, and an empty signature', () => {
+  it('takes an absent env_crypt_key as empty, an empty signature, and an empty disk key: the disk of a guest is open', () => {
     const document = JSON.parse(formatAppKeys(keysWith(PROVIDERS[0]!)));
     delete document.env_crypt_key;
     document.k256_signature = '';
+    document.disk_crypt_key = '';
     const keys = parseAppKeys(bytes(JSON.stringify(document)));
     expect(keys.envCryptKey).toHaveLength(0);
     expect(keys.k256Signature).toHaveLength(0);
+    expect(keys.diskCryptKey).toHaveLength(0);
+    expect(JSON.parse(formatAppKeys(keys)).disk_crypt_key).toBe('');
   });
 
   const change = (changes: object) => ({ ...JSON.parse(formatAppKeys(keysWith(PROVIDERS[0]!))), ...changes });

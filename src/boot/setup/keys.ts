@@ -77,9 +77,13 @@ export async function measureKeyProvider(context: SetupContext): Promise<void> {
   await measureText(context, EVENT.keyProvider, keyProviderPayload(keys.keyProvider.kind, providerId(keys)));
 }
 
-/** .appkeys.json, readable by root only from its first byte. */
+/**
+ * .appkeys.json, readable by root only from its first byte. The disk is opened with the key in memory, and nobody reads
+ * that key afterwards: the field is empty, not left out, because the reference's agent demands it.
+ */
 export async function writeKeys(context: SetupContext): Promise<void> {
-  await writeAtomic(`${copyDir(context)}/${HOST_SHARED.appKeys}`, formatAppKeys(need(context, 'keys')), 0o600);
+  const withoutDiskKey = { ...need(context, 'keys'), diskCryptKey: new Uint8Array() };
+  await writeAtomic(`${copyDir(context)}/${HOST_SHARED.appKeys}`, formatAppKeys(withoutDiskKey), 0o600);
 }
 
 /** Wipes every key setup still holds; the agent reads its own from the file. */
