@@ -3,19 +3,34 @@
  * Specification 1.1, section 2).
  *
  * The disk belongs to the host. cryptsetup would follow whatever a header says: no cipher at all, a second key slot with
- * a key the host knows, a token that runs a plugin, a key derivation that eats all memory. So both copies of the header
- * must be exactly what this program (or the reference) writes. What is not checked: sequence number, salts, UUID,
- * digests and checksum; a wrong one of these makes cryptsetup fail, it cannot weaken the volume.
+ * a key the host knows, a token that runs a plugin, a key derivation that eats all memory or never ends, a digest of the
+ * wrong length, with which any key counts as the right one. So both copies must be exactly what this program (or the
+ * reference) writes, and both must be whole: a copy with a wrong checksum makes cryptsetup search for another one, at
+ * places that nobody has checked.
+ *
+ * Free are the sequence number, the salts, the UUID (of its form), the digest, the iteration counts within bounds, and
+ * where the key slot lies. Another value of one of these opens nothing: they take part in deriving or comparing the key,
+ * or mean nothing to it. test/fde/header-judge.test.ts asks the real cryptsetup about every one.
  */
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { DstackError } from '../errors.ts';
-import { checkLuksJson, type LuksJsonFacts, PAYLOAD_OFFSET } from './luks-json.ts';
+import { BINARY_SIZE, checkLuksJson, type LuksJsonFacts, PAYLOAD_OFFSET } from './luks-json.ts';
 
-/** The binary part of each copy. */
-export const BINARY_SIZE = 4096;
+export { BINARY_SIZE } from './luks-json.ts';
 
 const MAGIC = ['4c554b53babe', '534b554cbabe'] as const; // "LUKS" 0xba 0xbe, "SKUL" 0xba 0xbe
 const VERSION = 2;
+/** hdr_size of one copy: the sizes of the specification, 16 KiB to 4 MiB. */
+const HEADER_SIZES = Array.from({ length: 9 }, (_, i) => 16_384 * 2 ** i);
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const CHECKSUM_AT = 448;
+const CHECKSUM_SIZE = 32;
+/** What the format calls padding: behind hdr_offset, behind the 32 bytes of a SHA-256, behind the checksum field. */
+const PADDING = [
+  [264, CHECKSUM_AT],
+  [CHECKSUM_AT + CHECKSUM_SIZE, BINARY_SIZE],
+] as const;
 
 export interface LuksHeader extends LuksJsonFacts {
   /** size of one copy in bytes: binary part and JSON area */
@@ -33,8 +48,14 @@ export interface LuksHeader extends LuksJsonFacts {
 export function checkLuksHeader(bytes: Uint8Array): LuksHeader {
   const first = checkCopy(bytes, 0, 0);
   const second = checkCopy(bytes, 1, first.headerSize);
-  if (second.headerSize !== first.headerSize) {
-    throw rejected(1, 'hdr_size', second.headerSize, `differs from copy 0, which says ${first.headerSize}`);
+  const same = (field: string, here: unknown, there: unknown): void => {
+    if (here !== there) throw rejected(1, field, here, `differs from copy 0, which says ${there}`);
+  };
+  same('hdr_size', second.headerSize, first.headerSize);
+  same('seqid', second.sequence, first.sequence);
+  same('uuid', second.uuid, first.uuid);
+  if (!area(bytes, 0, first.headerSize).equals(area(bytes, first.headerSize, first.headerSize))) {
+    throw rejected(1, 'json', `${first.headerSize - BINARY_SIZE} bytes`, 'differs from copy 0');
   }
   return first;
 }
@@ -62,6 +83,11 @@ export async function readLuksHeader(path: string): Promise<Uint8Array> {
   }
 }
 
+/** The JSON area of the copy at `start`. */
+function area(bytes: Uint8Array, start: number, headerSize: number): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start + BINARY_SIZE, headerSize - BINARY_SIZE);
+}
+
 function checkCopy(bytes: Uint8Array, copy: 0 | 1, start: number): LuksHeader {
   if (bytes.length < start + BINARY_SIZE) {
     throw rejected(copy, 'length', bytes.length, `too short: copy ${copy} starts at byte ${start}`);
@@ -72,18 +98,17 @@ function checkCopy(bytes: Uint8Array, copy: 0 | 1, start: number): LuksHeader {
     const end = field.indexOf(0);
     return field.subarray(0, end < 0 ? length : end).toString('latin1');
   };
+  const empty = (from: number, to: number): boolean => zeros(binary.subarray(from, to));
   const magic = binary.toString('hex', 0, 6);
   if (magic !== MAGIC[copy]) throw rejected(copy, 'magic', magic, `is not ${MAGIC[copy]}`);
   const version = binary.readUInt16BE(6);
   if (version !== VERSION) throw rejected(copy, 'version', version, 'is not 2: an older format is a downgrade');
 
   const size = binary.readBigUInt64BE(8);
-  if (size < BigInt(BINARY_SIZE) || size > BigInt(PAYLOAD_OFFSET)) {
-    throw rejected(copy, 'hdr_size', size, `is not between ${BINARY_SIZE} and ${PAYLOAD_OFFSET}`);
-  }
-  const headerSize = Number(size);
+  const headerSize = HEADER_SIZES.find((allowed) => BigInt(allowed) === size);
+  if (headerSize === undefined) throw rejected(copy, 'hdr_size', size, `is not one of ${HEADER_SIZES.join(', ')}`);
   for (const [field, at] of [['label', 24] as const, ['subsystem', 208] as const]) {
-    if (binary.subarray(at, at + 48).some((byte) => byte !== 0)) {
+    if (!empty(at, at + 48)) {
       throw rejected(copy, field, text(at, 48), 'is not empty: it is free text of whoever wrote the disk');
     }
   }
@@ -98,12 +123,36 @@ function checkCopy(bytes: Uint8Array, copy: 0 | 1, start: number): LuksHeader {
   if (bytes.length < start + headerSize) {
     throw rejected(copy, 'length', bytes.length, `too short: copy ${copy} ends at byte ${start + headerSize}`);
   }
-  const area = bytes.subarray(start + BINARY_SIZE, start + headerSize);
-  const end = area.indexOf(0);
-  const facts = checkLuksJson(end < 0 ? area : area.subarray(0, end), headerSize, (field, value, why) => {
+  const json = area(bytes, start, headerSize);
+  const end = json.indexOf(0);
+  if (end < 0) throw rejected(copy, 'json', `${json.length} bytes`, 'has no end');
+  const facts = checkLuksJson(json.subarray(0, end), headerSize, (field, value, why) => {
     throw rejected(copy, field, value, why);
   });
-  return { ...facts, headerSize, uuid: text(168, 40), sequence: binary.readBigUInt64BE(16) };
+  const uuid = text(168, 40);
+  if (!UUID.test(uuid) || !empty(168 + uuid.length, 208)) {
+    throw rejected(copy, 'uuid', uuid, 'is not a UUID in lower-case letters');
+  }
+  for (const [from, to] of PADDING) {
+    if (!empty(from, to)) throw rejected(copy, 'padding', `bytes ${from} to ${to}`, 'is not empty');
+  }
+  if (!zeros(json.subarray(end))) throw rejected(copy, 'json', `bytes from ${end} on`, 'has something behind its end');
+  // last: whoever bends a header repairs its checksum, so the fields are what says most about it
+  if (!checksum(binary, json).equals(binary.subarray(CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_SIZE))) {
+    throw rejected(copy, 'csum', binary.toString('hex', CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_SIZE), 'is wrong');
+  }
+  return { ...facts, headerSize, uuid, sequence: binary.readBigUInt64BE(16) };
+}
+
+const zeros = (bytes: Uint8Array): boolean => Buffer.alloc(bytes.length).equals(bytes);
+
+/** SHA-256 over a copy in which the checksum itself is zeros. */
+function checksum(binary: Uint8Array, json: Uint8Array): Buffer {
+  const hash = createHash('sha256').update(binary.subarray(0, CHECKSUM_AT)).update(new Uint8Array(64));
+  return hash
+    .update(binary.subarray(CHECKSUM_AT + 64))
+    .update(json)
+    .digest();
 }
 
 function rejected(copy: 0 | 1, field: string, value: unknown, why: string): DstackError {

@@ -19,7 +19,7 @@ const BOTH: Copies = [0, 1];
 const JSON_AT = 4096;
 
 /** The size of one copy, as copy 0 says it. */
-const copySize = (good: Uint8Array): number => Number(Buffer.from(good).readBigUInt64BE(8));
+export const copySize = (good: Uint8Array): number => Number(Buffer.from(good).readBigUInt64BE(8));
 
 /** The JSON text of a copy. */
 export function jsonText(header: Uint8Array, copy: 0 | 1 = 0): string {
@@ -89,6 +89,13 @@ const argon2 = (type: string) => (j: Tree) => {
   slot(j).kdf = { type, time: 4, memory: 1_048_576, cpus: 4, salt: kdf(j).salt };
 };
 
+/** A copy whose checksum is wrong: cryptsetup then searches for another one. */
+function spoiled(good: Uint8Array, copy: 0 | 1): Buffer {
+  const out = Buffer.from(good);
+  out[copy * copySize(good) + 448]! ^= 1;
+  return out;
+}
+
 type Entry = readonly [name: string, rule: string, bend: (good: Uint8Array) => Buffer];
 
 const ENTRIES: readonly Entry[] = [
@@ -127,13 +134,17 @@ const ENTRIES: readonly Entry[] = [
     'copy 1 length',
     (good) => Buffer.from(good.subarray(0, 2 * copySize(good) - 1)),
   ],
+  ['checksum of the first copy', 'copy 0 csum', (good) => spoiled(good, 0)],
+  ['checksum of the second copy', 'copy 1 csum', (good) => spoiled(good, 1)],
+  ['padding', 'copy 0 padding', binary(300, 'x')],
+  ['UUID of any text', 'copy 0 uuid', binary(168, 'x'.repeat(40))],
   // JSON as text
   ['empty JSON area', 'copy 0 json', text(() => '')],
   ['truncated JSON', 'copy 0 json', text((t) => t.slice(0, -20))],
   ['huge JSON: nested arrays', 'copy 0 json', text(() => `${'['.repeat(6000)}${']'.repeat(6000)}`)],
   ['huge JSON: a long member', 'copy 0 extra', text((t) => `${t.slice(0, -1)},"extra":"${'x'.repeat(9000)}"}`)],
   ['JSON without an end', 'copy 0 json', text((t) => `${t.slice(0, -1)},"extra":"${'x'.repeat(20_000)}`)],
-  ['array instead of an object', 'copy 0 ', text(() => '[]')],
+  ['array instead of an object', 'copy 0 json', text(() => '[]')],
   ['two documents', 'copy 0 json', text((t) => t + t)],
   ['comment', 'copy 0 json', text((t) => `/**/${t}`)],
   ['trailing comma', 'copy 0 json', text((t) => `${t.slice(0, -1)},}`)],
@@ -250,6 +261,9 @@ const ENTRIES: readonly Entry[] = [
   ['digest of no segment', 'copy 0 digests.0.segments', json((j) => (digest(j).segments = []))],
   ['digest segments as numbers', 'copy 0 digests.0.segments', json((j) => (digest(j).segments = [0]))],
   ['digest hash sha1', 'copy 0 digests.0.hash', json((j) => (digest(j).hash = 'sha1'))],
+  ['digest of no length', 'copy 0 digests.0.digest', json((j) => (digest(j).digest = ''))],
+  ['salt of the digest of another length', 'copy 0 digests.0.salt', json((j) => (digest(j).salt = 'AAAA'))],
+  ['2^31 iterations', 'copy 0 keyslots.0.kdf.iterations', json((j) => (kdf(j).iterations = 2 ** 31))],
   ['config flags', 'copy 0 config.flags', json((j) => (j.config.flags = ['allow-discards', 'no-read-workqueue']))],
   [
     'requirements',

@@ -131,7 +131,11 @@ export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8A
     ...otherPlatforms().flatMap((a) => (['V0', 'V1'] as const).map((form) => encodeVersioned(a, form))),
   ],
   certificate: certificates,
-  'luks-header': () => [Uint8Array.from([0, ...buildHeader()]), text(`\u0001${JSON.stringify(goodJson())}`)],
+  'luks-header': () => [
+    Uint8Array.from([0, ...buildHeader()]),
+    Uint8Array.from([2, ...buildHeader()]),
+    text(`\u0001${JSON.stringify(goodJson())}`),
+  ],
   'app-compose': () => [
     text(JSON.stringify(COMPOSE)),
     text(JSON.stringify({ manifest_version: 2, name: 'n', runner: 'bash', bash_script: 'true', kms_enabled: true })),
