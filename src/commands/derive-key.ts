@@ -1,10 +1,16 @@
-/** `dstack-util derive-key`: an application key by path, as the RPC method GetKey answers it. */
+/** `dstack-util derive-key`: an application key by its name, as the RPC method GetKey of either version answers it. */
 import type { Command } from 'commander';
 
+import { Option } from 'commander';
+import { DstackError } from '../errors.ts';
+import type { DerivedKey, SigningKeys } from '../keys/get-key.ts';
+
 interface Options {
-  path: string;
-  purpose: string;
-  algorithm: string;
+  api: 'v0' | 'v1';
+  path?: string;
+  purpose?: string;
+  domain?: string;
+  algorithm?: string;
   keysFile?: string;
   json?: boolean;
 }
@@ -14,28 +20,31 @@ const KEYS_FILE_LIMIT = 1024 * 1024;
 
 export default function define(command: Command): void {
   command
-    .requiredOption('--path <path>', 'path of the key; it alone decides which key this is')
-    .option('--purpose <text>', 'signed together with the public key', '')
-    .option('--algorithm <name>', 'secp256k1 (alias k256) or ed25519', 'secp256k1')
+    .addOption(
+      new Option('--api <version>', 'version of the guest API whose key is meant; they have no key in common')
+        .choices(['v0', 'v1'])
+        .default('v0'),
+    )
+    .option('--path <path>', 'v0: path of the key; it alone decides which key this is')
+    .option('--purpose <text>', 'v0: signed together with the public key (default: empty)')
+    .option('--domain <text>', 'v1: domain of the key')
+    .option('--algorithm <name>', 'secp256k1 or ed25519; v0 also knows k256 and takes secp256k1 unless told')
     .option('--keys-file <file>', 'key file (default: .appkeys.json of the host-shared directory)')
     .option('--json', 'print {key, public_key, signature_chain} as JSON')
     .action(async (options: Options) => {
-      const [{ parseAppKeys, wipeAppKeys }, { hostShared }, { readLimited, wipe }, { getKey }, { toHex }, ui] =
-        await Promise.all([
-          import('../config/app-keys.ts'),
-          import('../config/paths.ts'),
-          import('../sys/files.ts'),
-          import('../keys/get-key.ts'),
-          import('../codec/hex.ts'),
-          import('../ui.ts'),
-        ]);
+      const derive = derivation(options);
+      const [{ parseAppKeys, wipeAppKeys }, { hostShared }, { readLimited, wipe }, { toHex }, ui] = await Promise.all([
+        import('../config/app-keys.ts'),
+        import('../config/paths.ts'),
+        import('../sys/files.ts'),
+        import('../codec/hex.ts'),
+        import('../ui.ts'),
+      ]);
       const path = options.keysFile ?? hostShared('appKeys');
       const raw = await readLimited(path, KEYS_FILE_LIMIT);
       const keys = parseAppKeys(raw, path);
       wipe(raw);
-      const derived = await getKey(keys, options.path, options.purpose, options.algorithm).finally(() =>
-        wipeAppKeys(keys),
-      );
+      const derived = await derive(keys).finally(() => wipeAppKeys(keys));
       const shown = {
         key: toHex(derived.key),
         public_key: toHex(derived.publicKey),
@@ -52,4 +61,17 @@ export default function define(command: Command): void {
           ].join('\n'),
       });
     });
+}
+
+/** What the options ask for. @throws USAGE for options of the other version, or one that is missing */
+function derivation({ api, path, purpose, domain, algorithm }: Options): (keys: SigningKeys) => Promise<DerivedKey> {
+  const usage = (message: string) => new DstackError('USAGE', message);
+  if (api === 'v1') {
+    if (path !== undefined || purpose !== undefined) throw usage('--path and --purpose belong to --api v0');
+    if (domain === undefined || algorithm === undefined) throw usage('--api v1 needs --domain and --algorithm');
+    return async (keys) => (await import('../keys/get-key-v1.ts')).getKeyV1(keys, domain, algorithm);
+  }
+  if (domain !== undefined) throw usage('--domain belongs to --api v1');
+  if (path === undefined) throw usage('--path is missing');
+  return async (keys) => (await import('../keys/get-key.ts')).getKey(keys, path, purpose ?? '', algorithm ?? '');
 }

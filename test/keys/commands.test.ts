@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fromHex } from '../../src/codec/hex.ts';
+import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { formatAppKeys } from '../../src/config/app-keys.ts';
+import { getKeyV1 } from '../../src/keys/get-key-v1.ts';
 import { run } from '../run-main.ts';
 import vectors from '../vectors/keys.json' with { type: 'json' };
 
@@ -47,6 +48,30 @@ describe('derive-key', () => {
       `key              ${vector.key_hex}\npublic_key       ${vector.public_key_hex}\n` +
         `signature_chain  0 ${vector.signature_chain_hex[0]}\nsignature_chain  1 ${vector.signature_chain_hex[1]}\n`,
     );
+  });
+
+  it('answers as GetKey of the guest API v1 does', async () => {
+    const v1 = (...more: string[]) => run('derive-key', '--api', 'v1', '--keys-file', keysFile, '--json', ...more);
+    const { stdout } = await v1('--domain', 'a/b', '--algorithm', 'ed25519');
+    const { key, publicKey, signatureChain } = await getKeyV1(
+      { k256Key: fromHex(vector.app_k256_key_hex), k256Signature: fromHex(vector.k256_signature_hex) },
+      'a/b',
+      'ed25519',
+    );
+    expect(JSON.parse(stdout)).toEqual({
+      key: toHex(key),
+      public_key: toHex(publicKey),
+      signature_chain: signatureChain.map(toHex),
+    });
+    for (const wrong of [
+      [],
+      ['--domain', 'a'],
+      ['--algorithm', 'ed25519'],
+      ['--domain', 'a', '--algorithm', 'ed25519', '--path', 'a'],
+    ])
+      expect([wrong, (await v1(...wrong)).exit]).toEqual([wrong, 2]);
+    expect((await run('derive-key', '--path', 'a', '--domain', 'a', '--keys-file', keysFile)).exit).toBe(2);
+    expect((await v1('--domain', 'a', '--algorithm', 'k256')).stdout).toContain('ALGORITHM_UNSUPPORTED');
   });
 
   it('fails with its code and never shows the keys', async () => {

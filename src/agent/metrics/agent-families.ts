@@ -22,6 +22,9 @@ export async function agentFamilies(
       runner: state.compose.runner,
     }),
     gauge('dstack_agent_ready', '1 when the app can be served', [Number(readiness.ready)]),
+    gauge('dstack_app_healthy', '1 when the app is healthy, for an app that asks for health checks', [
+      state.health.watched ? Number(state.health.verdict().healthy) : undefined,
+    ]),
     gauge('dstack_agent_uptime_seconds', 'Time since the agent started', [readiness.uptimeSeconds]),
     counter('dstack_agent_cpu_seconds_total', 'Processor time of the agent', [(user + system) / 1e6]),
     gauge('dstack_agent_resident_memory_bytes', 'Memory of the agent', [process.memoryUsage.rss()]),

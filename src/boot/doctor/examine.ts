@@ -48,6 +48,7 @@ const checks: readonly { name: string; run(guest: GuestMachine): Promise<Outcome
   { name: 'units', run: units },
   { name: 'agent', run: agent },
   { name: 'containers', run: containers },
+  { name: 'app health', run: appHealth },
   { name: 'gateway', run: gateway },
 ];
 
@@ -193,6 +194,17 @@ async function containers(guest: GuestMachine): Promise<Outcome> {
   return warning(
     ill.map(({ Names, Status }) => `${name(Names)}: ${ui.printable(Status)}`).join('; '),
     'docker logs NAME, or the agent’s page; a container that did its work and ended is fine',
+  );
+}
+
+async function appHealth(guest: GuestMachine): Promise<Outcome> {
+  const health = await guest.health();
+  if (health === null) return skipped('the application does not ask for health checks');
+  if (health.healthy) return ok('healthy');
+  const why = health.error || health.unhealthy.map(({ name, status }) => `${name}: ${status}`).join('; ');
+  return warning(
+    `no gateway sends traffic here: ${ui.printable(why)}`,
+    'docs/agent.md, health of the app; docker inspect NAME, or the health_status_file',
   );
 }
 

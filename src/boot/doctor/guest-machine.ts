@@ -2,6 +2,7 @@
 import { statfs } from 'node:fs/promises';
 import { hostShared, PATHS } from '../../config/paths.ts';
 import type { ContainerSummary } from '../../deploy/docker-api.ts';
+import { DstackError } from '../../errors.ts';
 import type { DiskStatus } from '../../fde/fde.ts';
 import type { RunResult } from '../../sys/exec.ts';
 import { ifExists, readLimited, utf8, wipe } from '../../sys/files.ts';
@@ -26,11 +27,21 @@ export interface GuestMachine {
   used(mountPoint: string): Promise<number | undefined>;
   /** calls a method of the agent over a socket; throws AGENT_UNREACHABLE */
   call(socket: string, method: string): Promise<unknown>;
+  /** what the agent says of the app's health; null for an app that asks for no health checks; throws AGENT_UNREACHABLE */
+  health(): Promise<AppHealth | null>;
   containers(): Promise<ContainerSummary[]>;
   /** PEM of the app's CA certificate; undefined before setup wrote the keys */
   caCert(): Promise<string | undefined>;
 }
 
+/** `health` of the agent's /readyz. */
+export interface AppHealth {
+  readonly healthy: boolean;
+  readonly unhealthy: readonly { readonly name: string; readonly status: string }[];
+  readonly error: string;
+}
+
+const READYZ = 'http://127.0.0.1:8090/readyz';
 const LIMIT = 1024 * 1024;
 const LOOK_MS = 10_000;
 const CALL_MS = 5000;
@@ -62,6 +73,17 @@ export const realGuestMachine: GuestMachine = {
     const { callJson } = await import('../../net/prpc-client.ts');
     const codes = { unreachable: 'AGENT_UNREACHABLE', failed: 'AGENT_UNREACHABLE' } as const;
     return callJson(`unix:${socket}`, method, {}, { timeoutMs: CALL_MS, ...codes });
+  },
+  health: async () => {
+    try {
+      const answer = await fetch(READYZ, { signal: AbortSignal.timeout(CALL_MS) }); // 503 has the same document
+      return ((await answer.json()) as { health?: AppHealth | null }).health ?? null;
+    } catch (thrown) {
+      throw new DstackError('AGENT_UNREACHABLE', `the agent does not answer at ${READYZ}`, {
+        value: READYZ,
+        cause: thrown,
+      });
+    }
   },
   containers: async () => (await import('../../deploy/docker-api.ts')).listContainers(),
   caCert: async () => {

@@ -145,16 +145,22 @@ describe('/metrics', () => {
     expect(text).toMatch(/^system_load_average_1m \d+$/m);
     expect(text).toMatch(/^system_uptime \d+$/m);
   });
+  it('tells the health of an app that asks for health checks', async () => {
+    expect(sample(await read(), 'dstack_app_healthy')).toBeUndefined();
+    const watched = { ...scene.state, health: { watched: true, verdict: () => ({ healthy: false }) } as never };
+    expect(sample((await metricsText(watched, scene.ready)).text, 'dstack_app_healthy')).toBe(0);
+  });
   it('is described in docs/agent.md, name by name', async () => {
     const text = await read();
     const documented = [
       ...readFileSync('docs/agent.md', 'utf8').matchAll(/^\| `(dstack_\w+)` \| (\w+) \| ([\w, ]*)\| (.+) \|$/gm),
     ].map(([, name = '', type = '', labels = '', help = '']) => ({ name, type, help, labels: labels.trim() }));
     const real = families(text).filter(({ name }) => name.startsWith('dstack_'));
-    // a machine without an interface that we show has no network figures
+    // a machine without an interface that we show has no network figures, and this app asks for no health checks
     const there = documented.filter(
-      ({ name }) => text.includes(`# TYPE ${name} `) || !name.startsWith('dstack_network_'),
+      ({ name }) => text.includes(`# TYPE ${name} `) || !/^dstack_(?:network_|app_healthy$)/.test(name),
     );
+    expect(documented.map(({ name }) => name)).toContain('dstack_app_healthy');
     expect(there).toEqual(real.map((family) => ({ ...family, labels: labelsOf(text, family.name) })));
   });
   it.skipIf(PROMTOOL === undefined)(

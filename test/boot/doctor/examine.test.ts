@@ -67,6 +67,7 @@ function guest(
     }),
     used: async () => 0.3,
     call: async () => ({}),
+    health: async () => null,
     containers: async () => [
       {
         Id: '1',
@@ -92,8 +93,9 @@ describe('doctor', () => {
     const findings = await examine(guest());
     expect(findings.filter(({ status }) => status !== 'ok')).toEqual([
       { check: 'certificate', status: 'skipped', text: 'no keys yet' },
+      { check: 'app health', status: 'skipped', text: 'the application does not ask for health checks' },
     ]);
-    expect(findings).toHaveLength(10);
+    expect(findings).toHaveLength(11);
   });
 
   it('names a register that no verifier would accept', async () => {
@@ -204,6 +206,20 @@ describe('doctor', () => {
       text: 'no TEE here [TEE_NOT_FOUND]',
       advice: expect.any(String),
     });
-    expect(findings).toHaveLength(10);
+    expect(findings).toHaveLength(11);
+  });
+
+  it('says why no gateway sends traffic here', async () => {
+    const told = async (health: Awaited<ReturnType<GuestMachine['health']>>) =>
+      (await examine(guest({ health: async () => health }))).find(({ check }) => check === 'app health');
+    expect(await told(null)).toMatchObject({ status: 'skipped' });
+    expect(await told({ healthy: true, unhealthy: [], error: '' })).toMatchObject({ status: 'ok' });
+    expect(await told({ healthy: false, unhealthy: [{ name: 'web', status: 'starting' }], error: '' })).toMatchObject({
+      status: 'warning',
+      text: 'no gateway sends traffic here: web: starting',
+    });
+    expect(await told({ healthy: false, unhealthy: [], error: 'docker does not answer' })).toMatchObject({
+      text: expect.stringContaining('docker does not answer'),
+    });
   });
 });
