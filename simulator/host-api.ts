@@ -10,19 +10,11 @@ import { EventEmitter } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Command } from 'commander';
+import type { HostEvent } from './host-event.ts';
 
 /** A longer payload is ignored by the VMM. */
 export const PAYLOAD_LIMIT = 4096;
 const BODY_LIMIT = 64 * 1024;
-
-export interface HostEvent {
-  /** counts from 1, without gaps */
-  readonly sequence: number;
-  /** milliseconds since the epoch */
-  readonly at: number;
-  readonly event: string;
-  readonly payload: string;
-}
 
 export interface HostApiOptions {
   /** events kept, default 256 */

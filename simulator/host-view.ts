@@ -1,6 +1,6 @@
 /** What a guest reports, for a person: one line an event, and on a terminal a status line that moves with the boot. */
 import type { PhaseReport } from '../src/boot/phase.ts';
-import type { HostEvent } from './host-api.ts';
+import type { HostEvent } from './host-event.ts';
 import { parsePhase } from './phase-report.ts';
 
 const BAR = 20;

@@ -1,5 +1,6 @@
 /** Waiting for what a guest tells its host. */
-import type { HostApi, HostEvent } from '../../simulator/host-api.ts';
+import type { HostApi } from '../../simulator/host-api.ts';
+import type { HostEvent } from '../../simulator/host-event.ts';
 import type { ConsoleLog } from './console.ts';
 import type { Ended } from './process.ts';
 import { within } from './wait.ts';

@@ -1,5 +1,5 @@
 /** Turns what a booting guest reports into progress lines. */
-import type { HostEvent } from '../../simulator/host-api.ts';
+import type { HostEvent } from '../../simulator/host-event.ts';
 import { parsePhase } from '../../simulator/phase-report.ts';
 import type { PhaseReport } from '../../src/boot/phase.ts';
 import type { ProgressView } from './progress-view.ts';

@@ -1,5 +1,5 @@
 /** What a VM is made of, as its starter says it. */
-import type { HostEvent } from '../../simulator/host-api.ts';
+import type { HostEvent } from '../../simulator/host-event.ts';
 import type { Disk, Forward, GuestService } from './qemu.ts';
 import type { ShareFiles } from './share.ts';
 

@@ -6,22 +6,12 @@ import { DstackError } from '../../src/errors.ts';
 import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
 import { privateKeyPem } from '../../src/keys/tls-key.ts';
 import type { AppInfo } from '../../src/tdx/app-identity.ts';
-import type { MockPki } from '../pki.ts';
 import { envPublicKey, issueKeys } from './derive.ts';
 import { certificateOf, identifyPeer } from './evidence.ts';
-import { authorise, type Policy } from './policy.ts';
+import { authorise } from './policy.ts';
 import type { KmsRoots } from './roots.ts';
+import type { KmsService } from './service.ts';
 import { signRequest } from './sign-request.ts';
-
-export interface KmsService {
-  readonly roots: KmsRoots;
-  readonly policy: Policy;
-  readonly pki: MockPki;
-  /** app id of the gateway that apps may trust, `any`, or empty */
-  readonly gatewayAppId: string;
-  /** told of each app that was given keys */
-  readonly onIssued?: (info: AppInfo) => void;
-}
 
 const APP_KEY_VERSION = 1;
 const SIGN_CERT_VERSION = 2;

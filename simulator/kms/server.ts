@@ -11,8 +11,9 @@ import type { HttpRequest } from '../../src/http/http.ts';
 import * as ui from '../../src/ui.ts';
 import { readBody, TlsFront } from '../tls-front.ts';
 import type { Faults } from './faults.ts';
-import { type KmsService, kmsMethods } from './methods.ts';
+import { kmsMethods } from './methods.ts';
 import { rpcCertificate } from './rpc-certificate.ts';
+import type { KmsService } from './service.ts';
 
 const BODY_LIMIT = 10 * 1024 * 1024;
 const MOUNT = { base: '/prpc', strip: 'KMS.' } as const;

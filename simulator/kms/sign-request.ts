@@ -7,8 +7,8 @@ import { decodeVersioned, encodeVersioned, strip } from '../../src/tdx/attestati
 import { issueCertificate } from '../../src/x509/x509.ts';
 import { appAuthority } from './derive.ts';
 import { identify } from './evidence.ts';
-import type { KmsService } from './methods.ts';
 import { authorise } from './policy.ts';
+import type { KmsService } from './service.ts';
 
 /** what certificates of apps are for */
 const USAGE = 'app:custom';

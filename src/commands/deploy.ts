@@ -104,7 +104,7 @@ async function status(options: Options): Promise<void> {
   ui.result({ runner: context.runner.name, services }, { json: options.json, text: () => statusText(services) });
 }
 
-function statusText(services: readonly import('../deploy/runner.ts').ServiceStatus[]): string {
+function statusText(services: readonly import('../deploy/service-status.ts').ServiceStatus[]): string {
   if (services.length === 0) return 'no containers';
   const rows = [
     ['SERVICE', 'VERDICT', 'STATE', 'HEALTH', 'RESTARTS', 'IMAGE'],

@@ -7,9 +7,17 @@ import type { AppCompose } from '../config/app-compose.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import type { ComposeService } from './compose-model.ts';
 
 export const COMPOSE_FILE = 'docker-compose.yaml';
+
+export interface ComposeService {
+  readonly name: string;
+  /** with all variables filled in; empty when it is built and has no name */
+  readonly image: string;
+  readonly built: boolean;
+  /** a service of a profile that was not asked for is not started */
+  readonly profiles: readonly string[];
+}
 const LIMIT = 64 * 1024 * 1024;
 
 /**

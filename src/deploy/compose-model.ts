@@ -1,17 +1,8 @@
 /** What docker compose makes of the compose file: services, images, health checks. Asked of docker itself, not guessed. */
 import { DstackError } from '../errors.ts';
 import { run } from '../sys/exec.ts';
-import { COMPOSE_FILE } from './compose-file.ts';
-import type { RunnerContext } from './runner.ts';
-
-export interface ComposeService {
-  readonly name: string;
-  /** with all variables filled in; empty when it is built and has no name */
-  readonly image: string;
-  readonly built: boolean;
-  /** a service of a profile that was not asked for is not started */
-  readonly profiles: readonly string[];
-}
+import { COMPOSE_FILE, type ComposeService } from './compose-file.ts';
+import type { Environment } from './scripts.ts';
 
 export interface ComposeModel {
   readonly project: string;
@@ -25,7 +16,7 @@ const LIMIT_MS = 60_000;
  * The model of the extracted compose file, services of all profiles included.
  * @throws COMPOSE_INVALID with docker's words
  */
-export async function composeModel({ dir, env }: Pick<RunnerContext, 'dir' | 'env'>): Promise<ComposeModel> {
+export async function composeModel({ dir, env }: { dir: string; env: Environment }): Promise<ComposeModel> {
   const args = ['compose', '-f', COMPOSE_FILE, '--profile', '*', 'config', '--format', 'json'];
   let stdout: string;
   try {

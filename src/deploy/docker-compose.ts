@@ -11,7 +11,8 @@ import { dockerAnswers, dockerSocket } from './docker-api.ts';
 import { looseImages, warnOfLooseImages } from './image-references.ts';
 import { pruneImages } from './prune.ts';
 import { currentStatuses, waitForServices } from './readiness.ts';
-import type { Runner, RunnerContext, ServiceStatus } from './runner.ts';
+import type { Runner, RunnerContext } from './runner.ts';
+import type { ServiceStatus } from './service-status.ts';
 import { failureText } from './service-status.ts';
 
 /** Pulling and building take as long as they take: the service manager has the limit, if any. */

@@ -6,7 +6,8 @@ import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { COMPOSE_FILE, composeServices, extractComposeFile } from './compose-file.ts';
 import { looseImages, warnOfLooseImages } from './image-references.ts';
-import type { Runner, RunnerContext, ServiceStatus } from './runner.ts';
+import type { Runner, RunnerContext } from './runner.ts';
+import type { ServiceStatus } from './service-status.ts';
 
 const NO_LIMIT = 0;
 const STOP_MS = 110_000;

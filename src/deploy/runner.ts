@@ -1,11 +1,8 @@
 /** A runner starts and stops the app in one of the ways that app-compose.json can ask for. */
 import type { AppCompose } from '../config/app-compose.ts';
-import { DstackError } from '../errors.ts';
 import type { LooseImage } from './image-references.ts';
 import type { Environment } from './scripts.ts';
 import type { ServiceStatus } from './service-status.ts';
-
-export type { ServiceStatus } from './service-status.ts';
 
 export interface RunnerContext {
   readonly compose: AppCompose;
@@ -41,12 +38,4 @@ export interface Runner {
   prune?(context: RunnerContext): Promise<void>;
   stop(context: RunnerContext): Promise<void>;
   status(context: RunnerContext): Promise<ServiceStatus[]>;
-}
-
-/** The runner of an app. @throws RUNNER_UNSUPPORTED */
-export async function runnerOf({ runner }: Pick<AppCompose, 'runner'>): Promise<Runner> {
-  if (runner === 'docker-compose') return (await import('./docker-compose.ts')).dockerCompose;
-  if (runner === 'nerdctl-compose') return (await import('./nerdctl-compose.ts')).nerdctlCompose;
-  if (runner === 'bash') return (await import('./bash.ts')).bash;
-  throw new DstackError('RUNNER_UNSUPPORTED', `runner ${runner} is unknown`, { field: 'runner', value: runner });
 }

@@ -1,5 +1,5 @@
 /** What has become of each service: one verdict, and docker's own words when it is not a good one. */
-import type { ComposeService } from './compose-model.ts';
+import type { ComposeService } from './compose-file.ts';
 import type { Complaint, Stage } from './compose-progress.ts';
 import type { ProjectContainer } from './docker-control.ts';
 

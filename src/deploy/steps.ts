@@ -11,7 +11,8 @@ import * as ui from '../ui.ts';
 import { readAppEnvironment } from './app-environment.ts';
 import { composeProject } from './compose-file.ts';
 import { DOCKER_ROOT, releaseContainers } from './hold.ts';
-import { type Runner, runnerOf } from './runner.ts';
+import type { Runner } from './runner.ts';
+import { runnerOf } from './runner-of.ts';
 import { type Environment, sourceScript } from './scripts.ts';
 
 export interface DeployContext {

@@ -7,24 +7,8 @@ import type { P256Key } from '../keys/derive.ts';
 import { certReportData } from '../keys/report-data.ts';
 import { decodeAppInfo } from '../tdx/app-identity.ts';
 import { encodeAppInfo } from '../tdx/app-info-extension.ts';
-import { type Attestation, type AttestationForm, encodeVersioned, strip } from '../tdx/attestation.ts';
-
-/** What the certificate shall say. */
-export interface CertifyRequest {
-  readonly commonName: string;
-  readonly altNames?: readonly string[];
-  readonly serverAuth?: boolean;
-  readonly clientAuth?: boolean;
-  /** put an attestation of the key into the certificate */
-  readonly withQuote?: boolean;
-  /** put the identity of the app into the certificate */
-  readonly withAppInfo?: boolean;
-  /** the form of the attestation; default: the natural one */
-  readonly form?: AttestationForm | undefined;
-  /** Unix seconds */
-  readonly notBefore?: number | undefined;
-  readonly notAfter?: number | undefined;
-}
+import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
+import type { CertifyRequest } from './certify-request.ts';
 
 /**
  * @param attest evidence of this guest over 64 bytes of report data

@@ -17,7 +17,8 @@ import { GATEWAY_CACHE } from './gateway-cache.ts';
 import { type Certify, gatewayIdentity } from './gateway-identity.ts';
 import { type CallGateway, callGateway, register } from './gateway-register.ts';
 import { type Occupied, occupiedAddresses } from './occupied.ts';
-import { WG_CONFIG, wireGuardConfig, wireGuardDown, wireGuardUp } from './wireguard.ts';
+import { wireGuardConfig, wireGuardDown, wireGuardUp } from './wireguard.ts';
+import { WG_CONFIG } from './wireguard-names.ts';
 
 const COMPOSE_LIMIT = 50 * 1024 * 1024;
 const DOCUMENT_LIMIT = 1024 * 1024;

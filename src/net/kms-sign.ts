@@ -12,7 +12,7 @@ import type { P256Key } from '../keys/derive.ts';
 import { type ClientCertificate, tempCertificate } from '../keys/temp-cert.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
 import { checkChain, fromPem } from '../x509/x509.ts';
-import type { CertifyRequest } from './certify.ts';
+import type { CertifyRequest } from './certify-request.ts';
 import { callRaTls } from './ra-tls-client.ts';
 
 const API_VERSION = 2;

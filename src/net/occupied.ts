@@ -6,7 +6,7 @@ import { BlockList, isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { SysConfig } from '../config/sys-config.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
-import { WG_INTERFACE } from './wireguard.ts';
+import { WG_INTERFACE } from './wireguard-names.ts';
 
 /** A range of IPv4 addresses and who uses it. */
 export interface Occupied {

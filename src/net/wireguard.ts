@@ -4,9 +4,8 @@ import { x25519PublicKey } from '../codec/x25519.ts';
 import type { run } from '../sys/exec.ts';
 import { wipe } from '../sys/files.ts';
 import type { WireGuardAnswer } from './gateway-response.ts';
+import { WG_INTERFACE } from './wireguard-names.ts';
 
-export const WG_INTERFACE = 'dstack-wg0';
-export const WG_CONFIG = `/etc/wireguard/${WG_INTERFACE}.conf`;
 /** the guest listens here; the firewall chain guards it */
 export const WG_PORT = 9182;
 const KEEPALIVE_S = 25;

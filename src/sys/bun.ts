@@ -1,7 +1,7 @@
 /** The only Bun-specific file: libc through `bun:ffi`. `__errno_location` is read directly after the failing call. */
 import { dlopen, type Pointer, ptr, read } from 'bun:ffi';
 import { constants } from 'node:os';
-import type { ErrnoError, Native } from './native.ts';
+import type { ErrnoError, Native } from './native-calls.ts';
 
 const { symbols: libc } = dlopen('libc.so.6', {
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },

@@ -1,7 +1,7 @@
 /** Versioned attestation, form V0: a zero byte, then SCALE (dstack keys and certificates, V0). */
 import { ScaleReader, ScaleWriter } from '../codec/scale.ts';
 import { DstackError } from '../errors.ts';
-import type { Attestation, Platform } from './attestation.ts';
+import type { Attestation, Platform } from './attestation-shape.ts';
 import type { TdxEvent } from './tdx-event.ts';
 import { TPM_PLATFORMS, type TpmQuote } from './tpm-quote.ts';
 

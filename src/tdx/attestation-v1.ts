@@ -4,7 +4,7 @@
  */
 import { decodeMsgpack, encodeMsgpack, type MsgpackValue } from '../codec/msgpack.ts';
 import { DstackError } from '../errors.ts';
-import type { Attestation, Platform } from './attestation.ts';
+import type { Attestation, Platform } from './attestation-shape.ts';
 import type { RuntimeEvent } from './events.ts';
 import type { TdxEvent } from './tdx-event.ts';
 import { TPM_PLATFORMS, type TpmQuote } from './tpm-quote.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { HostEvent } from '../../simulator/host-api.ts';
+import type { HostEvent } from '../../simulator/host-event.ts';
 import { HostView } from '../../simulator/host-view.ts';
 
 const record = (at: number, event: string, payload: unknown): HostEvent => ({

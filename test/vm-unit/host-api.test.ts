@@ -3,7 +3,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HostApi, type HostEvent } from '../../simulator/host-api.ts';
+import { HostApi } from '../../simulator/host-api.ts';
+import type { HostEvent } from '../../simulator/host-event.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'host-api-'));
 const socketPath = join(dir, 'socket');

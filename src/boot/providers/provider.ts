@@ -1,5 +1,5 @@
 /** Where the keys of an app come from: one file a source, all behind this interface. */
-import type { AppCompose, KeyProviderKind } from '../../config/app-compose.ts';
+import type { KeyProviderKind } from '../../config/app-compose.ts';
 import type { AppKeys } from '../../config/app-keys.ts';
 import type { SysConfig } from '../../config/sys-config.ts';
 import type { Attestation } from '../../tdx/attestation.ts';
@@ -31,18 +31,4 @@ export interface KeyProvider {
    * another one, because the app was promised the strength of the one it names.
    */
   obtain(request: KeyRequest): Promise<AppKeys>;
-}
-
-/** The provider that app-compose.json asks for. */
-export async function keyProviderFor({ keyProvider }: Pick<AppCompose, 'keyProvider'>): Promise<KeyProvider> {
-  switch (keyProvider) {
-    case 'none':
-      return (await import('./none.ts')).none;
-    case 'local':
-      return (await import('./local.ts')).local;
-    case 'kms':
-      return (await import('./kms.ts')).kms;
-    case 'tpm':
-      return (await import('./tpm.ts')).tpm;
-  }
 }

@@ -10,7 +10,7 @@ import { isDryRun } from '../../sys/effects.ts';
 import * as ui from '../../ui.ts';
 import { locateHostApi, mountHostShare, unmountHostShare } from '../host-share.ts';
 import { readPrepared } from '../prepare/prepared.ts';
-import { keyProviderFor } from '../providers/provider.ts';
+import { keyProviderFor } from '../providers/provider-of.ts';
 import { copyHostFiles } from './host-files.ts';
 import { copyDir, need, type SetupContext } from './setup-context.ts';
 

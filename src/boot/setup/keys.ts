@@ -8,7 +8,7 @@ import { writeAtomic } from '../../sys/files.ts';
 import { EVENT } from '../../tdx/events.ts';
 import { checkMrConfigId } from '../../tdx/mr-config.ts';
 import { parseQuote } from '../../tdx/quote-layout.ts';
-import { keyProviderFor } from '../providers/provider.ts';
+import { keyProviderFor } from '../providers/provider-of.ts';
 import { rehearsedKeys } from '../providers/rehearsal.ts';
 import { initScriptHashes, keyProviderPayload, measure, measureText } from './measure-events.ts';
 import { copyDir, need, type SetupContext } from './setup-context.ts';

@@ -1,0 +1,15 @@
+/** What a development KMS is made of. */
+import type { AppInfo } from '../../src/tdx/app-identity.ts';
+import type { MockPki } from '../pki.ts';
+import type { Policy } from './policy.ts';
+import type { KmsRoots } from './roots.ts';
+
+export interface KmsService {
+  readonly roots: KmsRoots;
+  readonly policy: Policy;
+  readonly pki: MockPki;
+  /** app id of the gateway that apps may trust, `any`, or empty */
+  readonly gatewayAppId: string;
+  /** told of each app that was given keys */
+  readonly onIssued?: (info: AppInfo) => void;
+}
