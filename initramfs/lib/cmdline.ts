@@ -1,11 +1,16 @@
 /** The kernel command lines. They are measured, so every word needs a reason. */
 import type { Profile } from './packages.ts';
 
+/** What closes PID 1 to the host. An image built elsewhere needs these words too (docs/image-builders.md). */
+export const HOST_CLOSED = [
+  'systemd.import_credentials=no', // strings of SMBIOS and fw_cfg are the host's, and PID 1 would act on them as root
+  'efi=noruntime', // so are the variables of the firmware: PID 1 takes words of a command line from one of them
+] as const;
+
 const common = [
   'console=ttyS0',
   'net.ifnames=0', // one interface, and its name is eth0
-  'systemd.import_credentials=no', // strings of SMBIOS and fw_cfg are the host's, and PID 1 would act on them as root
-  'efi=noruntime', // so are the variables of the firmware: PID 1 takes words of a command line from one of them
+  ...HOST_CLOSED,
 ];
 
 const words: Record<Profile, string[]> = {

@@ -1,6 +1,6 @@
 /** `doctor`: checks an installed guest and says what to do. */
 import type { Command } from 'commander';
-import type { Finding } from '../boot/doctor/examine.ts';
+import type { Finding } from '../boot/doctor/finding.ts';
 import * as ui from '../ui.ts';
 
 const SIGN = { ok: 'ok', warning: 'warn', failed: 'FAIL', skipped: '-' } as const;

@@ -76,13 +76,6 @@ describe('the prod profile', () => {
   });
 });
 
-describe('the command line', () => {
-  it.each(['dev', 'prod'] as const)('of %s closes what the host could tell PID 1', (profile) => {
-    const words = kernelCmdline(profile, 'a'.repeat(64), 4096).split(' ');
-    expect(words).toEqual(expect.arrayContaining(['systemd.import_credentials=no', 'efi=noruntime']));
-  });
-});
-
 describe('units', () => {
   it('wait for events, not for time', async () => {
     for (const text of [...(await unitsOf('dev')).values()])

@@ -3,7 +3,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { HOST_CLOSED } from '../../initramfs/lib/cmdline.ts';
 import { makeTree, OVERLAY, PRESET } from '../../packaging/tree.ts';
+import type { GuestMachine } from '../../src/boot/doctor/guest-machine.ts';
+import { hostInputs } from '../../src/boot/doctor/host-inputs.ts';
 
 const DIR = 'docs/mkosi';
 const conf = readFileSync(`${DIR}/mkosi.conf.d/50-dstack-util.conf`, 'utf8');
@@ -23,6 +26,20 @@ describe('mkosi drop-in', () => {
     const wanted = list.filter((line) => line !== '' && !line.startsWith('#'));
     const block = /\nPackages=\n((?: {8}.+\n)+)/.exec(conf)?.[1] ?? '';
     expect(block.trim().split(/\s+/)).toEqual(wanted);
+  });
+
+  it('puts what closes the host out on the kernel command line, and the doctor agrees', async () => {
+    const block = /\nKernelCommandLine=\n((?: {8}.+\n)+)/.exec(conf)?.[1] ?? '';
+    const words = block.trim().split(/\s+/);
+    expect(words).toEqual(expect.arrayContaining([...HOST_CLOSED]));
+    // every generator of Debian's systemd is there, none is masked
+    const guest: Partial<GuestMachine> = {
+      text: async (path) => (path === '/proc/cmdline' ? `${words.join(' ')}\n` : undefined),
+      names: async () => [],
+      target: async (path) => (path.startsWith('/usr/lib/systemd/system-generators/') ? path : undefined),
+      look: async () => ({ exit: 0, stdout: '', stderr: '' }),
+    };
+    expect(await hostInputs(guest as GuestMachine)).toMatchObject([{ status: 'ok' }]);
   });
 
   it('enables, together with the tree, exactly what the image enables', async () => {

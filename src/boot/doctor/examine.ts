@@ -5,23 +5,9 @@ import { PATHS } from '../../config/paths.ts';
 import { errorChain, toDstackError } from '../../errors.ts';
 import { replayRuntime } from '../../tdx/replay.ts';
 import * as ui from '../../ui.ts';
+import { type Finding, failed, type Outcome, ok, skipped, warning } from './finding.ts';
 import { type GuestMachine, SOCKETS } from './guest-machine.ts';
-
-export interface Finding {
-  readonly check: string;
-  readonly status: 'ok' | 'warning' | 'failed' | 'skipped';
-  /** what was found, one line */
-  readonly text: string;
-  /** what to do; absent when there is nothing to do */
-  readonly advice?: string;
-}
-
-type Outcome = Omit<Finding, 'check'>;
-
-const ok = (text: string): Outcome => ({ status: 'ok', text });
-const skipped = (text: string): Outcome => ({ status: 'skipped', text });
-const warning = (text: string, advice: string): Outcome => ({ status: 'warning', text, advice });
-const failed = (text: string, advice: string): Outcome => ({ status: 'failed', text, advice });
+import { hostInputs } from './host-inputs.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -40,6 +26,7 @@ const UNITS = [
 
 const checks: readonly { name: string; run(guest: GuestMachine): Promise<Outcome | Outcome[]> }[] = [
   { name: 'TEE device', run: async (guest) => ok(await guest.tee()) },
+  { name: 'host inputs', run: hostInputs },
   { name: 'event log and RTMR3', run: registerAgainstLog },
   { name: 'data disk', run: dataDisk },
   { name: 'free space', run: freeSpace },

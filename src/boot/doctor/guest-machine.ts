@@ -1,5 +1,5 @@
 /** What the doctor looks at. Everything only reads; tests put a guest with a known illness here. */
-import { statfs } from 'node:fs/promises';
+import { readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { hostShared, PATHS } from '../../config/paths.ts';
 import type { ContainerSummary } from '../../deploy/docker-api.ts';
 import { DstackError } from '../../errors.ts';
@@ -17,6 +17,10 @@ export interface GuestMachine {
   look(program: Program, args: readonly string[]): Promise<RunResult>;
   /** text of a file of at most 1 MiB; undefined when it is not there */
   text(path: string): Promise<string | undefined>;
+  /** names in a folder, at most 10,000; empty when it is not there */
+  names(dir: string): Promise<readonly string[]>;
+  /** the path behind all symbolic links, `/dev/null` for an empty file too; undefined when nothing is there */
+  target(path: string): Promise<string | undefined>;
   /** throws TEE_NOT_FOUND */
   tee(): Promise<string>;
   /** 48 bytes */
@@ -43,6 +47,7 @@ export interface AppHealth {
 
 const READYZ = 'http://127.0.0.1:8090/readyz';
 const LIMIT = 1024 * 1024;
+const MAX_NAMES = 10_000;
 const LOOK_MS = 10_000;
 const CALL_MS = 5000;
 
@@ -57,6 +62,13 @@ export const realGuestMachine: GuestMachine = {
   text: async (path) => {
     const bytes = await ifExists(() => readLimited(path, LIMIT));
     return bytes === undefined ? undefined : utf8(bytes, path);
+  },
+  names: async (dir) => (await ifExists(() => readdir(dir)))?.slice(0, MAX_NAMES) ?? [],
+  target: async (path) => {
+    const real = await ifExists(() => realpath(path));
+    if (real === undefined) return undefined;
+    const { size } = await stat(real);
+    return size === 0 ? '/dev/null' : real;
   },
   tee: async () => (await import('../../tdx/platform.ts')).detectTee(realTdxMachine).variant,
   rtmr3: async () => (await import('../../tdx/rtmr.ts')).readRtmr(3, realTdxMachine),

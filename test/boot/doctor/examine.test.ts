@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { examine, type Finding } from '../../../src/boot/doctor/examine.ts';
+import { examine } from '../../../src/boot/doctor/examine.ts';
+import type { Finding } from '../../../src/boot/doctor/finding.ts';
 import type { GuestMachine } from '../../../src/boot/doctor/guest-machine.ts';
 import { DstackError } from '../../../src/errors.ts';
 import type { Program } from '../../../src/sys/programs.ts';
@@ -36,6 +37,12 @@ const TRACKING = '7F7F0101,,1,1767312000.0,0.000012,0.0,0.0,0.0,0.0,0.0,0.0,0.0,
 const unit = (id: string, state = 'active', restarts = 0): string =>
   `Id=${id}\nLoadState=loaded\nActiveState=${state}\nResult=${state === 'failed' ? 'exit-code' : 'success'}\nNRestarts=${restarts}\n`;
 
+/** What a healthy guest says; the gateway's configuration stands for every other file. */
+const FILES: Record<string, string> = {
+  '/proc/cmdline': 'console=ttyS0 systemd.import_credentials=no\n',
+  '/proc/sys/kernel/sysrq': '0\n',
+};
+
 /** A guest in good health, with the given illness. */
 function guest(
   illness: Partial<GuestMachine> = {},
@@ -50,7 +57,9 @@ function guest(
   return {
     now: () => NOW,
     look: async (program) => ({ stderr: '', ...(answers[program] ?? { exit: 127, stdout: '' }) }),
-    text: async () => '[Interface]',
+    text: async (path) => FILES[path] ?? '[Interface]',
+    names: async () => [],
+    target: async () => undefined,
     tee: async () => 'dstack-tdx',
     rtmr3: async () => replayRuntime(EVENTS),
     events: async () => EVENTS,
@@ -95,7 +104,7 @@ describe('doctor', () => {
       { check: 'certificate', status: 'skipped', text: 'no keys yet' },
       { check: 'app health', status: 'skipped', text: 'the application does not ask for health checks' },
     ]);
-    expect(findings).toHaveLength(11);
+    expect(findings).toHaveLength(12);
   });
 
   it('names a register that no verifier would accept', async () => {
@@ -206,7 +215,7 @@ describe('doctor', () => {
       text: 'no TEE here [TEE_NOT_FOUND]',
       advice: expect.any(String),
     });
-    expect(findings).toHaveLength(11);
+    expect(findings).toHaveLength(12);
   });
 
   it('says why no gateway sends traffic here', async () => {
