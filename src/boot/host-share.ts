@@ -1,6 +1,9 @@
 /**
  * The host share: a disk labelled DSTACKSHR, or the 9p share `host-shared`, mounted read-only. Everything on it comes
  * from the host and is untrusted; nothing on it may run (dstack boot order, host share mount).
+ *
+ * The disk is vfat (what VMMs make) or ext4 (what `npm start` makes), by name: with no name the kernel would offer it to
+ * every file system it knows or can load, and each of them is code that reads what the host wrote.
  */
 import * as fs from 'node:fs/promises';
 import { HOST_SHARED, hostSharedDir, PATHS } from '../config/paths.ts';
@@ -49,7 +52,10 @@ export async function mountHostShare(dir: string, machine: BootMachine): Promise
   const device = await findShareDevice(machine);
   if (device !== undefined) {
     try {
-      await machine.run('mount', ['-o', RESTRICT, device, dir], limits);
+      const type = await shareType(`${machine.root}${device}`);
+      // noload: replaying a journal would run more of the file system, and write to the host's disk
+      const options = type === 'ext4' ? `${RESTRICT},noload` : RESTRICT;
+      await machine.run('mount', ['-t', type, '-o', options, device, dir], limits);
       return;
     } catch (thrown) {
       first = thrown;
@@ -67,6 +73,19 @@ export async function mountHostShare(dir: string, machine: BootMachine): Promise
         cause: first ?? thrown,
       },
     );
+  }
+}
+
+/** ext4 by its magic number (kernel documentation, ext4 super block); anything else is vfat or cannot be mounted. */
+async function shareType(path: string): Promise<'ext4' | 'vfat'> {
+  const handle = await ifExists(() => fs.open(path, 'r'));
+  if (handle === undefined) return 'vfat'; // gone again: mount says so
+  try {
+    const magic = Buffer.alloc(2);
+    await handle.read(magic, 0, magic.length, 1024 + 56);
+    return magic.toString('hex') === '53ef' ? 'ext4' : 'vfat';
+  } finally {
+    await handle.close();
   }
 }
 

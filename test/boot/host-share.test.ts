@@ -35,7 +35,27 @@ describe('the host share', () => {
     await writeFile(machine.path('sys/block/loop0/size'), '0\n');
     expect(await findShareDevice(bootMachine)).toBe('/dev/vdc');
     await mountHostShare(dir, bootMachine);
-    expect(machine.commands.at(-1)).toBe(`mount -o ro,nosuid,nodev,noexec /dev/vdc ${dir}`);
+    expect(machine.commands.at(-1)).toBe(`mount -t vfat -o ro,nosuid,nodev,noexec /dev/vdc ${dir}`);
+  });
+
+  it('is vfat or ext4 and nothing else that the kernel knows', async () => {
+    const bootMachine = await withDisks({ vdc: 'DSTACKSHR' });
+    await mkdir(machine.path('dev'), { recursive: true });
+    const magic = (text: string, at: number): Buffer => Buffer.concat([Buffer.alloc(at), Buffer.from(text, 'latin1')]);
+    const disks: [Buffer, string][] = [
+      [magic('\x53\xef', 1080), 'ext4 -o ro,nosuid,nodev,noexec,noload'],
+      [magic('mkfs.fat', 3), 'vfat -o ro,nosuid,nodev,noexec'],
+      [magic('XFSB', 0), 'vfat -o ro,nosuid,nodev,noexec'],
+      [magic('_BHRfS_M', 65_600), 'vfat -o ro,nosuid,nodev,noexec'],
+      [magic('hsqs', 0), 'vfat -o ro,nosuid,nodev,noexec'],
+      [Buffer.alloc(0), 'vfat -o ro,nosuid,nodev,noexec'],
+    ];
+    for (const [bytes, how] of disks) {
+      await writeFile(machine.path('dev/vdc'), bytes);
+      await mountHostShare(dir, bootMachine);
+      expect(machine.commands.at(-1)).toBe(`mount -t ${how} /dev/vdc ${dir}`);
+      machine.mounted.clear();
+    }
   });
 
   it('is found by the link of udev without asking every disk', async () => {
@@ -54,7 +74,7 @@ describe('the host share', () => {
 
   it('is the 9p share when the disk cannot be mounted, and an error when there is neither', async () => {
     const bootMachine = await withDisks({ vdc: 'DSTACKSHR' });
-    machine.failing.add('mount -o');
+    machine.failing.add('mount -t vfat');
     await mountHostShare(dir, bootMachine);
     machine.mounted.clear();
     machine.failing.add('mount -t 9p');
