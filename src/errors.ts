@@ -139,7 +139,11 @@ export const ERRORS = {
   FS_CHECK_FAILED: e(1, false, 'the file system needs a repair by hand: nothing was changed beyond e2fsck -p'),
   FS_MOUNT_FAILED: e(1, false, 'read the last lines of mount or zfs'),
   SWAP_FAILED: e(1, false, 'check swap_size against the size of the data disk'),
-  STORAGE_OPTION_INVALID: e(1, false, 'storage_fs is zfs or ext4; dstack.storage_encrypted is 1 or 0'),
+  STORAGE_OPTION_INVALID: e(
+    1,
+    false,
+    'storage_fs is zfs or ext4; dstack.storage_encrypted is 1 or 0; swap_size needs an encrypted disk',
+  ),
   VOLUME_INVALID: e(1, false, 'check verity_volumes in app-compose.json and the attached disks'),
   // network
   GATEWAY_MISCONFIGURED: e(3, false, 'the app wants a gateway, but its keys or .sys-config.json do not name one'),

@@ -163,7 +163,7 @@ function keyEvents(compose: AppCompose, options: PredictOptions, unknown: { even
 }
 
 function storageEvents(compose: AppCompose, { cmdline, cmdlineKnown }: PredictOptions, assumed: string[]): Step[] {
-  const { fs, encrypted } = storageOptions(cmdline, compose.storageFs);
+  const { fs, encrypted } = storageOptions(cmdline, compose);
   if (!cmdlineKnown) {
     const what = compose.storageFs === undefined ? `the data disk is encrypted ${fs}` : 'the data disk is encrypted';
     assumed.push(`the kernel command line changes no storage option: ${what}`);

@@ -1,4 +1,4 @@
-/** How the data disk is kept (dstack kernel parameters; app-compose storage_fs): encrypted or not, zfs or ext4. */
+/** How the data disk is kept (dstack kernel parameters; app-compose storage_fs, swap_size): encrypted or not, zfs or ext4. */
 import { DstackError } from '../errors.ts';
 
 export type FileSystem = 'zfs' | 'ext4';
@@ -19,18 +19,37 @@ export interface CmdlineReader {
 const YES = ['1', 'true', 'yes', 'on'];
 const NO = ['0', 'false', 'no', 'off'];
 
+/** What app-compose.json says about the data disk. */
+export interface ComposeStorage {
+  readonly storageFs?: string;
+  /** bytes of swap, 0 for none */
+  readonly swapSize: number;
+}
+
 /**
  * Decides from the kernel command line and app-compose.json (whose storage_fs wins).
  * The last occurrence of a parameter counts: the boot loader appends.
+ *
+ * Swap lies on the data disk. Without encryption the kernel would write pages of memory, keys among them, where the host
+ * reads them, so the two together are refused. A swap with a key of its own is no way out: a file on ext4 would need a
+ * loop device under dm-crypt, which takes memory just when there is none.
  * @throws STORAGE_OPTION_INVALID
  */
-export function storageOptions(cmdline: Pick<CmdlineReader, 'last'>, composeFs: string | undefined): StorageOptions {
+export function storageOptions(cmdline: Pick<CmdlineReader, 'last'>, compose: ComposeStorage): StorageOptions {
+  const { storageFs: composeFs, swapSize } = compose;
   const encryptedText = cmdline.last('dstack.storage_encrypted');
   const fsText = cmdline.last('dstack.storage_fs');
   const encrypted = encryptedText === undefined ? true : parseSwitch(encryptedText);
   // the parameter is checked even when app-compose overrules it: a typing error should not wait for another app
   const bootFs = fsText === undefined ? 'zfs' : parseFs(fsText, 'dstack.storage_fs');
   const fs = composeFs === undefined ? bootFs : parseFs(composeFs, 'storage_fs');
+  if (!encrypted && swapSize > 0) {
+    throw new DstackError('STORAGE_OPTION_INVALID', `swap_size ${swapSize} on a data disk that is not encrypted`, {
+      field: 'swap_size',
+      value: String(swapSize),
+      hint: 'the host would read the memory of the guest: leave swap_size out, or let the image encrypt the disk',
+    });
+  }
   return {
     encrypted,
     fs,

@@ -1,4 +1,7 @@
-/** Swap on the data disk (dstack boot order, swap). It lies inside the encrypted volume, so it needs no key of its own. */
+/**
+ * Swap on the data disk (dstack boot order, swap). It lies inside the encrypted volume, so it needs no key of its own; the
+ * storage options refuse it on a disk that is not encrypted.
+ */
 import * as fs from 'node:fs/promises';
 import type { FileSystem } from '../config/storage-options.ts';
 import { DstackError } from '../errors.ts';

@@ -106,6 +106,10 @@ describe('what cannot be known', () => {
     expect(() => of({ manifest_version: '4' })).toThrow(expect.objectContaining({ code: 'MANIFEST_UNSUPPORTED' }));
     const cmdline = parseCmdline('dstack.storage_fs=btrfs');
     expect(() => of({}, { cmdline })).toThrow(expect.objectContaining({ code: 'STORAGE_OPTION_INVALID' }));
+    const clear = parseCmdline('dstack.storage_encrypted=0');
+    expect(() => of({ swap_size: '64M' }, { cmdline: clear })).toThrow(
+      expect.objectContaining({ code: 'STORAGE_OPTION_INVALID', field: 'swap_size' }),
+    );
   });
 });
 

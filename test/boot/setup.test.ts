@@ -241,6 +241,14 @@ describe('setup refuses', () => {
         }),
       { code: 'REQUIREMENT_UNMET', field: 'requirements.os_version' },
     ],
+    [
+      'swap on a data disk that is not encrypted',
+      async () => {
+        machine.cmdline = 'dstack.storage_encrypted=0';
+        await machine.share('app-compose.json', { ...COMPOSE, swap_size: '64M' });
+      },
+      { code: 'STORAGE_OPTION_INVALID', field: 'swap_size', value: '67108864' },
+    ],
     ['a machine without a TEE', () => machine.takeTeeAway(), { code: 'TEE_NOT_FOUND' }],
     [
       'key provider kms without an address',

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { parseCmdline } from '../../src/config/cmdline.ts';
 import { storageOptions } from '../../src/config/storage-options.ts';
 
-const options = (cmdline: string, fs?: string) => storageOptions(parseCmdline(cmdline), fs);
+const options = (cmdline: string, storageFs?: string, swapSize = 0) =>
+  storageOptions(parseCmdline(cmdline), { swapSize, ...(storageFs === undefined ? {} : { storageFs }) });
 
 describe('storageOptions', () => {
   it('is encrypted zfs by default', () => {
@@ -36,5 +37,15 @@ describe('storageOptions', () => {
     expect(() => options(cmdline, fs)).toThrow(
       expect.objectContaining({ code: 'STORAGE_OPTION_INVALID', field, value }),
     );
+  });
+
+  it('refuses swap on a disk that is not encrypted: the host would read the memory', () => {
+    for (const fs of ['zfs', 'ext4']) {
+      expect(() => options('dstack.storage_encrypted=0', fs, 1)).toThrow(
+        expect.objectContaining({ code: 'STORAGE_OPTION_INVALID', field: 'swap_size', value: '1' }),
+      );
+    }
+    expect(options('dstack.storage_encrypted=0', 'ext4', 0).encrypted).toBe(false);
+    expect(options('', 'ext4', 1).encrypted).toBe(true);
   });
 });

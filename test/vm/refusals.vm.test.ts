@@ -159,6 +159,11 @@ describe.sequential('with the TEE device', () => {
     const before = await fingerprint(blank.file);
     expect(await fails(vm, setup('/dev/vdc1'), 'DISK_NOT_BLANK', 120_000)).toContain('encrypted volume');
     expect(await fingerprint(blank.file)).toBe(before);
+    const untouched = await fingerprint(clear.file);
+    await vm.ok(write('app-compose.json', app({ swap_size: '64M' })));
+    expect(await fails(vm, setup('/dev/vdd1'), 'STORAGE_OPTION_INVALID', 120_000)).toContain('not encrypted');
+    expect(await fingerprint(clear.file)).toBe(untouched);
+    await vm.ok(write('app-compose.json', app({})));
     await vm.ok(setup('/dev/vdd1'), { timeoutMs: 120_000 });
     expect(await vm.ok('findmnt -no FSTYPE,SOURCE /run/test-data')).toMatch(/^ext4 +\/dev\/vdd1$/);
     expect(await vm.ok('dstack-util eventlog')).toContain('storage-unencrypted');

@@ -73,7 +73,7 @@ export async function checkPolicy(context: SetupContext): Promise<void> {
   });
   const provider = await keyProviderFor(compose);
   await provider.check?.({ sysConfig: need(context, 'sysConfig'), root: context.machine.root });
-  storageOptions(await context.services.cmdline(), compose.storageFs);
+  storageOptions(await context.services.cmdline(), compose);
 }
 
 /** A dry run judges the documents, so it also works on a desk: there the variant is what this version serves. */

@@ -9,7 +9,7 @@ import { need, type SetupContext } from './setup-context.ts';
 
 /** Decides how the disk is kept, and measures it. @throws STORAGE_OPTION_INVALID */
 export async function chooseStorage(context: SetupContext): Promise<void> {
-  const storage = storageOptions(await context.services.cmdline(), need(context, 'compose').storageFs);
+  const storage = storageOptions(await context.services.cmdline(), need(context, 'compose'));
   context.found.storage = storage;
   await measureText(context, EVENT.storageFs, storage.fs);
   // a departure from the default that a verifier must be able to see
