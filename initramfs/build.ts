@@ -27,6 +27,7 @@ interface Flags {
   json: boolean;
   check: boolean;
   uki: boolean;
+  nts?: string;
 }
 
 const started = performance.now();
@@ -52,6 +53,7 @@ async function main(flags: Flags): Promise<void> {
     binaries,
     onProgress: report,
     uki: flags.uki,
+    nts: flags.nts,
   };
   if (flags.mirror) options.mirror = flags.mirror;
   const image = await ensureImage(options);
@@ -125,6 +127,7 @@ const program = new Command('image')
   .option('--sim <path>', 'the dstack-sim binary (dev only)', join(projectRoot, 'dist/dstack-sim'))
   .option('--json', 'print the result as JSON', false)
   .option('--uki', 'also one file for firmware boot, made by ukify', false)
+  .option('--nts <hosts>', 'time servers with NTS, host[:port] with commas, on the measured command line')
   .option('--check', 'build twice and compare; names each file that differs', false)
   .action((flags: Flags) => main(flags));
 

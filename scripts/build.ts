@@ -21,6 +21,12 @@ async function revision(): Promise<string> {
   return `git:${head.stdout.trim()}${changed.stdout.trim() === '' ? '' : '-modified'}`;
 }
 
+/** Unix seconds of the commit; nothing outside a checkout, where src/version.ts has a default. */
+async function buildTime(): Promise<string[]> {
+  const time = await $({ nothrow: true })`git log -1 --format=%ct`;
+  return time.exitCode === 0 ? ['--define', `DSTACK_BUILD_TIME=${time.stdout.trim()}`] : [];
+}
+
 async function compile(name: string, entry: string, rev: string): Promise<void> {
   const started = performance.now();
   // the base name of the output is part of the hash: build under the final name in a folder of its own
@@ -32,6 +38,7 @@ async function compile(name: string, entry: string, rev: string): Promise<void> 
     await $`${BUN} build --compile --minify --bytecode --format=esm --splitting --sourcemap=none --reject-unresolved \
       --no-compile-autoload-dotenv --no-compile-autoload-bunfig --compile-executable-path=${BUN} \
       --define ${`DSTACK_VERSION=${JSON.stringify(version)}`} --define ${`DSTACK_REVISION=${JSON.stringify(rev)}`} \
+      ${await buildTime()} \
       ${entry} --outfile ${out}`;
     chmodSync(out, 0o755);
     renameSync(out, `dist/${name}`);

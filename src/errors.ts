@@ -96,6 +96,7 @@ export const ERRORS = {
   GPU_NOT_ATTESTED: e(1, true, 'the GPUs did not prove what they are: see /run/nvidia-gpu-attestation/attestation.out'),
   GPU_REFUSED: e(1, false, 'the gpu policy of the app does not agree with the GPUs of this machine'),
   TIME_UNSYNCED: e(1, true, 'check the network and the time sources of chrony, or set secure_time to false'),
+  CLOCK_BEHIND: e(1, true, 'set the clock of the host: it is before a date that is over for certain'),
   // keys
   KEY_PROVIDER_UNSUPPORTED: e(1, false, 'use a key provider that this version supports: kms, local or none'),
   TPM_NOT_FOUND: e(1, false, 'attach a TPM to the VM, or use another key provider'),

@@ -1,4 +1,5 @@
 /** The kernel command lines. They are measured, so every word needs a reason. */
+import { NTS_PARAMETER, parseTimeServers } from '../../src/config/time-servers.ts';
 import type { Profile } from './packages.ts';
 
 /** What closes PID 1 to the host. An image built elsewhere needs these words too (docs/image-builders.md). */
@@ -46,13 +47,20 @@ export const WHOLE_DISK = '/dev/vda';
 /** Where it lies when firmware starts a UKI: beside the partition of the firmware. */
 export const PARTITION = 'PARTLABEL=dstack-rootfs';
 
-/** The command line of an image; whatever starts the machine may add words after it only if it controls measurement. */
+/**
+ * The command line of an image; whatever starts the machine may add words after it only if it controls measurement.
+ * @param nts time servers as `HOST[:PORT],...`, default none
+ * @throws CONFIG_INVALID for other text
+ */
 export function kernelCmdline(
   profile: Profile,
   rootHash: string,
   rootSize: number,
   device: typeof WHOLE_DISK | typeof PARTITION = WHOLE_DISK,
+  nts?: string,
 ): string {
+  if (nts !== undefined) parseTimeServers(nts);
+  const time = nts === undefined ? [] : [`${NTS_PARAMETER}=${nts}`];
   const root = [`dstack.rootfs_hash=${rootHash}`, `dstack.rootfs_size=${rootSize}`, `dstack.rootfs_device=${device}`];
-  return [...common, ...words[profile], ...root].join(' ');
+  return [...common, ...words[profile], ...time, ...root].join(' ');
 }

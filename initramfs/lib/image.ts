@@ -34,6 +34,8 @@ export interface ImageOptions {
   onProgress?: OnProgress;
   /** Also one file for firmware boot. */
   uki?: boolean;
+  /** Time servers for the command line, `HOST[:PORT],...`. */
+  nts?: string | undefined;
   /** Builds packages and root once more under this name instead of using the cache, to compare the two. */
   again?: string;
 }
@@ -98,7 +100,17 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
 
   const files = await hashedFiles(options);
   const records = await step(onProgress, 'bill of materials', undefined, () => ensureRecords(packages));
-  const key = keyOf('image 3', profile, packages.key, modules, initrd, await ownHash(profile), files, again);
+  const key = keyOf(
+    'image 3',
+    profile,
+    packages.key,
+    modules,
+    initrd,
+    await ownHash(profile),
+    files,
+    again,
+    ...(options.nts === undefined ? [] : [options.nts]),
+  );
   const dir = await cached('images', key, async (temp) => {
     const inputs: RootInputs = { profile, packages: packages.tree, modules, files };
     const megabytes = (size: number) => `${(size / 1e6).toFixed(0)} MB`;
@@ -112,7 +124,7 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
       kernelVersion: kernel.version,
       rootHash,
       rootSize,
-      cmdline: kernelCmdline(profile, rootHash, rootSize),
+      cmdline: kernelCmdline(profile, rootHash, rootSize, undefined, options.nts),
       files: {},
       osImageHash: '',
       packages: records,
@@ -129,7 +141,7 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
   await prune('images', 6);
   const image = await describe(dir);
   if (options.uki !== true) return image;
-  const cmdline = kernelCmdline(profile, image.rootHash, image.rootSize, PARTITION);
+  const cmdline = kernelCmdline(profile, image.rootHash, image.rootSize, PARTITION, options.nts);
   const parts = { bzImage: kernel.bzImage, kernelVersion: kernel.version, initrd, cmdline, mirror };
   const uki = await step(onProgress, 'uki', undefined, (say) => ensureUki({ ...parts, say }, again));
   return { ...image, uki };

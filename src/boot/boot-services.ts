@@ -15,6 +15,8 @@ import { realTdxMachine } from '../tdx/tdx-machine.ts';
 export interface BootServices {
   /** the kernel command line */
   cmdline(): Promise<Cmdline>;
+  /** @throws CLOCK_BEHIND when the clock is before the date of the image */
+  checkClock(): Promise<void>;
   /** VERSION_ID of os-release */
   osVersion(): Promise<string>;
   detectTee(): Promise<Tee>;
@@ -53,6 +55,7 @@ async function osVersion(): Promise<string> {
 
 export const realBootServices: BootServices = {
   cmdline,
+  checkClock: async () => void (await (await import('../net/boot-clock.ts')).bootClock.now()),
   osVersion,
   detectTee: async () => (await import('../tdx/platform.ts')).detectTee(realTdxMachine),
   setEventVersion: async (version) => (await import('../tdx/event-log.ts')).setEventVersion(version, realTdxMachine),

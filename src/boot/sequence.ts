@@ -5,9 +5,10 @@
  * The order of everything that measures, notifies or opens something is a contract (dstack boot order): verifiers replay
  * the events and the VMM shows the notifications. Do not reorder without reading it.
  */
+import { timeServers } from '../config/time-servers.ts';
 import * as handover from './handover/handover.ts';
 import type { Step } from './phase.ts';
-import { stepClock, waitForSecureTime } from './prepare/clock.ts';
+import { nameTimeServers, stepClock, waitForSecureTime } from './prepare/clock.ts';
 import * as disk from './prepare/data-device.ts';
 import { mountOverlays } from './prepare/overlays.ts';
 import type { PrepareContext } from './prepare/prepare-context.ts';
@@ -28,10 +29,15 @@ export const PREPARE: readonly Step<PrepareContext>[] = [
   { name: 'find the TEE device', run: ({ machine }) => findTeeDevice(machine).then(() => undefined) },
   { name: 'make folders writable', run: ({ machine }) => mountOverlays(machine) },
   [
+    {
+      name: 'name the time servers',
+      run: async ({ machine, services }) => nameTimeServers(machine, timeServers(await services.cmdline())),
+    },
     { name: 'step the clock', run: ({ machine }) => stepClock(machine) },
     { name: 'open configfs', run: ({ machine }) => openConfigfs(machine) },
     { name: 'choose the data disk', run: disk.chooseDevice },
   ],
+  { name: 'check the clock', run: ({ services }) => services.checkClock() },
   { name: 'grow the data partition', run: disk.growDevice },
 ];
 
@@ -56,7 +62,8 @@ export const SETUP: readonly Step<SetupContext>[] = [
   {
     name: 'wait for secure time',
     when: (context) => need(context, 'compose').secureTime,
-    run: ({ machine }) => waitForSecureTime(machine),
+    run: async ({ machine, services }) =>
+      waitForSecureTime(machine, { authenticated: timeServers(await services.cmdline()).length > 0 }),
   },
   { name: 'measure the app', run: measure.measureApp },
   { name: 'pass the GPU gate', run: passGpuGate },

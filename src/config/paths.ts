@@ -8,6 +8,10 @@ export const PATHS = {
   run: '/run/dstack',
   /** what `prepare` found out for `setup` */
   prepared: '/run/dstack/prepared.json',
+  /** the earliest moment this boot believes its clock to be at */
+  clockFloor: '/run/dstack/clock-floor.json',
+  /** chrony reads the servers of the kernel command line here: `sourcedir` in the image's chrony.conf */
+  chronySources: '/run/dstack/chrony',
   agentConfig: '/dstack/agent.json',
   eventDir: '/run/log/dstack',
   bootTimeline: '/run/log/dstack/boot.jsonl',

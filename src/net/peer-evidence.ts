@@ -12,13 +12,16 @@ import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
 import { runtimeEventsOf } from '../verify/evidence-forms.ts';
 import { OID, type TrustedLeaf } from '../x509/x509.ts';
+import { type BootClock, bootClock } from './boot-clock.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
 export interface EvidenceRules {
   /** collateral service, default as `fetchCollateral` */
   readonly pccs?: string | undefined;
-  /** milliseconds since 1970, default now */
+  /** milliseconds since 1970, default what `clock` says */
   readonly now?: number | undefined;
+  /** default that of this machine */
+  readonly clock?: BootClock | undefined;
   /** where a simulator publishes its roots */
   readonly anchorDir?: string | undefined;
   readonly timeoutMs?: number | undefined;
@@ -54,7 +57,7 @@ export function evidenceIn(leaf: TrustedLeaf): Attestation | undefined {
 /**
  * @param spkiDer key of the certificate they were found in
  * @throws ATTESTATION_INVALID, QUOTE_INVALID (damaged, other platforms than TDX), EVIDENCE_MISMATCH (made for another
- *   key), EVIDENCE_INVALID (not genuine, log does not replay), COLLATERAL_*, TRUST_ANCHORS_INVALID
+ *   key), EVIDENCE_INVALID (not genuine, log does not replay), COLLATERAL_*, CLOCK_BEHIND, TRUST_ANCHORS_INVALID
  */
 export async function verifyPeerEvidence(
   evidence: Attestation,
@@ -95,10 +98,14 @@ async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRul
     ]);
   const { INTEL_ROOT_PEM } = await import('../verify/intel-root.ts');
   const root = published === undefined ? parsePemChain(INTEL_ROOT_PEM)[0]! : parseCertificate(published);
+  const clock = rules.clock ?? bootClock;
+  const at = rules.now ?? (await clock.now());
   let notFound: unknown;
+  const signed: [number, string][] = [];
   const result = await checkQuote(bytes, quote, {
     root,
-    at: rules.now ?? Date.now(),
+    at,
+    signed: (date, what) => signed.push([date, what]),
     // an old platform is told about, as the deployed guests do it: only a revoked one is refused
     allowed: allowedStatuses(TCB_STATUSES.filter((status) => status !== 'Revoked')),
     collateral: async () => {
@@ -112,6 +119,7 @@ async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRul
     },
   });
   if (notFound !== undefined) throw notFound;
+  if (rules.now === undefined) for (const [date, what] of signed) await clock.saw(date, what);
   for (const { name, outcome, detail } of [...result.checks, ...checkTd(quote.body)]) {
     if (outcome === 'pass' || outcome === 'note') continue;
     const code = outcome === 'unknown' ? 'COLLATERAL_INVALID' : 'EVIDENCE_INVALID';

@@ -7,6 +7,7 @@ import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import type { ClientCertificate } from '../keys/temp-cert.ts';
 import { checkChain, OID, type TrustedLeaf } from '../x509/x509.ts';
+import { type BootClock, bootClock } from './boot-clock.ts';
 import { type EvidenceRules, evidenceIn, verifyPeerEvidence } from './peer-evidence.ts';
 import { type CallOptions, callJson } from './prpc-client.ts';
 
@@ -22,8 +23,10 @@ export interface PeerRules {
   /** `if-present` verifies evidence that is there; `ignore` does not look at it. Default `if-present` */
   readonly evidence?: 'required' | 'if-present' | 'ignore' | undefined;
   readonly evidenceRules?: EvidenceRules | undefined;
-  /** milliseconds since 1970, default now */
+  /** milliseconds since 1970, default what `clock` says */
   readonly now?: number | undefined;
+  /** default that of this machine */
+  readonly clock?: BootClock | undefined;
 }
 
 export interface RaTlsOptions extends Omit<CallOptions, 'tls'> {
@@ -54,23 +57,25 @@ export function callRaTls(url: string, method: string, body: unknown, options: R
 /**
  * Judges the certificates of a server.
  * @param chain DER, leaf first
- * @throws CERT_*, EVIDENCE_*, COLLATERAL_*, ATTESTATION_INVALID
+ * @throws CERT_*, EVIDENCE_*, COLLATERAL_*, ATTESTATION_INVALID, CLOCK_BEHIND
  */
 export async function checkPeer(chain: readonly Uint8Array[], host: string, rules: PeerRules): Promise<void> {
-  const { hostName = host } = rules;
+  const { hostName = host, clock = bootClock } = rules;
   const leaf = await checkChain(chain, {
     root: rules.root,
     purpose: 'server',
-    now: rules.now,
+    now: rules.now ?? (await clock.now()),
     ...(hostName === false ? {} : { hostName }),
   });
+  // the chain is good and in time, so its dates are over
+  if (rules.now === undefined) await clock.saw(leaf.notBefore, 'the certificate of a peer');
   checkUsage(leaf, rules.usage);
   checkApp(leaf, rules.acceptsApp);
   const mode = rules.evidence ?? 'if-present';
   if (mode === 'ignore') return;
   const evidence = evidenceIn(leaf);
   if (evidence !== undefined) {
-    await verifyPeerEvidence(evidence, leaf.spkiDer, { now: rules.now, ...rules.evidenceRules });
+    await verifyPeerEvidence(evidence, leaf.spkiDer, { now: rules.now, clock, ...rules.evidenceRules });
   } else if (mode === 'required') {
     throw new DstackError('EVIDENCE_INVALID', 'the certificate of the peer carries no evidence', {
       field: OID.attestation,

@@ -9,6 +9,7 @@ import { DstackError } from '../errors.ts';
 import { openSealedBox } from '../keys/sealed-box.ts';
 import { wipe } from '../sys/files.ts';
 import { parseSgxQuote, verifySgxQuote } from '../verify/sgx-quote.ts';
+import { type BootClock, bootClock } from './boot-clock.ts';
 import { fetchCollateral } from './fetch-collateral.ts';
 import { callJson } from './prpc-client.ts';
 
@@ -25,6 +26,8 @@ export interface SealingKeyRequest {
   readonly pccsUrl?: string | undefined;
   /** for tests only: a root to trust instead of Intel's. No configuration leads here: the host must not choose it */
   readonly rootCa?: Uint8Array;
+  /** default that of this machine */
+  readonly clock?: BootClock;
 }
 
 export interface SealingKey {
@@ -44,10 +47,11 @@ export const noHost = (): DstackError =>
  *
  * Our X25519 key is in the report data of the quote, so the provider knows to whom it seals; the hash of what it sealed
  * is in the report data of its own quote, so we know who sealed it.
- * @throws HOST_API_UNREACHABLE, HOST_API_FAILED, EVIDENCE_INVALID, COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID, KEY_INVALID
+ * @throws HOST_API_UNREACHABLE, HOST_API_FAILED, EVIDENCE_INVALID, COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID, KEY_INVALID,
+ *   CLOCK_BEHIND
  */
 export async function requestSealingKey(request: SealingKeyRequest): Promise<SealingKey> {
-  const { hostApiUrl, quote, pccsUrl, rootCa } = request;
+  const { hostApiUrl, quote, pccsUrl, rootCa, clock = bootClock } = request;
   if (!hostApiUrl) throw noHost();
   const secret = Uint8Array.from(randomBytes(KEY_LENGTH));
   try {
@@ -62,7 +66,17 @@ export async function requestSealingKey(request: SealingKeyRequest): Promise<Sea
       throw new DstackError('KEY_INVALID', 'invalid key hash: the provider did not vouch for this sealing key');
     }
     const collateral = await fetchCollateral(providerQuote, { pccs: pccsUrl, timeoutMs: TIMEOUT_MS });
-    const provider = await verifySgxQuote(providerQuote, { collateral, rootCa });
+    const now = await clock.now();
+    let issued: Parameters<BootClock['saw']> | undefined;
+    const provider = await verifySgxQuote(providerQuote, {
+      collateral,
+      rootCa,
+      now,
+      signed: (date, what) => {
+        issued = [date, what];
+      },
+    });
+    if (issued !== undefined) await clock.saw(...issued);
     const seed = openSealedBox(encryptedKey, secret);
     if (seed.length !== KEY_LENGTH) {
       wipe(seed);

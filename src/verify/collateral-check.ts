@@ -41,8 +41,12 @@ function part<T>(name: string, check: () => T): T {
   }
 }
 
+/** Told the date (milliseconds) of a document and what it is, in words. */
+export type SignedDate = (date: number, what: string) => void;
+
 /**
  * @param at milliseconds
+ * @param signed told the date of each part whose signature is good, before the date is judged
  * @throws COLLATERAL_INVALID when it is damaged, not signed under the root, not of this time, or for another platform
  */
 export function checkCollateral(
@@ -50,6 +54,7 @@ export function checkCollateral(
   root: Certificate,
   at: number,
   platform: Platform,
+  signed: SignedDate = () => {},
 ): CheckedCollateral {
   const rootCrl = part('root_ca_crl', () => {
     const crl = parseCrl(fromHex(collateral.root_ca_crl));
@@ -70,9 +75,13 @@ export function checkCollateral(
   signer('qe_identity');
   const tcbInfo = part('tcb_info', () => parseTcbInfo(collateral.tcb_info));
   const identity = part('qe_identity', () => qeIdentityTimes(collateral.qe_identity));
+  signed(tcbInfo.issued, 'the TCB info');
+  signed(identity.issued, 'the QE identity');
   inTime('TCB info', tcbInfo, at);
   inTime('QE identity', identity, at);
   const pckCrl = part('pck_crl', () => pckCrlOf(collateral, root, at, platform));
+  signed(rootCrl.thisUpdate, "the root's revocation list");
+  signed(pckCrl.thisUpdate, 'the revocation list of the PCK certificates');
   if (platform.fmspc !== tcbInfo.fmspc || platform.pceId !== tcbInfo.pceId) {
     throw invalid(
       `the collateral is for platform ${tcbInfo.fmspc} (PCE ${tcbInfo.pceId}), the quote from ${platform.fmspc} (PCE ${platform.pceId})`,

@@ -4,7 +4,7 @@ import { DstackError, errorChain } from '../errors.ts';
 import type { TdQuote, TdQuoteBody } from '../tdx/quote-layout.ts';
 import { type Certificate, checkIssuedInOrder, isRevoked } from '../x509/x509.ts';
 import { type Check, fail, pass, unknown } from './check.ts';
-import { type CheckedCollateral, checkCollateral } from './collateral-check.ts';
+import { type CheckedCollateral, checkCollateral, type SignedDate } from './collateral-check.ts';
 import type { Collateral } from './collateral-format.ts';
 import { verifyDcap } from './dcap.ts';
 import { type Platform, pckChainText, readPlatform } from './pck.ts';
@@ -22,6 +22,8 @@ export interface QuoteCheckOptions {
   /** milliseconds */
   readonly at: number;
   readonly allowed: readonly TcbStatus[];
+  /** told the date (milliseconds) of every part of the collateral whose signature is good, also when it is not yet valid */
+  readonly signed?: SignedDate | undefined;
   /** finds collateral for the platform; throws COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID */
   readonly collateral: (platform: Platform | undefined) => Promise<FoundCollateral>;
 }
@@ -65,7 +67,7 @@ export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: Quo
       platform = readPlatform(text);
       checkIssuedInOrder(platform.chain, options.root, options.at);
     }
-    checked = checkCollateral(found.collateral, options.root, options.at, platform);
+    checked = checkCollateral(found.collateral, options.root, options.at, platform, options.signed);
   } catch (thrown) {
     return { checks: [unknown('collateral', errorChain(thrown))] };
   }

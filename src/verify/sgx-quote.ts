@@ -1,11 +1,15 @@
 /** Quotes of SGX enclaves, version 3 (Intel SGX DCAP ECDSA quote library): who the sealing key provider of a host is. */
 import { X509Certificate } from 'node:crypto';
 import { cut } from '../codec/bytes.ts';
+import { Fields } from '../config/fields.ts';
+import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
+import type { SignedDate } from './collateral-check.ts';
 import type { Collateral } from './collateral-format.ts';
 import { verifyDcap } from './dcap.ts';
 import { INTEL_ROOT_PEM } from './intel-root.ts';
+import { validity } from './tcb-info.ts';
 
 /** What the quote says of the enclave; believed only after verification. */
 export interface SgxReport {
@@ -25,8 +29,10 @@ export interface SgxRules {
   readonly collateral: Collateral;
   /** DER; default Intel's */
   readonly rootCa?: Uint8Array | undefined;
-  /** milliseconds since 1970, default now */
-  readonly now?: number | undefined;
+  /** milliseconds since 1970 */
+  readonly now: number;
+  /** told the date of the TCB info (milliseconds) once it is known to be Intel's */
+  readonly signed?: SignedDate | undefined;
 }
 
 /** What a quote says, unverified. @throws QUOTE_INVALID for anything but an SGX quote of version 3 */
@@ -44,6 +50,11 @@ export function parseSgxQuote(quote: Uint8Array): SgxReport {
   };
 }
 
+function issueDate(tcbInfo: string): number {
+  const path = 'tcb_info';
+  return validity(new Fields(parseStrictJson(tcbInfo, path), { path })).issued;
+}
+
 /**
  * Verifies an SGX quote. Debuggable enclaves and revoked platforms are refused; a platform that is merely not up to date
  * is told, as the reference accepts it.
@@ -53,7 +64,8 @@ export async function verifySgxQuote(quote: Uint8Array, rules: SgxRules): Promis
   const report = parseSgxQuote(quote);
   const root = rules.rootCa ?? new Uint8Array(new X509Certificate(INTEL_ROOT_PEM).raw);
   try {
-    const { status } = await verifyDcap(quote, rules.collateral, root, rules.now ?? Date.now());
+    const { status } = await verifyDcap(quote, rules.collateral, root, rules.now);
+    rules.signed?.(issueDate(rules.collateral.tcb_info), 'the TCB info');
     if (status !== 'UpToDate') ui.warn(`the platform of the sealing key provider is ${status}`);
   } catch (thrown) {
     throw new DstackError('EVIDENCE_INVALID', 'the quote of the sealing key provider does not verify', {

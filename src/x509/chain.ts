@@ -25,6 +25,8 @@ export interface ChainRules {
 export interface TrustedLeaf {
   /** SubjectPublicKeyInfo */
   readonly spkiDer: Uint8Array;
+  /** milliseconds since 1970: the latest beginning of validity in the chain, root included */
+  readonly notBefore: number;
   /** the payload of an extension of dstack, undefined when it is not there. @throws CERT_INVALID when it is not wrapped twice */
   extension(oid: string): Uint8Array | undefined;
 }
@@ -63,6 +65,7 @@ export async function checkChain(presented: readonly Uint8Array[], rules: ChainR
   if (rules.hostName !== undefined) checkHost(leaf, rules.hostName);
   return {
     spkiDer: new Uint8Array(leaf.spki),
+    notBefore: Math.max(...[leaf, ...path].map((link) => link.notBefore)),
     extension(oid) {
       const value = leaf.extensions.get(oid);
       return value === undefined ? undefined : new Uint8Array(readOctetString(value));

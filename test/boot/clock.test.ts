@@ -28,7 +28,7 @@ describe('secure time', () => {
   it('is there at once when the clock is synchronised', async () => {
     const { machine, ran } = chrony({ exit: 0 });
     await waitForSecureTime(machine);
-    expect(ran).toEqual(['chronyc waitsync 1 0.1 0 0']);
+    expect(ran[0]).toBe('chronyc waitsync 1 0.1 0 0');
   });
 
   it('says what it waits for, once for each reason', async () => {

@@ -148,6 +148,7 @@ export class FakeBootMachine {
     const step = (text: string) => void this.steps.push(text);
     return {
       cmdline: async () => parseCmdline(this.cmdline),
+      checkClock: async () => step('check clock'),
       osVersion: async () => '0.6.0',
       detectTee: async () => {
         if (!this.#tee) throw new DstackError('TEE_NOT_FOUND', 'no TDX device found');

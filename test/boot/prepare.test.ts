@@ -30,14 +30,27 @@ describe('prepare', () => {
     const prepared = await readPrepared(machine.path('run/prepared.json'));
     expect(prepared?.device).toBe('/dev/vdb1');
     expect(prepared?.phases.map(({ name }) => name).sort()).toEqual([
+      'check the clock',
       'choose the data disk',
       'find the TEE device',
       'grow the data partition',
       'make folders writable',
+      'name the time servers',
       'open configfs',
       'step the clock',
     ]);
-    expect(machine.steps).toEqual(['choose disk', 'grow']);
+    expect(machine.steps).toEqual(['choose disk', 'check clock', 'grow']);
+  });
+
+  it('changes no partition while the clock is before the image, and says so', async () => {
+    await file('dev/tdx_guest');
+    const { DstackError } = await import('../../src/errors.ts');
+    const dependencies = machine.dependencies({
+      checkClock: () => Promise.reject(new DstackError('CLOCK_BEHIND', 'the clock says 1970')),
+    });
+    await expect(prepare(dependencies)).rejects.toMatchObject({ code: 'CLOCK_BEHIND' });
+    expect(machine.steps).toEqual(['choose disk']);
+    expect(machine.of('boot.error')).toEqual(['the clock says 1970 [CLOCK_BEHIND]']);
   });
 
   it('touches no disk without a TEE, and tells the host through the share', async () => {

@@ -8,6 +8,9 @@ import { ensureImage } from '../../initramfs/lib/image.ts';
 import { parseList, readList } from '../../initramfs/lib/lists.ts';
 import { packagesOf } from '../../initramfs/lib/packages.ts';
 import { overlayDirs, presetLines } from '../../initramfs/lib/rootfs.ts';
+import { parseCmdline } from '../../src/config/cmdline.ts';
+import { PATHS } from '../../src/config/paths.ts';
+import { timeServers } from '../../src/config/time-servers.ts';
 
 async function textsOf(dir: string): Promise<Map<string, string>> {
   const files = await readdir(dir, { recursive: true, withFileTypes: true });
@@ -73,6 +76,18 @@ describe('the prod profile', () => {
     expect(await of('dev')).not.toMatch(/^OnFailure=dstack/m);
     // an unconditional restart would go on for ever
     expect(await of('prod')).not.toMatch(/^FailureAction=/m);
+  });
+});
+
+describe('the command line', () => {
+  it('names time servers for chrony, which follows nothing else', async () => {
+    const cmdline = kernelCmdline('prod', 'a'.repeat(64), 4096, undefined, 'nts.example,b.example:4461');
+    expect(timeServers(parseCmdline(cmdline)).map(({ name }) => name)).toEqual(['nts.example', 'b.example']);
+    expect(() => kernelCmdline('prod', 'a'.repeat(64), 4096, undefined, '192.0.2.1 init=/bin/sh')).toThrow(/DNS names/);
+    const conf = await readFile('initramfs/overlay/common/etc/chrony/chrony.conf', 'utf8');
+    const lines = conf.split('\n').filter((line) => !line.startsWith('#'));
+    expect(lines).toEqual(expect.arrayContaining([`sourcedir ${PATHS.chronySources}`, 'authselectmode require']));
+    expect(lines.filter((line) => /^(server|pool|peer|confdir|sourcedir) /.test(line))).toHaveLength(1);
   });
 });
 

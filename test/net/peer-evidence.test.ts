@@ -19,6 +19,7 @@ const evidenceRules = evidenceRulesFor(PKI);
 
 const leaf = (extensions: Record<string, Uint8Array>): TrustedLeaf => ({
   spkiDer,
+  notBefore: 0,
   extension: (oid) => extensions[oid],
 });
 const judge = (from: TrustedLeaf, key = spkiDer) => verifyPeerEvidence(evidenceIn(from)!, key, evidenceRules());

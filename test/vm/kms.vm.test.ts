@@ -156,6 +156,16 @@ describe.sequential('the first boot with a KMS', () => {
     await fails(vm, 'dstack-util get-keys -k https://10.0.2.77', 'KMS_UNREACHABLE', 120_000);
   });
 
+  it('believes no KMS while the clock is before the image, and again when it is right', async () => {
+    const [seconds = ''] = (await vm.ok('date +%s')).split('\n');
+    await vm.ok('date -s @946684800');
+    await fails(vm, 'dstack-util get-keys -k https://10.0.2.101', 'CLOCK_BEHIND', 120_000);
+    await vm.ok(`date -s @${Number(seconds) + 60}`);
+    await vm.ok('dstack-util get-keys -k https://10.0.2.101 -o /run/keys.json && rm /run/keys.json', {
+      timeoutMs: 120_000,
+    });
+  });
+
   it('runs the container too early where docker starts as its package has it', async () => {
     await vm.ok('systemctl start app-compose.service', { timeoutMs: 300_000 });
     await ran(vm);

@@ -107,7 +107,7 @@ async function freeSpace(guest: GuestMachine): Promise<Outcome> {
 /** `chronyc -c tracking`: fields 5 = system time offset in seconds, 14 = leap status (chronyc(1)). */
 async function clock(guest: GuestMachine): Promise<Outcome> {
   const { exit, stdout } = await guest.look('chronyc', ['-c', 'tracking']);
-  const advice = 'name a time source in /etc/chrony/chrony.conf of the image and see that its port is reachable';
+  const advice = 'name servers with dstack.nts on the kernel command line of the image and see that they are reachable';
   if (exit !== 0) return warning('chronyd does not answer', 'systemctl status chrony');
   const fields = stdout.trim().split(',');
   const offset = Number(fields[4]);

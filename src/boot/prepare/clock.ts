@@ -1,10 +1,14 @@
 /**
- * Clock: one quick step before anything dates a certificate, and the strict wait that `secure_time` asks for. Without
- * `secure_time` nothing waits for the network's time: chronyd goes on in the background.
+ * Clock: the time servers of the kernel command line, one quick step before anything dates a certificate, and the strict
+ * wait that `secure_time` asks for. Without `secure_time` nothing waits for the network's time: chronyd goes on in the
+ * background.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PATHS } from '../../config/paths.ts';
+import { chronySources, NTS_PARAMETER, type TimeServer } from '../../config/time-servers.ts';
 import { DstackError, errorChain, findCause } from '../../errors.ts';
 import { isDryRun } from '../../sys/effects.ts';
+import { makeDir, writeAtomic } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
 import type { BootMachine } from '../boot-machine.ts';
 
@@ -15,6 +19,22 @@ const TRIES = 30;
 const INTERVAL_MS = 5000;
 const MAX_OFFSET_S = '0.1';
 const TRY_TIMEOUT_MS = 5000;
+
+/**
+ * Tells chronyd the servers of the kernel command line. A chronyd that does not answer is only told about: `secure_time`
+ * decides whether the boot needs it.
+ */
+export async function nameTimeServers(machine: BootMachine, servers: readonly TimeServer[]): Promise<void> {
+  if (servers.length === 0) return;
+  const dir = `${machine.root}${PATHS.chronySources}`;
+  await makeDir(dir);
+  await writeAtomic(`${dir}/dstack.sources`, chronySources(servers), 0o644); // chronyd is not root any more
+  try {
+    await machine.run('chronyc', ['reload', 'sources'], { timeout: STEP_TIMEOUT_MS });
+  } catch (thrown) {
+    ui.warn(`chronyd was not told the time servers: ${errorChain(thrown)}`);
+  }
+}
 
 /** Asks chronyd to step the clock; a failure is only logged. */
 export async function stepClock(machine: BootMachine): Promise<void> {
@@ -29,6 +49,8 @@ export interface WaitOptions {
   /** between two tries, in milliseconds */
   readonly intervalMs?: number;
   readonly tries?: number;
+  /** only a server that proves who it is may have set the clock; chrony's own settings may be weaker */
+  readonly authenticated?: boolean;
 }
 
 /**
@@ -36,13 +58,13 @@ export interface WaitOptions {
  * @throws TIME_UNSYNCED with what was missing last, COMMAND_NOT_FOUND
  */
 export async function waitForSecureTime(machine: BootMachine, options: WaitOptions = {}): Promise<void> {
-  const { intervalMs = INTERVAL_MS, tries = TRIES } = options;
+  const { intervalMs = INTERVAL_MS, tries = TRIES, authenticated = false } = options;
   let missing = '';
   for (let n = 1; ; n++) {
     // one try at a time: chronyc shows what it sees only when it ends
     const { exit, stdout, stderr } = await attempt(machine);
-    if (exit === 0) return;
-    const now = whatIsMissing(stdout, stderr);
+    const now = exit === 0 ? await whatIsUnproven(machine, authenticated) : whatIsMissing(stdout, stderr);
+    if (now === undefined) return;
     if (now !== missing) ui.info(`secure time: ${now}`);
     missing = now;
     if (n >= tries) break;
@@ -64,6 +86,47 @@ async function attempt(machine: BootMachine): Promise<{ exit: number; stdout: st
     if (isDryRun() || findCause(thrown, 'COMMAND_TIMEOUT') === undefined) throw thrown;
     return { exit: 1, stdout: '', stderr: 'chronyd does not answer' };
   }
+}
+
+/** Says who set the clock. What is missing, if that must be proven and is not; else undefined. */
+async function whatIsUnproven(machine: BootMachine, required: boolean): Promise<string | undefined> {
+  if (isDryRun()) return undefined;
+  const source = await findSource(machine);
+  if (source?.authenticated === true) {
+    ui.info(`secure time: from ${source.name}, authenticated (NTS)`);
+    return undefined;
+  }
+  const who =
+    source === undefined ? 'chronyd does not say which source it follows' : `${source.name} is not authenticated`;
+  if (required) return `waiting for a server of ${NTS_PARAMETER}: ${who}`;
+  ui.warn(`secure time: ${who}: whoever carries its packets, the host first of all, chooses the time`);
+  return undefined;
+}
+
+async function findSource(machine: BootMachine): Promise<TimeSource | undefined> {
+  const ask = async (what: string) =>
+    (await machine.run('chronyc', ['-c', '-N', what], { timeout: TRY_TIMEOUT_MS })).stdout;
+  try {
+    return selectedSource(await ask('sources'), await ask('authdata'));
+  } catch (thrown) {
+    ui.debug(`chronyd does not tell its sources: ${errorChain(thrown)}`);
+    return undefined;
+  }
+}
+
+export interface TimeSource {
+  readonly name: string;
+  readonly authenticated: boolean;
+}
+
+/** The source that chronyd follows, from `chronyc -c -N sources` and `chronyc -c -N authdata` (chronyc(1)). */
+export function selectedSource(sources: string, authdata: string): TimeSource | undefined {
+  const rows = (text: string) => text.split('\n').map((line) => line.split(','));
+  const name = rows(sources).find(([, state]) => state === '*')?.[2];
+  if (name === undefined || name === '') return undefined;
+  // two sources of one name cannot be told apart: all must be authenticated
+  const modes = rows(authdata).filter(([of]) => of === name);
+  return { name, authenticated: modes.length > 0 && modes.every(([, mode]) => mode === 'NTS') };
 }
 
 /** What the single line of `chronyc waitsync` tells. */
