@@ -4,9 +4,10 @@
  * share nothing but the seed.
  */
 import { createHash } from 'node:crypto';
-import { bits, integer, item, octets, oid, sequence, set, time, utf8, yes } from '../src/x509/der-write.ts';
-import { toPem } from '../src/x509/x509.ts';
+import { derWrite, extension, OID, toPem } from '../src/x509/x509.ts';
 import { type MockKey, mockKey, signDer } from './mock-keys.ts';
+
+const { bits, booleanTrue, integer, item, octets, oid, sequence, set, time, utf8 } = derWrite;
 
 export interface MockPki {
   readonly keys: { readonly pck: MockKey; readonly tcb: MockKey; readonly qe: MockKey };
@@ -33,14 +34,11 @@ const explicit = (tag: number, ...content: readonly Uint8Array[]): Uint8Array =>
 /** `[tag] IMPLICIT` primitive */
 const implicit = (tag: number, content: Uint8Array): Uint8Array => item(0x80 | tag, content);
 
-const ECDSA_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));
-const EC_P256 = sequence(oid('1.2.840.10045.2.1'), oid('1.2.840.10045.3.1.7'));
+const ECDSA_SHA256 = sequence(oid(OID.ecdsaSha256));
+const EC_P256 = sequence(oid(OID.ecPublicKey), oid(OID.p256));
 
-const name = (commonName: string): Uint8Array => sequence(set(sequence(oid('2.5.4.3'), utf8(commonName))));
+const name = (commonName: string): Uint8Array => sequence(set(sequence(oid(OID.commonName), utf8(commonName))));
 const spki = (key: MockKey): Uint8Array => sequence(EC_P256, bits(key.point));
-
-const extension = (id: string, value: Uint8Array, critical = false): Uint8Array =>
-  sequence(oid(id), ...(critical ? [yes()] : []), octets(value));
 
 /** SHA-256 of the public key, cut to 20 bytes */
 const keyId = (key: MockKey): Uint8Array =>
@@ -49,7 +47,7 @@ const keyId = (key: MockKey): Uint8Array =>
 // key usage bits: digitalSignature 0, keyCertSign 5, cRLSign 6
 const CA_USAGE = bits(Uint8Array.of(0x86), 1);
 const LEAF_USAGE = bits(Uint8Array.of(0x80), 7);
-const SERVER_AUTH = sequence(oid('1.3.6.1.5.5.7.3.1'));
+const SERVER_AUTH = sequence(oid(OID.serverAuth));
 
 interface Party {
   readonly commonName: string;
@@ -58,12 +56,15 @@ interface Party {
 
 function certificate(subject: Party, issuer: Party, isCa: boolean, extra: readonly Uint8Array[] = []): Uint8Array {
   const extensions = [
-    extension('2.5.29.17', sequence(implicit(2, Buffer.from(DNS_NAME)))),
-    extension('2.5.29.15', isCa ? CA_USAGE : LEAF_USAGE, true),
+    extension(OID.subjectAltName, sequence(implicit(2, Buffer.from(DNS_NAME)))),
+    extension(OID.keyUsage, isCa ? CA_USAGE : LEAF_USAGE, true),
     ...(isCa
-      ? [extension('2.5.29.14', octets(keyId(subject.key))), extension('2.5.29.19', sequence(yes()), true)]
+      ? [
+          extension(OID.subjectKeyIdentifier, octets(keyId(subject.key))),
+          extension(OID.basicConstraints, sequence(booleanTrue()), true),
+        ]
       : // verifiers in the field run web PKI end-entity checks, which ask for serverAuth
-        [extension('2.5.29.37', SERVER_AUTH)]),
+        [extension(OID.extendedKeyUsage, SERVER_AUTH)]),
     ...extra,
   ];
   const body = sequence(
@@ -90,20 +91,21 @@ function crl(issuer: Party, revoked: readonly number[] = []): Uint8Array {
     ...(entries.length > 0 ? [sequence(...entries)] : []),
     explicit(
       0,
-      sequence(extension('2.5.29.35', sequence(implicit(0, keyId(issuer.key)))), extension('2.5.29.20', number(1))),
+      sequence(
+        extension(OID.authorityKeyIdentifier, sequence(implicit(0, keyId(issuer.key)))),
+        extension(OID.crlNumber, number(1)),
+      ),
     ),
   );
   return sequence(body, ECDSA_SHA256, bits(signDer(issuer.key, body)));
 }
 
-const SGX = '1.2.840.113741.1.13.1';
-
 /** The SGX extension of a PCK certificate: a platform whose numbers are all zero. */
 function sgxExtension(): Uint8Array {
-  const entry = (id: string, value: Uint8Array): Uint8Array => sequence(oid(`${SGX}.${id}`), value);
+  const entry = (id: string, value: Uint8Array): Uint8Array => sequence(oid(`${OID.sgx}.${id}`), value);
   const zeros = (size: number): Uint8Array => octets(new Uint8Array(size));
   return extension(
-    SGX,
+    OID.sgx,
     sequence(
       entry('1', zeros(16)), // PPID
       entry('3', zeros(2)), // PCE id

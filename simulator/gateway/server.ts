@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { toHex } from '../../src/codec/hex.ts';
 import { WG_KEY } from '../../src/net/gateway-cache.ts';
 import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
-import { checkChain, OID } from '../../src/x509/x509.ts';
+import { checkChain, OID, parseCertificate, parsePemCertificate, readExtension } from '../../src/x509/x509.ts';
 import { readBody, TlsFront } from '../tls-front.ts';
 import { PeerTable } from './peers.ts';
 import type { WireGuardEnd } from './wireguard-end.ts';
@@ -146,12 +146,13 @@ export class GatewayServer extends EventEmitter<{ event: [GatewayEvent] }> {
 
   /** Who is asking: the certificate must chain to the root and carry the identity of an app. */
   async #identify(chain: readonly Uint8Array[]): Promise<{ appId: Uint8Array; instanceId: Uint8Array }> {
-    if (chain.length === 0) throw new Error('no client certificate');
-    const leaf = await checkChain(chain, { root: this.#options.clientRoot, purpose: 'client' });
-    if (this.faults.oldVersion && leaf.extension(OID.attestation) === undefined) {
+    const root = parsePemCertificate(this.#options.clientRoot, 'the trusted root');
+    const [leaf] = checkChain(chain.map(parseCertificate), { root, at: Date.now(), purpose: 'client' });
+    if (leaf === undefined) throw new Error('no client certificate');
+    if (this.faults.oldVersion && readExtension(leaf, OID.attestation) === undefined) {
       throw new Error('no attestation provided');
     }
-    const info = leaf.extension(OID.appInfo);
+    const info = readExtension(leaf, OID.appInfo);
     if (info === undefined) throw new Error('the client certificate has no app info');
     return decodeAppInfoExtension(info);
   }

@@ -28,7 +28,7 @@ const DEBUG = 1;
  * @throws ATTESTATION_INVALID, QUOTE_INVALID, CERT_INVALID
  */
 export async function identifyPeer(certificate: Uint8Array, pki: MockPki, vmConfig: string): Promise<AppInfo> {
-  const bytes = await readExtension(certificate, OID.attestation);
+  const bytes = readExtension(certificate, OID.attestation);
   if (bytes === undefined) throw refuse('no attestation provided');
   const spki = certificateOf(certificate).publicKey.export({ format: 'der', type: 'spki' });
   return identify(decodeVersioned(bytes).attestation, spki, pki, vmConfig);

@@ -4,7 +4,7 @@ import type { Collateral } from '../verify/collateral-format.ts';
 import { INTEL_ROOT_PEM } from '../verify/intel-root.ts';
 import { readPlatform } from '../verify/pck.ts';
 import { fetchCollateral as fetchFor } from '../verify/pcs-client.ts';
-import { parsePemChain } from '../x509/x509.ts';
+import { parsePemCertificate, pemSpan } from '../x509/x509.ts';
 
 /** The service used when collateral_urls.pccs is empty. */
 export const DEFAULT_PCCS = 'https://pccs.phala.network';
@@ -26,8 +26,8 @@ export interface CollateralOptions {
  */
 export async function fetchCollateral(quote: Uint8Array, options: CollateralOptions = {}): Promise<Collateral> {
   const base = collateralService(options.pccs);
-  const [root] = parsePemChain(INTEL_ROOT_PEM);
-  return fetchFor(base, platformOf(quote), root!, {
+  const root = parsePemCertificate(INTEL_ROOT_PEM);
+  return fetchFor(base, platformOf(quote), root, {
     tee: quote[TEE_TYPE_OFFSET] === TEE_TYPE_TDX ? 'tdx' : 'sgx',
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
   });
@@ -45,9 +45,9 @@ export function collateralService(pccs: string | undefined): string {
 
 /** The chain is text inside the quote, at a place that depends on its version. */
 function platformOf(quote: Uint8Array) {
-  const chain = /-----BEGIN CERTIFICATE-----.*-----END CERTIFICATE-----/s.exec(Buffer.from(quote).toString('latin1'));
+  const chain = pemSpan(Buffer.from(quote).toString('latin1'), 'CERTIFICATE');
   try {
-    return readPlatform(chain?.[0] ?? '');
+    return readPlatform(chain ?? '');
   } catch (thrown) {
     throw new DstackError('QUOTE_INVALID', 'quote carries no PCK certificate chain', {
       field: 'pck_certificate_chain',

@@ -2,7 +2,6 @@
  * The KMS as a guest uses it: show evidence, get the keys of the app. Each address is one source: it is asked for a
  * temporary CA, then, with a certificate of that CA and a quote in it, for the keys. Source: dstack services, KMS client.
  */
-import { createPublicKey } from 'node:crypto';
 import { decodeJson } from '../codec/prpc-json.ts';
 import type { Message, MessageName } from '../codec/prpc-messages.ts';
 import type { AppKeys } from '../config/app-keys.ts';
@@ -12,6 +11,7 @@ import { tempCertificate } from '../keys/temp-cert.ts';
 import { wipe } from '../sys/files.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
 import * as ui from '../ui.ts';
+import { parsePemCertificate } from '../x509/x509.ts';
 import type { EvidenceRules } from './peer-evidence.ts';
 import { callRaTls, type PeerRules, type RaTlsOptions } from './ra-tls-client.ts';
 
@@ -141,9 +141,9 @@ async function call<N extends MessageName>(
 /** SubjectPublicKeyInfo of the root: the id of this key provider. */
 function publicKeyOf(caCert: string, base: string): Uint8Array {
   try {
-    return Uint8Array.from(createPublicKey(caCert).export({ format: 'der', type: 'spki' }));
+    return parsePemCertificate(caCert).spki;
   } catch {
-    throw unusable(base, 'ca_cert', 'is no certificate');
+    throw unusable(base, 'ca_cert', 'is not one certificate');
   }
 }
 

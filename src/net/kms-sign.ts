@@ -11,7 +11,7 @@ import { encodeCsr, signCsr } from '../keys/csr.ts';
 import type { P256Key } from '../keys/derive.ts';
 import { type ClientCertificate, tempCertificate } from '../keys/temp-cert.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
-import { checkChain, fromPem } from '../x509/x509.ts';
+import { checkChain, parsePemCertificate } from '../x509/x509.ts';
 import type { CertifyRequest } from './certify-request.ts';
 import { callRaTls } from './ra-tls-client.ts';
 
@@ -65,7 +65,7 @@ export async function signWithKms(
     garbled: 'KMS_ANSWER_INVALID',
   });
   const chain = readChain(answer, keyProvider.url);
-  await checkIssued(chain, key, caCert, keyProvider.url);
+  checkAnswer(chain, key, caCert, keyProvider.url);
   return chain;
 }
 
@@ -102,13 +102,14 @@ function readChain(answer: unknown, url: string): string[] {
 }
 
 /** The leaf must be for our key and lead to our root; which times it has was for the app to choose. */
-async function checkIssued(chain: readonly string[], key: P256Key, root: string, url: string): Promise<void> {
-  let spkiDer: Uint8Array;
+function checkAnswer(chain: readonly string[], key: P256Key, root: string, url: string): void {
+  let spki: Uint8Array;
   try {
-    const presented = chain.map((pem) => fromPem(pem, 'CERTIFICATE'));
-    ({ spkiDer } = await checkChain(presented, { root, now: 'any' }));
+    const presented = chain.map((pem) => parsePemCertificate(pem));
+    const [leaf] = checkChain(presented, { root: parsePemCertificate(root, 'the trusted root'), at: 'any' });
+    spki = leaf?.spki ?? new Uint8Array();
   } catch (thrown) {
     throw unusable(url, 'with a chain that does not hold', thrown);
   }
-  if (toHex(spkiDer) !== toHex(key.spkiDer)) throw unusable(url, 'with a certificate for another key');
+  if (toHex(spki) !== toHex(key.spkiDer)) throw unusable(url, 'with a certificate for another key');
 }

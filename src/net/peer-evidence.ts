@@ -11,7 +11,7 @@ import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
 import { runtimeEventsOf } from '../verify/evidence-forms.ts';
-import { OID, type TrustedLeaf } from '../x509/x509.ts';
+import { type Certificate, OID, parseCertificate, parsePemCertificate, readExtension } from '../x509/x509.ts';
 import { type BootClock, bootClock } from './boot-clock.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
@@ -34,12 +34,12 @@ const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) ==
  * @returns undefined when there is none
  * @throws ATTESTATION_INVALID, QUOTE_INVALID, EVENT_LOG_INVALID, CERT_INVALID (quote without its log)
  */
-export function evidenceIn(leaf: TrustedLeaf): Attestation | undefined {
-  const versioned = leaf.extension(OID.attestation);
+export function evidenceIn(leaf: Pick<Certificate, 'extensions'>): Attestation | undefined {
+  const versioned = readExtension(leaf, OID.attestation);
   if (versioned !== undefined) return decodeVersioned(versioned).attestation;
-  const quote = leaf.extension(OID.legacyQuote);
+  const quote = readExtension(leaf, OID.legacyQuote);
   if (quote === undefined) return undefined;
-  const log = leaf.extension(OID.legacyEventLog);
+  const log = readExtension(leaf, OID.legacyEventLog);
   if (log === undefined) {
     throw new DstackError('CERT_INVALID', 'the certificate has a quote, but no event log', {
       field: OID.legacyEventLog,
@@ -89,15 +89,13 @@ export async function verifyPeerEvidence(
 
 async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRules): Promise<void> {
   const published = await publishedTdxRoot(rules.anchorDir ?? ANCHOR_DIR);
-  const [{ checkQuote, checkTd }, { parseCertificate, parsePemChain }, { allowedStatuses, TCB_STATUSES }, source] =
-    await Promise.all([
-      import('../verify/quote-check.ts'),
-      import('../x509/x509.ts'),
-      import('../verify/tcb-policy.ts'),
-      import('./fetch-collateral.ts'),
-    ]);
+  const [{ checkQuote, checkTd }, { allowedStatuses, TCB_STATUSES }, source] = await Promise.all([
+    import('../verify/quote-check.ts'),
+    import('../verify/tcb-policy.ts'),
+    import('./fetch-collateral.ts'),
+  ]);
   const { INTEL_ROOT_PEM } = await import('../verify/intel-root.ts');
-  const root = published === undefined ? parsePemChain(INTEL_ROOT_PEM)[0]! : parseCertificate(published);
+  const root = published === undefined ? parsePemCertificate(INTEL_ROOT_PEM) : parseCertificate(published);
   const clock = rules.clock ?? bootClock;
   const at = rules.now ?? (await clock.now());
   let notFound: unknown;

@@ -6,7 +6,14 @@
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import type { ClientCertificate } from '../keys/temp-cert.ts';
-import { checkChain, OID, type TrustedLeaf } from '../x509/x509.ts';
+import {
+  type Certificate,
+  checkChain,
+  OID,
+  parseCertificate,
+  parsePemCertificate,
+  readExtension,
+} from '../x509/x509.ts';
 import { type BootClock, bootClock } from './boot-clock.ts';
 import { type EvidenceRules, evidenceIn, verifyPeerEvidence } from './peer-evidence.ts';
 import { type CallOptions, callJson } from './prpc-client.ts';
@@ -61,21 +68,23 @@ export function callRaTls(url: string, method: string, body: unknown, options: R
  */
 export async function checkPeer(chain: readonly Uint8Array[], host: string, rules: PeerRules): Promise<void> {
   const { hostName = host, clock = bootClock } = rules;
-  const leaf = await checkChain(chain, {
-    root: rules.root,
+  const path = checkChain(chain.map(parseCertificate), {
+    root: parsePemCertificate(rules.root, 'the trusted root'),
     purpose: 'server',
-    now: rules.now ?? (await clock.now()),
+    at: rules.now ?? (await clock.now()),
     ...(hostName === false ? {} : { hostName }),
   });
+  const [leaf] = path as readonly [Certificate];
   // the chain is good and in time, so its dates are over
-  if (rules.now === undefined) await clock.saw(leaf.notBefore, 'the certificate of a peer');
+  const notBefore = Math.max(...path.map((link) => link.notBefore));
+  if (rules.now === undefined) await clock.saw(notBefore, 'the certificate of a peer');
   checkUsage(leaf, rules.usage);
   checkApp(leaf, rules.acceptsApp);
   const mode = rules.evidence ?? 'if-present';
   if (mode === 'ignore') return;
   const evidence = evidenceIn(leaf);
   if (evidence !== undefined) {
-    await verifyPeerEvidence(evidence, leaf.spkiDer, { now: rules.now, clock, ...rules.evidenceRules });
+    await verifyPeerEvidence(evidence, leaf.spki, { now: rules.now, clock, ...rules.evidenceRules });
   } else if (mode === 'required') {
     throw new DstackError('EVIDENCE_INVALID', 'the certificate of the peer carries no evidence', {
       field: OID.attestation,
@@ -83,9 +92,9 @@ export async function checkPeer(chain: readonly Uint8Array[], host: string, rule
   }
 }
 
-function checkUsage(leaf: TrustedLeaf, wanted: string | undefined): void {
+function checkUsage(leaf: Certificate, wanted: string | undefined): void {
   if (wanted === undefined) return;
-  const found = Buffer.from(leaf.extension(OID.usage) ?? []).toString('utf8');
+  const found = Buffer.from(readExtension(leaf, OID.usage) ?? []).toString('utf8');
   if (found !== wanted) {
     throw new DstackError(
       'CERT_USAGE_WRONG',
@@ -98,9 +107,9 @@ function checkUsage(leaf: TrustedLeaf, wanted: string | undefined): void {
   }
 }
 
-function checkApp(leaf: TrustedLeaf, accepts: ((appId: string) => boolean) | undefined): void {
+function checkApp(leaf: Certificate, accepts: ((appId: string) => boolean) | undefined): void {
   if (accepts === undefined) return;
-  const found = toHex(leaf.extension(OID.appId) ?? new Uint8Array());
+  const found = toHex(readExtension(leaf, OID.appId) ?? new Uint8Array());
   if (!accepts(found)) {
     throw new DstackError('CERT_APP_MISMATCH', `the certificate of the peer belongs to app ${found || '(none)'}`, {
       field: OID.appId,

@@ -3,13 +3,13 @@
  * published root replaces Intel's, so a folder that anybody else could have written is an error and never ignored.
  * Source: dstack simulators, trust anchors.
  */
-import { X509Certificate } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
 import { parseStrictJsonBytes } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
+import { parsePemCertificate } from '../x509/x509.ts';
 
 export const ANCHOR_DIR = '/run/dstack/attestation';
 const LIMIT = 64 * 1024;
@@ -36,9 +36,9 @@ export async function publishedTdxRoot(dir: string = ANCHOR_DIR): Promise<Uint8A
   }
   const pem = Buffer.from(await readOwned(path)).toString('latin1');
   try {
-    return new Uint8Array(new X509Certificate(pem).raw);
+    return parsePemCertificate(pem).der;
   } catch (thrown) {
-    throw invalid(path, 'is no certificate', thrown);
+    throw invalid(path, 'is not a certificate', thrown);
   }
 }
 

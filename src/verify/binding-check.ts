@@ -3,7 +3,7 @@ import { toHex } from '../codec/hex.ts';
 import { errorChain } from '../errors.ts';
 import { certReportData, reportData } from '../keys/report-data.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
-import { isSignedBy } from '../x509/x509.ts';
+import { checkIssued, isSignedBy } from '../x509/x509.ts';
 import { type Check, fail, note, pass } from './check.ts';
 import type { CertificateFacts, Evidence } from './evidence-forms.ts';
 import type { Identity } from './identity-check.ts';
@@ -67,12 +67,9 @@ function issued(chain: CertificateFacts['chain']): Check {
     const self = issuer === certificate;
     if (self && !same(certificate.issuer, certificate.subject)) continue;
     try {
-      if (
-        !same(certificate.issuer, issuer.subject) ||
-        (!self && !issuer.ca) ||
-        !isSignedBy(certificate.signed, issuer)
-      ) {
-        return fail(name, `${certificate.commonName} is not signed by ${issuer.commonName}`);
+      if (!self) checkIssued(chain.slice(0, index + 1), issuer);
+      else if (!isSignedBy(certificate.signed, certificate.spki)) {
+        return fail(name, `${certificate.commonName} is not signed by itself, though it says so`);
       }
     } catch (thrown) {
       return fail(name, errorChain(thrown));

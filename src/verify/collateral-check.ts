@@ -10,9 +10,8 @@ import { DstackError } from '../errors.ts';
 import {
   type Certificate,
   type Crl,
+  checkChain,
   checkCrl,
-  checkIssuedInOrder,
-  isRevoked,
   parseCrl,
   parsePemChain,
   publicKeyOf,
@@ -66,9 +65,7 @@ export function checkCollateral(
       // exactly two: a longer chain would let a PCK certificate pose as a signer
       const chain = parsePemChain(collateral[`${name}_issuer_chain`]).slice(0, 3);
       if (chain.length !== 2) throw invalid(`${name}_issuer_chain does not hold a signer and its root`);
-      checkIssuedInOrder(chain, root, at);
-      if (chain.some((certificate) => isRevoked(certificate, rootCrl)))
-        throw invalid(`the signer of ${name} is revoked`);
+      checkChain(chain, { root, at, inOrder: true, lists: [rootCrl] });
       checkSignature(collateral[name], collateral[`${name}_signature`], chain[0] as Certificate);
     });
   signer('tcb_info');
@@ -114,7 +111,7 @@ function inTime(name: string, { issued, nextUpdate }: { issued: number; nextUpda
 /** The list must be of the very CA that issued the PCK certificate: Intel has two. */
 function pckCrlOf(collateral: Collateral, root: Certificate, at: number, platform: Platform): Crl {
   const chain = parsePemChain(collateral.pck_crl_issuer_chain);
-  checkCaChain(chain, root, at);
+  checkChain(chain, { root, at, inOrder: true, first: 'ca' });
   const [issuer] = chain as [Certificate];
   const crl = parseCrl(fromHex(collateral.pck_crl));
   checkCrl(crl, issuer, at);
@@ -122,11 +119,4 @@ function pckCrlOf(collateral: Collateral, root: Certificate, at: number, platfor
     throw invalid(`pck_crl is of ${issuer.commonName}, the quote under ${platform.chain[1]?.commonName ?? 'no CA'}`);
   }
   return crl;
-}
-
-/** A chain that starts at a CA: the same rules, except that its first certificate is one. */
-function checkCaChain(chain: readonly Certificate[], root: Certificate, at: number): void {
-  const [first] = chain;
-  if (first === undefined || !first.ca) throw invalid('pck_crl_issuer_chain does not start at a CA');
-  checkIssuedInOrder([{ ...first, ca: false }, ...chain.slice(1)], root, at);
 }

@@ -5,7 +5,7 @@ import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import { readStdin } from '../sys/stdin.ts';
-import { type Certificate, parseCertificate, parsePemChain } from '../x509/x509.ts';
+import { type Certificate, parseCertificate, parsePemCertificate } from '../x509/x509.ts';
 import { INTEL_ROOT_PEM, INTEL_ROOT_SHA256 } from './intel-root.ts';
 import { EVIDENCE_LIMIT } from './recognise.ts';
 
@@ -38,14 +38,11 @@ export interface TrustAnchor {
 
 /** Intel's root, or the one in a PEM or DER file. @throws EVIDENCE_UNCHECKED when that file holds no certificate */
 export async function trustAnchor(file: string | undefined): Promise<TrustAnchor> {
-  if (file === undefined) return anchorOf(parsePemChain(INTEL_ROOT_PEM)[0] as Certificate);
+  if (file === undefined) return anchorOf(parsePemCertificate(INTEL_ROOT_PEM));
   try {
     const bytes = await readLimited(await fs.realpath(file), ROOT_LIMIT, file);
     if (bytes[0] === 0x30) return anchorOf(parseCertificate(bytes));
-    const [certificate, ...more] = parsePemChain(Buffer.from(bytes).toString('latin1')) as [Certificate];
-    if (more.length > 0)
-      throw new DstackError('CERT_INVALID', `${file} holds ${more.length + 1} certificates, not one root`);
-    return anchorOf(certificate);
+    return anchorOf(parsePemCertificate(Buffer.from(bytes).toString('latin1'), 'the root'));
   } catch (thrown) {
     throw new DstackError('EVIDENCE_UNCHECKED', `root certificate ${file} cannot be used`, {
       path: file,

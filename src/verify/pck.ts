@@ -1,11 +1,11 @@
 /**
  * The PCK certificate of a quote: which processor signed it, and what its SGX extension says about that platform (Intel
- * SGX PCK Certificate and CRL Profile Specification, OID 1.2.840.113741.1.13.1).
+ * SGX PCK Certificate and CRL Profile Specification, extension `OID.sgx`).
  */
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import type { TdQuote } from '../tdx/quote-layout.ts';
-import { type Certificate, DerReader, oidText, parsePemChain, TAG } from '../x509/x509.ts';
+import { type Certificate, DerReader, OID, parsePemChain } from '../x509/x509.ts';
 
 export interface Platform {
   /** leaf first */
@@ -20,7 +20,6 @@ export interface Platform {
   readonly ca: 'processor' | 'platform';
 }
 
-const SGX = '1.2.840.113741.1.13.1';
 const QE_REPORT_CERTIFICATION = 6;
 const PCK_CHAIN = 5;
 /** signature and attestation key */
@@ -55,14 +54,14 @@ export function pckChainText(quote: TdQuote): string {
 export function readPlatform(chainText: string): Platform {
   const chain = parsePemChain(chainText, true);
   const [leaf, issuer] = chain;
-  const extension = leaf?.extensions.get(SGX);
+  const extension = leaf?.extensions.get(OID.sgx);
   if (extension === undefined || issuer === undefined) {
     throw new DstackError('CERT_INVALID', 'the quote is not signed under a PCK certificate of Intel’s form');
   }
   try {
     const values = readSgx(extension);
     const value = (id: string, size: number): Uint8Array => {
-      const found = values.get(`${SGX}.${id}`);
+      const found = values.get(`${OID.sgx}.${id}`);
       if (found?.length !== size) throw new DstackError('CERT_INVALID', `SGX extension .${id} has not ${size} bytes`);
       return found;
     };
@@ -84,9 +83,10 @@ function readSgx(extension: Uint8Array): Map<string, Uint8Array> {
   const list = new DerReader(extension).enter();
   while (list.more) {
     const entry = list.enter();
-    const oid = oidText(entry.next(TAG.oid).content);
+    const oid = entry.oid();
     if (values.has(oid)) throw new DstackError('CERT_INVALID', `SGX extension ${oid} occurs twice`);
     values.set(oid, entry.next().content);
+    entry.end();
   }
   return values;
 }

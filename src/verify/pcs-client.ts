@@ -4,13 +4,12 @@
  */
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
-import type { Certificate } from '../x509/x509.ts';
+import { type Certificate, OID } from '../x509/x509.ts';
 import type { Collateral } from './collateral-format.ts';
 import type { Platform } from './pck.ts';
 
 const TIMEOUT_MS = 20_000;
 const BODY_LIMIT = 1024 * 1024;
-const CRL_DISTRIBUTION_POINTS = '2.5.29.31';
 
 interface Answer {
   readonly body: Uint8Array;
@@ -132,7 +131,7 @@ export async function fetchCollateral(
 /** A PCCS serves it; Intel's PCS does not, there the trust anchor itself names the place. */
 async function fetchRootCrl(base: string, root: Certificate, signal: AbortSignal): Promise<string> {
   const own = `${base}/sgx/certification/v4/rootcacrl`;
-  const points = Buffer.from(root.extensions.get(CRL_DISTRIBUTION_POINTS) ?? []).toString('latin1');
+  const points = Buffer.from(root.extensions.get(OID.crlDistributionPoints) ?? []).toString('latin1');
   const named = /https:\/\/[\x21-\x7e]+/.exec(points)?.[0];
   try {
     return derHex(await get(own, signal), own);

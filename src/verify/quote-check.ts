@@ -2,7 +2,7 @@
 import { toHex } from '../codec/hex.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import type { TdQuote, TdQuoteBody } from '../tdx/quote-layout.ts';
-import { type Certificate, checkIssuedInOrder, isRevoked } from '../x509/x509.ts';
+import { type Certificate, checkChain, isRevoked } from '../x509/x509.ts';
 import { type Check, fail, pass, unknown } from './check.ts';
 import { type CheckedCollateral, checkCollateral, type SignedDate } from './collateral-check.ts';
 import type { Collateral } from './collateral-format.ts';
@@ -50,7 +50,7 @@ export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: Quo
   try {
     platform = carriedPlatform(quote);
     // the library does not mind a missing root; a flipped bit in any certificate must count
-    if (platform !== undefined) checkIssuedInOrder(platform.chain, options.root, options.at);
+    if (platform !== undefined) checkChain(platform.chain, { root: options.root, at: options.at, inOrder: true });
   } catch (thrown) {
     return { checks: [fail('dcap', errorChain(thrown))] };
   }
@@ -65,7 +65,7 @@ export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: Quo
       if (text === undefined)
         throw new DstackError('COLLATERAL_INVALID', 'neither quote nor collateral has a PCK chain');
       platform = readPlatform(text);
-      checkIssuedInOrder(platform.chain, options.root, options.at);
+      checkChain(platform.chain, { root: options.root, at: options.at, inOrder: true });
     }
     checked = checkCollateral(found.collateral, options.root, options.at, platform, options.signed);
   } catch (thrown) {
@@ -97,9 +97,9 @@ async function judge(
   collateral: Collateral,
   checked: CheckedCollateral,
 ): Promise<Pick<QuoteCheck, 'checks' | 'tcb' | 'platform'>> {
-  const [leaf, ...issuers] = platform.chain as [Certificate, ...Certificate[]];
-  const revoked = isRevoked(leaf, checked.pckCrl) || issuers.some((issuer) => isRevoked(issuer, checked.rootCrl));
-  if (revoked) return { checks: [fail('dcap', 'the PCK certificate of the platform, or its CA, is revoked')] };
+  const lists = [checked.pckCrl, checked.rootCrl];
+  if (platform.chain.some((certificate) => isRevoked(certificate, lists)))
+    return { checks: [fail('dcap', 'the PCK certificate of the platform, or its CA, is revoked')] };
   let result: Awaited<ReturnType<typeof verifyDcap>>;
   try {
     result = await verifyDcap(bytes, collateral, options.root.der, options.at);

@@ -4,7 +4,7 @@ import { DstackError } from '../errors.ts';
 import { utf8 } from '../sys/files.ts';
 import { decodeAppInfoExtension } from '../tdx/app-info-extension.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
-import { type Certificate, OID, parseCertificate, parsePemChain, readOctetString } from '../x509/x509.ts';
+import { type Certificate, OID, parseCertificate, parsePemChain, readExtension } from '../x509/x509.ts';
 import { type CertificateFacts, type Evidence, fromVersioned, quoteAlone, runtimeEventsOf } from './evidence-forms.ts';
 
 /** @throws CERT_INVALID, ATTESTATION_INVALID, EVENT_LOG_INVALID */
@@ -15,10 +15,7 @@ export const fromPem = (text: string): Evidence => fromChain(parsePemChain(text)
 
 function fromChain(chain: readonly Certificate[]): Evidence {
   const leaf = chain[0] as Certificate;
-  const payload = (oid: string): Uint8Array | undefined => {
-    const value = leaf.extensions.get(oid);
-    return value === undefined ? undefined : new Uint8Array(readOctetString(value));
-  };
+  const payload = (oid: string): Uint8Array | undefined => readExtension(leaf, oid);
   const [appId, usage, appInfo] = [payload(OID.appId), payload(OID.usage), payload(OID.appInfo)];
   const certificate: CertificateFacts = {
     chain,

@@ -1,10 +1,10 @@
 /** Quotes of SGX enclaves, version 3 (Intel SGX DCAP ECDSA quote library): who the sealing key provider of a host is. */
-import { X509Certificate } from 'node:crypto';
 import { cut } from '../codec/bytes.ts';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
+import { fromPem } from '../x509/x509.ts';
 import type { SignedDate } from './collateral-check.ts';
 import type { Collateral } from './collateral-format.ts';
 import { verifyDcap } from './dcap.ts';
@@ -62,7 +62,7 @@ function issueDate(tcbInfo: string): number {
  */
 export async function verifySgxQuote(quote: Uint8Array, rules: SgxRules): Promise<SgxReport> {
   const report = parseSgxQuote(quote);
-  const root = rules.rootCa ?? new Uint8Array(new X509Certificate(INTEL_ROOT_PEM).raw);
+  const root = rules.rootCa ?? fromPem(INTEL_ROOT_PEM, 'CERTIFICATE');
   try {
     const { status } = await verifyDcap(quote, rules.collateral, root, rules.now);
     rules.signed?.(issueDate(rules.collateral.tcb_info), 'the TCB info');

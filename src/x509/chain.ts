@@ -1,188 +1,179 @@
 /**
- * Checking a certificate chain against exactly one root (RFC 5280, 6.1, as far as chains of dstack need it; names as in
- * RFC 9525). The system's certificate store is never asked.
+ * Checking a chain of certificates against exactly one root (RFC 5280, 6.1): the one set of rules for peers, for evidence
+ * and for collateral. The system's certificate store is never asked. Two rules are narrower than the RFC: a CA that has the
+ * name of its issuer counts for path lengths, and names are compared byte for byte.
  */
-import { X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
 import { DstackError, type ErrorCode } from '../errors.ts';
-import { type Certificate, isSignedBy, parseCertificate } from './certificate.ts';
-import { DerReader, oidText, TAG } from './der.ts';
-import { readOctetString } from './extensions.ts';
-import { fromPem, toPem } from './pem.ts';
+import { type Certificate, CHAIN_LIMIT } from './certificate.ts';
+import { type Crl, isRevoked } from './crl.ts';
+import { KEY_USAGE } from './extension-values.ts';
+import { isForHost } from './host-name.ts';
+import { forbiddenName } from './name-constraints.ts';
+import { OID } from './oids.ts';
+import { isSignedBy } from './signed.ts';
 
 export interface ChainRules {
-  /** the one trusted root, PEM; it must be a CA itself */
-  readonly root: string;
-  /** what the leaf is used for: an extended key usage, where there is one, must allow it. Undefined does not look at it */
+  /** the one trusted root; it must be a CA itself */
+  readonly root: Certificate;
+  /** milliseconds since 1970; `any` does not look at the validity */
+  readonly at: number | 'any';
+  /**
+   * each certificate is issued by the next, and the last one is the root byte for byte. By default those behind the first
+   * may come in any order, with the root or without, and some may be useless
+   */
+  readonly inOrder?: boolean | undefined;
+  /** what the first certificate must be, default a leaf */
+  readonly first?: 'leaf' | 'ca' | undefined;
+  /** what the first is used for: usages, where there are some, must allow it. Undefined does not look at them */
   readonly purpose?: 'server' | 'client' | undefined;
-  /** DNS name or IP address that the leaf must be for; its common name does not count */
+  /** DNS name or IP address that the first must be for; its common name does not count */
   readonly hostName?: string | undefined;
-  /** milliseconds since 1970, default now; `any` does not look at the validity */
-  readonly now?: number | 'any' | undefined;
+  /** lists that were checked (`checkCrl`): none of the certificates may be on one of its own issuer */
+  readonly lists?: readonly Crl[] | undefined;
 }
 
-/** A leaf whose chain was checked. */
-export interface TrustedLeaf {
-  /** SubjectPublicKeyInfo */
-  readonly spkiDer: Uint8Array;
-  /** milliseconds since 1970: the latest beginning of validity in the chain, root included */
-  readonly notBefore: number;
-  /** the payload of an extension of dstack, undefined when it is not there. @throws CERT_INVALID when it is not wrapped twice */
-  extension(oid: string): Uint8Array | undefined;
-}
-
-/** Certificates a peer may present: real chains have three. */
-const MAX_CERTIFICATES = 8;
-const KEY_USAGE = '2.5.29.15';
-const BASIC_CONSTRAINTS = '2.5.29.19';
-const EXTENDED_KEY_USAGE = '2.5.29.37';
-const PURPOSES = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' } as const;
-const DIGITAL_SIGNATURE = 0x80;
+const PURPOSES = { server: OID.serverAuth, client: OID.clientAuth } as const;
 
 const nameOf = ({ commonName }: Certificate): string => JSON.stringify(commonName.slice(0, 80));
 
-const refuse = (code: ErrorCode, why: string, details: { field?: string; value?: string; cause?: unknown } = {}) =>
+const refuse = (code: ErrorCode, why: string, details: { field?: string; value?: string } = {}) =>
   new DstackError(code, why, details);
 
 /**
- * @param presented certificates in DER, leaf first; the others may come in any order
- * @throws CERT_INVALID (damaged, duplicate extension, unknown critical extension, leaf that is a CA), CERT_UNTRUSTED,
- *   CERT_EXPIRED, CERT_NOT_YET_VALID, CERT_USAGE_WRONG, CERT_NAME_MISMATCH
+ * @param chain the certificate that is asked about, then its issuers
+ * @returns the path from the first certificate to the root, both included
+ * @throws CERT_INVALID (first that is a CA where a leaf is needed or the reverse, root that is not a CA), CERT_UNTRUSTED
+ *   (order, signature, path length, name constraint, revoked), CERT_EXPIRED, CERT_NOT_YET_VALID, CERT_USAGE_WRONG,
+ *   CERT_NAME_MISMATCH
  */
-export async function checkChain(presented: readonly Uint8Array[], rules: ChainRules): Promise<TrustedLeaf> {
-  const [first, ...others] = presented;
-  if (first === undefined) throw refuse('CERT_UNTRUSTED', 'the peer presented no certificate');
-  if (presented.length > MAX_CERTIFICATES) {
-    throw refuse('CERT_UNTRUSTED', `the peer presented ${presented.length} certificates`);
+export function checkChain(chain: readonly Certificate[], rules: ChainRules): readonly Certificate[] {
+  const { root, at } = rules;
+  const [first, ...others] = chain;
+  if (first === undefined) throw refuse('CERT_UNTRUSTED', 'no certificate was presented');
+  if (chain.length > CHAIN_LIMIT) throw refuse('CERT_UNTRUSTED', `${chain.length} certificates were presented`);
+  if (!root.ca) throw refuse('CERT_INVALID', `the trusted root ${nameOf(root)} is not a CA`);
+  if (rules.first === 'ca' && !first.ca) throw refuse('CERT_INVALID', `certificate ${nameOf(first)} is not a CA`);
+  if (rules.first !== 'ca' && first.ca) {
+    throw refuse('CERT_INVALID', `certificate ${nameOf(first)} is a CA where a leaf is needed`);
   }
-  const root = readRoot(rules.root);
-  const leaf = parseCertificate(first);
-  if (leaf.ca) throw refuse('CERT_INVALID', `certificate ${nameOf(leaf)} is a CA, but used as that of a peer`);
-  const path = findPath(leaf, others.map(parseCertificate), root);
-  const now = rules.now ?? Date.now();
-  if (now !== 'any') for (const link of [leaf, ...path]) checkTime(link, now);
-  if (rules.purpose !== undefined) checkPurpose(leaf, rules.purpose);
-  if (rules.hostName !== undefined) checkHost(leaf, rules.hostName);
-  return {
-    spkiDer: new Uint8Array(leaf.spki),
-    notBefore: Math.max(...[leaf, ...path].map((link) => link.notBefore)),
-    extension(oid) {
-      const value = leaf.extensions.get(oid);
-      return value === undefined ? undefined : new Uint8Array(readOctetString(value));
-    },
+  const path = rules.inOrder === true ? checkOrder(chain, root) : findPath(first, others, root);
+  if (at !== 'any') for (const link of path) checkTime(link, at);
+  for (const link of path) {
+    if (isRevoked(link, rules.lists ?? [])) throw refuse('CERT_UNTRUSTED', `certificate ${nameOf(link)} is revoked`);
+  }
+  if (rules.purpose !== undefined) checkPurpose(path, rules.purpose);
+  if (rules.hostName !== undefined && !isForHost(first.altNames, rules.hostName)) {
+    throw refuse('CERT_NAME_MISMATCH', `certificate ${nameOf(first)} is not for ${rules.hostName}`, {
+      field: 'subject_alt_name',
+      value: rules.hostName,
+    });
+  }
+  return path;
+}
+
+type Signs = (link: Certificate, issuer: Certificate) => boolean;
+
+function signs(link: Certificate, issuer: Certificate): boolean {
+  try {
+    return isSignedBy(link.signed, issuer.spki);
+  } catch {
+    return false; // another algorithm, or a key of another kind than the signature
+  }
+}
+
+/**
+ * Why the last of `below` is not issued by `issuer`, for people; undefined when it is.
+ * @param below the certificates from the first of the chain up to the one that is asked about
+ */
+function whyNotIssued(below: readonly Certificate[], issuer: Certificate, signedBy: Signs): string | undefined {
+  const link = below.at(-1) as Certificate;
+  if (Buffer.compare(link.issuer, issuer.subject) !== 0) {
+    return `certificate ${nameOf(link)} is not issued by ${nameOf(issuer)}`;
+  }
+  if (!issuer.ca) return `certificate ${nameOf(issuer)} signs others, but is not a CA`;
+  const cas = below.filter(({ ca }) => ca).length;
+  if (issuer.pathLength !== undefined && cas > issuer.pathLength) {
+    return `below ${nameOf(issuer)} stand ${cas} CAs, more than its path length of ${issuer.pathLength}`;
+  }
+  if (!signedBy(link, issuer)) return `certificate ${nameOf(link)} is not signed by ${nameOf(issuer)}`;
+  const { nameConstraints } = issuer;
+  if (nameConstraints === undefined) return undefined;
+  const name = below.map((named) => forbiddenName(nameConstraints, named)).find((found) => found !== undefined);
+  return name === undefined ? undefined : `${nameOf(issuer)} may not vouch for ${name}`;
+}
+
+/**
+ * Checks one step of a chain whose root nobody knows.
+ * @param below the certificates from the first of the chain up to the one that is asked about
+ * @throws CERT_UNTRUSTED unless the last of them is issued by `issuer`
+ */
+export function checkIssued(below: readonly Certificate[], issuer: Certificate): void {
+  const why = whyNotIssued(below, issuer, signs);
+  if (why !== undefined) throw refuse('CERT_UNTRUSTED', why);
+}
+
+const same = (a: Certificate, b: Certificate): boolean => Buffer.compare(a.der, b.der) === 0;
+
+function checkOrder(chain: readonly Certificate[], root: Certificate): readonly Certificate[] {
+  const last = chain.at(-1) as Certificate;
+  if (!same(last, root)) {
+    throw refuse('CERT_UNTRUSTED', `the chain ends at ${nameOf(last)}, not at the trusted root ${nameOf(root)}`);
+  }
+  for (let index = 1; index < chain.length; index++) checkIssued(chain.slice(0, index), chain[index] as Certificate);
+  return chain;
+}
+
+/** Depth first over what was presented; each is used once. */
+function findPath(first: Certificate, others: readonly Certificate[], root: Certificate): readonly Certificate[] {
+  const known = new Map<Certificate, Map<Certificate, boolean>>();
+  // a signature is looked at once: whoever presents seven CAs of one name must not cost thousands
+  const signedBy: Signs = (link, issuer) => {
+    const answers = known.get(link) ?? new Map<Certificate, boolean>();
+    known.set(link, answers);
+    const answer = answers.get(issuer) ?? signs(link, issuer);
+    answers.set(issuer, answer);
+    return answer;
   };
-}
-
-const PEM = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----/g;
-
-function readRoot(pem: string): Certificate {
-  const blocks = pem.match(PEM) ?? [];
-  if (blocks.length !== 1) {
-    throw refuse('CERT_INVALID', `the trusted root must be one certificate, the text holds ${blocks.length}`);
-  }
-  const root = parseCertificate(fromPem(blocks[0]!, 'CERTIFICATE'));
-  if (!root.ca) throw refuse('CERT_INVALID', `the trusted root ${nameOf(root)} is no CA`);
-  return root;
-}
-
-/** Issuers from that of the leaf up to the root. Depth first over what was presented; each is used once. */
-function findPath(leaf: Certificate, others: readonly Certificate[], root: Certificate): Certificate[] {
-  const climb = (
-    from: Certificate,
-    left: readonly Certificate[],
-    above: readonly Certificate[],
-  ): Certificate[] | undefined => {
-    if (isIssued(from, root, above.length)) return [...above, root];
+  const climb = (below: readonly Certificate[], left: readonly Certificate[]): readonly Certificate[] | undefined => {
+    if (whyNotIssued(below, root, signedBy) === undefined) return [...below, root];
     for (const issuer of left) {
-      if (!issuer.ca || !isIssued(from, issuer, above.length)) continue;
-      const rest = left.filter((link) => link !== issuer);
-      const path = climb(issuer, rest, [...above, issuer]);
+      if (whyNotIssued(below, issuer, signedBy) !== undefined) continue;
+      const path = climb(
+        [...below, issuer],
+        left.filter((link) => link !== issuer),
+      );
       if (path !== undefined) return path;
     }
     return undefined;
   };
-  const path = climb(leaf, others, []);
+  const path = same(first, root) ? [root] : climb([first], others);
   if (path !== undefined) return path;
-  throw refuse('CERT_UNTRUSTED', `certificate ${nameOf(leaf)} does not lead to the trusted root ${nameOf(root)}`);
+  throw refuse('CERT_UNTRUSTED', `certificate ${nameOf(first)} does not lead to the trusted root ${nameOf(root)}`);
 }
 
-/** Issuer name, signature, and a path length that allows `below` further CAs between the issuer and the leaf. */
-function isIssued(link: Certificate, issuer: Certificate, below: number): boolean {
-  if (Buffer.compare(link.issuer, issuer.subject) !== 0) return false;
-  const limit = pathLength(issuer);
-  if (limit !== undefined && below > limit) return false;
-  try {
-    return isSignedBy(link.signed, issuer);
-  } catch {
-    return false; // a key of another kind than the signature
-  }
-}
-
-/** pathLenConstraint; one that is not a small number allows nothing. */
-function pathLength({ extensions }: Certificate): number | undefined {
-  const value = extensions.get(BASIC_CONSTRAINTS);
-  if (value === undefined) return undefined;
-  const constraints = new DerReader(value).enter();
-  constraints.optional(0x01); // cA
-  const length = constraints.optional(TAG.integer)?.content;
-  if (length === undefined) return undefined;
-  return length.length === 1 && length[0]! < 0x80 ? length[0] : 0;
-}
-
-function checkTime(certificate: Certificate, now: number): void {
+function checkTime(certificate: Certificate, at: number): void {
   const name = nameOf(certificate);
-  const [from, to] = [new Date(certificate.notBefore), new Date(certificate.notAfter)];
-  if (now < from.getTime()) {
-    throw refuse('CERT_NOT_YET_VALID', `certificate ${name} is not valid before ${from.toISOString()}`, {
+  const [from, to] = [certificate.notBefore, certificate.notAfter].map((time) => new Date(time).toISOString());
+  if (at < certificate.notBefore) {
+    throw refuse('CERT_NOT_YET_VALID', `certificate ${name} is not valid before ${from}`, {
       field: 'not_before',
-      value: from.toISOString(),
+      value: from as string,
     });
   }
-  if (now > to.getTime()) {
-    throw refuse('CERT_EXPIRED', `certificate ${name} expired at ${to.toISOString()}`, {
-      field: 'not_after',
-      value: to.toISOString(),
-    });
+  if (at > certificate.notAfter) {
+    throw refuse('CERT_EXPIRED', `certificate ${name} expired at ${to}`, { field: 'not_after', value: to as string });
   }
 }
 
-function checkPurpose(leaf: Certificate, purpose: 'server' | 'client'): void {
-  const extended = leaf.extensions.get(EXTENDED_KEY_USAGE);
-  const usage = leaf.extensions.get(KEY_USAGE);
-  let allowed: boolean;
-  try {
-    const bits = usage === undefined ? DIGITAL_SIGNATURE : (new DerReader(usage).next(TAG.bitString).content[1] ?? 0);
-    allowed =
-      (bits & DIGITAL_SIGNATURE) !== 0 && (extended === undefined || oids(extended).includes(PURPOSES[purpose]));
-  } catch (thrown) {
-    throw refuse('CERT_INVALID', `certificate ${nameOf(leaf)} has a damaged usage`, { cause: thrown });
-  }
-  if (!allowed) {
-    throw refuse('CERT_USAGE_WRONG', `certificate ${nameOf(leaf)} is not for a TLS ${purpose}`, {
-      field: 'extended_key_usage',
-    });
-  }
-}
-
-function oids(sequence: Uint8Array): string[] {
-  const list = new DerReader(sequence).enter();
-  const out: string[] = [];
-  while (list.more) out.push(oidText(list.next(TAG.oid).content));
-  return out;
-}
-
-function checkHost(leaf: Certificate, hostName: string): void {
-  // never the DER itself: node:crypto looks for PEM first, and the evidence inside a certificate holds a PEM chain
-  const native = new X509Certificate(toPem('CERTIFICATE', leaf.der));
-
-  const found =
-    isIP(hostName) === 0
-      ? native.checkHost(hostName, { subject: 'never', partialWildcards: false })
-      : native.checkIP(hostName);
-  if (found === undefined) {
-    throw refuse('CERT_NAME_MISMATCH', `certificate ${nameOf(leaf)} is not for ${hostName}`, {
-      field: 'subject_alt_name',
-      value: hostName,
+/** The leaf must be for signing a handshake; an extended usage binds it and the CAs above it, except the root. */
+function checkPurpose(path: readonly Certificate[], purpose: 'server' | 'client'): void {
+  const mayNot = ({ extendedKeyUsage }: Certificate) => extendedKeyUsage?.includes(PURPOSES[purpose]) === false;
+  const leaf = path[0] as Certificate;
+  const maySign = ((leaf.keyUsage ?? KEY_USAGE.digitalSignature) & KEY_USAGE.digitalSignature) !== 0;
+  const wrong = maySign ? path.slice(0, -1).find(mayNot) : leaf;
+  if (wrong !== undefined) {
+    throw refuse('CERT_USAGE_WRONG', `certificate ${nameOf(wrong)} is not for a TLS ${purpose}`, {
+      field: maySign ? 'extended_key_usage' : 'key_usage',
     });
   }
 }

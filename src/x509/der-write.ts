@@ -19,7 +19,8 @@ export const sequence = (...items: readonly Uint8Array[]): Uint8Array => item(0x
 export const set = (...items: readonly Uint8Array[]): Uint8Array => item(0x31, ...items);
 export const octets = (content: Uint8Array): Uint8Array => item(0x04, content);
 export const utf8 = (text: string): Uint8Array => item(0x0c, new TextEncoder().encode(text));
-export const yes = (): Uint8Array => item(0x01, Uint8Array.of(0xff));
+/** BOOLEAN TRUE; FALSE is the default wherever it may stand, and is not written. */
+export const booleanTrue = (): Uint8Array => item(0x01, Uint8Array.of(0xff));
 
 /** A non-negative INTEGER from its big-endian bytes. */
 export function integer(bytes: Uint8Array): Uint8Array {

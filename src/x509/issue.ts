@@ -3,12 +3,13 @@
  * a fixed order of extensions. Source: dstack keys and certificates, common shape.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { isIP } from 'node:net';
 import { DstackError } from '../errors.ts';
-import { DerReader } from './der.ts';
+import { type Certificate, parsePemChain } from './certificate.ts';
 import * as der from './der-write.ts';
-import { dstackExtension, extension, OID } from './extensions.ts';
-import { fromPem, toPem } from './pem.ts';
+import { dstackExtension, extension } from './extensions.ts';
+import { generalName } from './names.ts';
+import { OID } from './oids.ts';
+import { toPem } from './pem.ts';
 import { type SigningKey, signP256 } from './sign-p256.ts';
 
 /** 1975-01-01T00:00:00Z: certificates must also be valid in a VM whose clock is not set yet. */
@@ -75,31 +76,26 @@ export async function issueCertificate(
   );
 }
 
-const ECDSA_SHA256 = der.sequence(der.oid('1.2.840.10045.4.3.2'));
+const ECDSA_SHA256 = der.sequence(der.oid(OID.ecdsaSha256));
 
 /** Organization first, each attribute in a set of its own. */
 function name({ organization, commonName }: CertificateRequest): Uint8Array {
   const attribute = (type: string, value: string) => der.set(der.sequence(der.oid(type), der.utf8(value)));
-  const first = organization === undefined ? [] : [attribute('2.5.4.10', organization)];
-  return der.sequence(...first, attribute('2.5.4.3', commonName));
+  const first = organization === undefined ? [] : [attribute(OID.organization, organization)];
+  return der.sequence(...first, attribute(OID.commonName, commonName));
 }
 
 /** The subject of the issuer's certificate, bytes unchanged. */
 function issuerName({ certificate, key }: Issuer): Uint8Array {
-  let subject: Uint8Array;
-  let spki: Uint8Array;
+  let found: Certificate | undefined;
   try {
-    const body = new DerReader(fromPem(certificate, 'CERTIFICATE')).enter().enter();
-    body.optional(0xa0);
-    for (let skipped = 0; skipped < 4; skipped++) body.next(); // serial, algorithm, issuer, validity
-    subject = body.next(0x30).raw;
-    spki = body.next(0x30).raw;
+    [found] = parsePemChain(certificate);
   } catch (thrown) {
     throw new DstackError('CERT_INVALID', 'the CA certificate cannot be read', { cause: thrown });
   }
-  if (!Buffer.from(spki).equals(key.spkiDer))
+  if (found === undefined || !Buffer.from(found.spki).equals(key.spkiDer))
     throw new DstackError('CERT_INVALID', 'CA certificate does not match private key');
-  return subject;
+  return found.subject;
 }
 
 /** 20 random bytes, positive and without a leading zero byte (RFC 5280, 4.1.2.2). */
@@ -125,16 +121,6 @@ function time(field: string, seconds: number): number {
   return seconds;
 }
 
-const NAMED = {
-  subjectKeyIdentifier: '2.5.29.14',
-  keyUsage: '2.5.29.15',
-  subjectAltName: '2.5.29.17',
-  basicConstraints: '2.5.29.19',
-  extendedKeyUsage: '2.5.29.37',
-  serverAuth: '1.3.6.1.5.5.7.3.1',
-  clientAuth: '1.3.6.1.5.5.7.3.2',
-} as const;
-
 /** Bits of KeyUsage (RFC 5280, 4.2.1.3): digitalSignature; for a CA also keyCertSign and cRLSign. */
 const LEAF_USES = der.bits(Uint8Array.of(0x80), 7);
 const CA_USES = der.bits(Uint8Array.of(0x86), 1);
@@ -143,18 +129,18 @@ const CA_USES = der.bits(Uint8Array.of(0x86), 1);
 function extensions(request: CertificateRequest, spkiDer: Uint8Array): Uint8Array[] {
   const out: Uint8Array[] = [];
   const names = (request.altNames ?? []).map(altName);
-  if (names.length > 0) out.push(extension(NAMED.subjectAltName, der.sequence(...names)));
-  out.push(extension(NAMED.keyUsage, request.ca ? CA_USES : LEAF_USES, true));
+  if (names.length > 0) out.push(extension(OID.subjectAltName, der.sequence(...names)));
+  out.push(extension(OID.keyUsage, request.ca ? CA_USES : LEAF_USES, true));
   const extended = [
-    ...(request.serverAuth ? [der.oid(NAMED.serverAuth)] : []),
-    ...(request.clientAuth ? [der.oid(NAMED.clientAuth)] : []),
+    ...(request.serverAuth ? [der.oid(OID.serverAuth)] : []),
+    ...(request.clientAuth ? [der.oid(OID.clientAuth)] : []),
   ];
-  if (extended.length > 0) out.push(extension(NAMED.extendedKeyUsage, der.sequence(...extended)));
+  if (extended.length > 0) out.push(extension(OID.extendedKeyUsage, der.sequence(...extended)));
   if (request.ca !== undefined) {
     const identifier = createHash('sha256').update(spkiDer).digest().subarray(0, 20);
-    out.push(extension(NAMED.subjectKeyIdentifier, der.octets(identifier)));
+    out.push(extension(OID.subjectKeyIdentifier, der.octets(identifier)));
     const length = der.integer(Uint8Array.of(request.ca.pathLength));
-    out.push(extension(NAMED.basicConstraints, der.sequence(der.yes(), length), true));
+    out.push(extension(OID.basicConstraints, der.sequence(der.booleanTrue(), length), true));
   }
   const { appId, appInfo, usage, attestation } = request;
   if (appId !== undefined) out.push(dstackExtension(OID.appId, appId));
@@ -164,22 +150,11 @@ function extensions(request: CertificateRequest, spkiDer: Uint8Array): Uint8Arra
   return out;
 }
 
-/** One GeneralName: [7] iPAddress, or [2] dNSName. */
+/** One GeneralName: iPAddress, or dNSName. @throws CERT_INVALID */
 function altName(text: string, index: number): Uint8Array {
   if (!/^[\u0000-\u007f]*$/.test(text)) {
     const field = `alt_names[${index}]`;
     throw new DstackError('CERT_INVALID', `${field} must be ASCII`, { field, value: text });
   }
-  const kind = text.includes('%') ? 0 : isIP(text); // a zone is no part of an address
-  if (kind === 0) return der.item(0x82, Buffer.from(text, 'latin1'));
-  return der.item(0x87, kind === 6 ? ipv6Bytes(text) : Uint8Array.from(text.split('.').map(Number)));
-}
-
-/** The 16 bytes of an IPv6 address; the URL parser turns a dotted tail into groups. */
-function ipv6Bytes(address: string): Uint8Array {
-  const [left = '', right] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
-  const groups = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
-  const [before, after] = [groups(left), groups(right ?? '')];
-  const all = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
-  return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]));
+  return generalName(text);
 }

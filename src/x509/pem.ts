@@ -1,4 +1,4 @@
-/** PEM (RFC 7468): base64 of DER between two lines that name it. */
+/** PEM (RFC 7468): base64 of DER between two lines that name it. The one reader and the one writer. */
 import { DstackError } from '../errors.ts';
 
 const PEM_LINE = 64;
@@ -11,9 +11,37 @@ export function toPem(label: string, der: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }
 
-/** The DER inside the first PEM block with one of the labels. @throws KEY_INVALID */
-export function fromPem(pem: string, label: string): Uint8Array {
-  const match = new RegExp(`-----BEGIN ${label}-----([A-Za-z0-9+/=\\s]*)-----END ${label}-----`).exec(pem);
-  if (match === null) throw new DstackError('KEY_INVALID', `the text holds no PEM block ${label}`);
-  return Uint8Array.from(Buffer.from(match[1]!, 'base64'));
+const pattern = (label: string): RegExp =>
+  new RegExp(`-----BEGIN ${label}-----([A-Za-z0-9+/=\\s]*)-----END ${label}-----`, 'g');
+
+/**
+ * The DER of all blocks with this label, in their order. Text around them does not count (RFC 7468, 5.2).
+ * @throws KEY_INVALID for base64 that an encoder would not write (white space aside); never with a piece of the text
+ */
+export function pemBlocks(text: string, label: string): Uint8Array[] {
+  return [...text.matchAll(pattern(label))].map(([, base64 = '']) => {
+    const digits = base64.replace(/\s/g, '');
+    const der = Buffer.from(digits, 'base64');
+    if (der.toString('base64') !== digits) throw new DstackError('KEY_INVALID', `PEM block ${label} is not base64`);
+    return Uint8Array.from(der);
+  });
+}
+
+/** True if there is nothing around and inside the blocks but base64, line ends and the zero byte that ends a C string. */
+export const isPemOnly = (text: string, label: string): boolean =>
+  /^[\r\n\0]*$/.test(text.replaceAll(pattern(label), (_, base64: string) => base64.replace(/[A-Za-z0-9+/=\r\n]/g, '')));
+
+/** The part of a text or of bytes read as latin1 from the first block with this label to the last; undefined without one. */
+export function pemSpan(text: string, label: string): string | undefined {
+  const blocks = [...text.matchAll(pattern(label))];
+  const [first, last] = [blocks[0], blocks.at(-1)];
+  if (first === undefined || last === undefined) return undefined;
+  return text.slice(first.index, last.index + last[0].length);
+}
+
+/** The DER inside the first PEM block with the label. @throws KEY_INVALID */
+export function fromPem(text: string, label: string): Uint8Array {
+  const [first] = pemBlocks(text, label);
+  if (first === undefined) throw new DstackError('KEY_INVALID', `the text holds no PEM block ${label}`);
+  return first;
 }

@@ -1,21 +1,20 @@
 /**
- * The face of the room: what other rooms use of certificates and of the encodings below them. The files behind it are
- * not imported from elsewhere.
+ * The face of the room: what other rooms use of certificates and of the encodings below them. The files behind it are not
+ * imported from elsewhere; nothing in them runs at import but the making of small constants.
  */
 export {
   type Certificate,
-  checkIssuedInOrder,
-  isSignedBy,
   parseCertificate,
+  parsePemCertificate,
   parsePemChain,
-  publicKeyOf,
-  readSigned,
-  type SignedPart,
 } from './certificate.ts';
-export { type ChainRules, checkChain, type TrustedLeaf } from './chain.ts';
+export { type ChainRules, checkChain, checkIssued } from './chain.ts';
 export { type Crl, checkCrl, isRevoked, parseCrl } from './crl.ts';
 export { type DerItem, DerReader, oidText, TAG, timeOf } from './der.ts';
-export { dstackExtension, extension, OID, readExtension, readOctetString } from './extensions.ts';
+export * as derWrite from './der-write.ts';
+export { dstackExtension, extension, readExtension, readOctetString } from './extensions.ts';
 export { type CertificateRequest, type Issuer, issueCertificate } from './issue.ts';
-export { fromPem, toPem } from './pem.ts';
+export { OID } from './oids.ts';
+export { fromPem, pemSpan, toPem } from './pem.ts';
 export { type SigningKey, signP256 } from './sign-p256.ts';
+export { isSignedBy, publicKeyOf } from './signed.ts';

@@ -21,7 +21,7 @@ const spkiOf = (pem: string) =>
   new Uint8Array(new X509Certificate(pem).publicKey.export({ format: 'der', type: 'spki' }));
 
 async function evidenceData(pem: string): Promise<Uint8Array> {
-  return decodeVersioned((await readExtension(pem, OID.attestation)) ?? new Uint8Array()).attestation.reportData;
+  return decodeVersioned(readExtension(pem, OID.attestation) ?? new Uint8Array()).attestation.reportData;
 }
 
 const kmsTempCa = async () => {
@@ -39,8 +39,8 @@ describe('the temporary client certificate', () => {
     expect(parsed.issuer).toBe('O=Dstack\nCN=Dstack Client Temp CA');
     expect(parsed.subjectAltName).toBeUndefined();
     expect(parsed.keyUsage).toBeUndefined(); // no extended key usage
-    expect(await readExtension(made.certificate, OID.usage)).toBeUndefined();
-    expect(await readExtension(made.certificate, OID.appId)).toBeUndefined();
+    expect(readExtension(made.certificate, OID.usage)).toBeUndefined();
+    expect(readExtension(made.certificate, OID.appId)).toBeUndefined();
     expect(await evidenceData(made.certificate)).toEqual(certReportData(spkiOf(made.certificate)));
     expect(made.key).toContain('BEGIN PRIVATE KEY');
   });
@@ -98,7 +98,7 @@ describe('generated app keys', () => {
     expect(keys.keyProvider.kind).toBe('none');
     expect(await evidenceData(keys.caCert)).toEqual(certReportData(spkiOf(keys.caCert)));
     const plain = await generateAppKeys(2);
-    expect(await readExtension(plain.caCert, OID.attestation)).toBeUndefined();
+    expect(readExtension(plain.caCert, OID.attestation)).toBeUndefined();
     expect(plain.k256Key).not.toEqual(keys.k256Key);
   });
 });

@@ -87,11 +87,11 @@ describe('certificates for gateways, signed by a KMS', () => {
       (chain) => chain.split(/(?<=-----END CERTIFICATE-----\n)/)[0] ?? '',
     );
     for (const leaf of [plain, quoted]) {
-      const info = await readExtension(leaf, OID.appInfo);
+      const info = readExtension(leaf, OID.appInfo);
       expect(toHex(decodeAppInfoExtension(info ?? new Uint8Array()).appId)).toBe(app.appId);
     }
-    expect(await readExtension(plain, OID.attestation)).toBeUndefined();
-    expect(await readExtension(quoted, OID.attestation)).toBeDefined();
+    expect(readExtension(plain, OID.attestation)).toBeUndefined();
+    expect(readExtension(quoted, OID.attestation)).toBeDefined();
   });
 
   it('are taken by a gateway below the same root', async () => {

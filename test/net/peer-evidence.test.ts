@@ -5,7 +5,8 @@ import { freshTlsKey } from '../../src/keys/tls-key.ts';
 import { evidenceIn, verifyPeerEvidence } from '../../src/net/peer-evidence.ts';
 import { encodeVersioned, strip, tdxEventLog, tdxQuote } from '../../src/tdx/attestation.ts';
 import { quoteLogJson } from '../../src/tdx/log-json.ts';
-import { OID, type TrustedLeaf } from '../../src/x509/x509.ts';
+import { octets } from '../../src/x509/der-write.ts';
+import { type Certificate, OID } from '../../src/x509/x509.ts';
 import { failure } from '../failure.ts';
 import { evidenceRulesFor } from './evidence-rules.ts';
 import { mockEvidence } from './ra-tls-server.ts';
@@ -17,12 +18,11 @@ const LOG = Buffer.from(quoteLogJson(tdxEventLog(EVIDENCE)));
 
 const evidenceRules = evidenceRulesFor(PKI);
 
-const leaf = (extensions: Record<string, Uint8Array>): TrustedLeaf => ({
-  spkiDer,
-  notBefore: 0,
-  extension: (oid) => extensions[oid],
+const leaf = (payloads: Record<string, Uint8Array>): Pick<Certificate, 'extensions'> => ({
+  extensions: new Map(Object.entries(payloads).map(([oid, payload]) => [oid, octets(payload)])),
 });
-const judge = (from: TrustedLeaf, key = spkiDer) => verifyPeerEvidence(evidenceIn(from)!, key, evidenceRules());
+const judge = (from: Pick<Certificate, 'extensions'>, key = spkiDer) =>
+  verifyPeerEvidence(evidenceIn(from)!, key, evidenceRules());
 
 const old = () => leaf({ [OID.legacyQuote]: tdxQuote(EVIDENCE), [OID.legacyEventLog]: LOG });
 

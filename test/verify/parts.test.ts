@@ -78,7 +78,7 @@ describe('revocation', () => {
   it('of a signer makes the collateral unusable', async () => {
     const { rootCrl } = mockPki(new Uint8Array(32).fill(0x31), { revoked: [42] });
     const report = await judge(quoteOf(bootEvents()), { collateral: { ...COLLATERAL, root_ca_crl: toHex(rootCrl) } });
-    expect(named(report, 'unknown').join()).toMatch(/signer of tcb_info is revoked/);
+    expect(named(report, 'unknown').join()).toMatch(/tcb_info .*"Mock Intel SGX TCB Signing" is revoked/);
   });
 
   it('of the PCK certificate makes the quote invalid', async () => {

@@ -124,7 +124,7 @@ describe('the quote', () => {
 
   it('is refused under another root, and with a debuggable or foreign TD', async () => {
     const foreign = await judge(V0, { root: OTHER.root, collateral: mockCollateral(OTHER, NOW) });
-    expect(named(foreign, 'fail')[0]).toMatch(/^dcap: the chain ends at Mock Intel SGX Root CA/);
+    expect(named(foreign, 'fail')[0]).toMatch(/^dcap: the chain ends at "Mock Intel SGX Root CA"/);
     const debug = Uint8Array.from(quoteOf(bootEvents()));
     debug[168] = 1;
     expect(named(await judge(debug), 'fail').join()).toMatch(/td-debug: the TD can be debugged/);

@@ -1,10 +1,10 @@
 /** The checks of `doctor`: each looks at one part of an installed guest and says what to do about what it found. */
-import { X509Certificate } from 'node:crypto';
 import { toHex } from '../../codec/hex.ts';
 import { PATHS } from '../../config/paths.ts';
 import { errorChain, toDstackError } from '../../errors.ts';
 import { replayRuntime } from '../../tdx/replay.ts';
 import * as ui from '../../ui.ts';
+import { type Certificate, parsePemChain } from '../../x509/x509.ts';
 import { type Finding, failed, type Outcome, ok, skipped, warning } from './finding.ts';
 import { type GuestMachine, SOCKETS } from './guest-machine.ts';
 import { hostInputs } from './host-inputs.ts';
@@ -120,9 +120,9 @@ async function clock(guest: GuestMachine): Promise<Outcome> {
 async function certificate(guest: GuestMachine): Promise<Outcome> {
   const pem = await guest.caCert();
   if (pem === undefined) return skipped('no keys yet');
-  const { validTo, subject } = new X509Certificate(pem);
-  const left = Date.parse(validTo) - guest.now();
-  const text = `CA of the app (${ui.printable(subject.replaceAll('\n', ', '))}) until ${new Date(validTo).toISOString().slice(0, 10)}`;
+  const [{ notAfter, commonName }] = parsePemChain(pem) as [Certificate];
+  const left = notAfter - guest.now();
+  const text = `CA of the app (${ui.printable(commonName)}) until ${new Date(notAfter).toISOString().slice(0, 10)}`;
   if (left < 0) return failed(`${text}: expired`, 'boot again: the certificate is made anew with the keys');
   return left < 7 * DAY
     ? warning(text, 'boot again within the week: the certificate is made anew with the keys')

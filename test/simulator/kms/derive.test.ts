@@ -76,8 +76,8 @@ describe('keys a KMS issues', () => {
     const certificate = new X509Certificate(first.certificate);
     expect(certificate.ca).toBe(true);
     expect(certificate.verify(new X509Certificate(roots.ca.certificate).publicKey)).toBe(true);
-    expect(await readExtension(first.certificate, OID.appId)).toEqual(appId);
-    expect(Buffer.from((await readExtension(first.certificate, OID.usage)) ?? '').toString()).toBe('app:ca');
+    expect(readExtension(first.certificate, OID.appId)).toEqual(appId);
+    expect(Buffer.from(readExtension(first.certificate, OID.usage) ?? '').toString()).toBe('app:ca');
     const sampleCa = await appAuthority(
       { ...roots, ca: { ...roots.ca, key: (await sampleRoots()).ca.key } },
       appId,

@@ -178,10 +178,10 @@ describe('certificates', () => {
     const [leaf = '', appCa = '', root = ''] = chain;
     expect(root).toBe(roots.ca.certificate);
     expect(new X509Certificate(leaf).subjectAltName).toBe('DNS:service.example, IP Address:10.1.2.3');
-    expect(await readExtension(leaf, OID.appId)).toEqual(fromHex(app.appId));
-    const info = decodeAppInfoExtension((await readExtension(leaf, OID.appInfo)) ?? new Uint8Array());
+    expect(readExtension(leaf, OID.appId)).toEqual(fromHex(app.appId));
+    const info = decodeAppInfoExtension(readExtension(leaf, OID.appInfo) ?? new Uint8Array());
     expect(toHex(info.composeHash)).toBe(app.composeHash);
-    expect(await readExtension(leaf, OID.attestation)).toBeDefined();
+    expect(readExtension(leaf, OID.attestation)).toBeDefined();
     const files = { leaf, appCa, root };
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder.path, name), text);
     const args = ['verify', '-x509_strict', '-purpose', 'sslserver', '-CAfile', 'root', '-untrusted', 'appCa', 'leaf'];
