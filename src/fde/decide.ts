@@ -20,7 +20,7 @@ export type DiskAction = 'initialised' | 'mounted' | 'reformatted-ephemeral';
 /**
  * A volume is made anew only if it was never ready, if its keys are known to be gone, or if the device is blank.
  * Everything else is opened as it is or refused.
- * @param mark only one that was made for this content (`marksContent`)
+ * @param mark only one that was made for this content (`marksContent`), and that the key does not disprove
  * @throws DISK_NOT_BLANK, DISK_FOREIGN
  */
 export function decide(
@@ -43,8 +43,8 @@ export function decide(
       if (mark?.ephemeral) {
         throw foreign(
           device,
-          'a volume whose keys ended with the boot that made it',
-          'nobody can open this volume any more: attach a blank disk, or let the host blank this one',
+          'a volume whose keys ended with the boot that made it, says its mark, and the disk key does not open it',
+          'attach a blank disk; blank this one only if it cannot be the disk of another app, since a host can write marks',
         );
       }
       return 'mounted';

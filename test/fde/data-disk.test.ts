@@ -6,6 +6,7 @@ import type { Content } from '../../src/fde/content.ts';
 import { type DataDiskOptions, formatDataDisk, openDataDisk } from '../../src/fde/data-disk.ts';
 import { decide } from '../../src/fde/decide.ts';
 import { growPartition } from '../../src/fde/grow.ts';
+import { encodeMark, MARK_AT } from '../../src/fde/marks.ts';
 import { setupSwap } from '../../src/fde/swap.ts';
 import { partitions } from '../../src/fde/sysfs.ts';
 import { FakeDiskMachine, PowerCut, poke } from './fake-disk-machine.ts';
@@ -202,10 +203,43 @@ describe('keys that end with the boot (key provider none)', () => {
 
   it('leave a volume behind that real keys refuse', async () => {
     await machine.addDisk('vdb', 48);
-    await boot(none);
+    await boot({ ...none, key: OTHER_KEY });
     await machine.restart();
     await expect(boot()).rejects.toMatchObject({ code: 'DISK_FOREIGN', hint: expect.stringContaining('blank') });
     expect(formats()).toBe(0);
+  });
+
+  it.each(['ext4', 'zfs'] as const)('are not believed of a volume that the real key opens (%s)', async (fs) => {
+    await machine.addDisk('vdb', 48);
+    await boot({ fs });
+    await machine.restart();
+    const uuid = (await machine.mark('vdb1'))?.uuid ?? '';
+    await poke(machine.path('vdb1'), MARK_AT, encodeMark({ ...EPHEMERAL, uuid })); // by the host
+    // another key is refused, and nobody is told that this volume is lost for sure
+    await expect(boot({ fs, key: OTHER_KEY })).rejects.toMatchObject({
+      code: 'DISK_FOREIGN',
+      hint: expect.stringContaining('a host can write marks'),
+    });
+    expect(await machine.mark('vdb1')).toMatchObject(EPHEMERAL);
+    expect((await boot({ fs })).action).toBe('mounted');
+    expect(formats()).toBe(0);
+    expect(await machine.mark('vdb1')).toEqual({ ...READY, uuid });
+    await machine.restart();
+    expect((await boot({ fs })).action).toBe('mounted');
+    expect(machine.count('write')).toBe(0);
+  });
+
+  it('are asked about only where the header is one that may be opened', async () => {
+    await machine.addDisk('vdb', 48);
+    await boot();
+    await machine.restart();
+    const { uuid } = (await machine.mark('vdb1')) ?? { uuid: '' };
+    const json = goodJson();
+    json.digests['0'].digest = '';
+    await poke(machine.path('vdb1'), 0, buildHeader({ json, uuid }));
+    await poke(machine.path('vdb1'), MARK_AT, encodeMark({ ...EPHEMERAL, uuid }));
+    await expect(boot()).rejects.toMatchObject({ code: 'LUKS_HEADER_REJECTED', field: 'copy 0 digests.0.digest' });
+    expect(machine.count('luksOpen')).toBe(0);
   });
 
   it('never touch a volume that is a whole disk: it has no place for the mark', async () => {
