@@ -46,6 +46,11 @@ describe('qemuArgv', () => {
     );
   });
 
+  it('hands over what a hostile host adds, and nothing else changes', () => {
+    const hostile = ['-smbios', 'type=11,value=a,,b'];
+    expect(qemuArgv({ ...config, hostile })).toEqual([...qemuArgv(config), ...hostile]);
+  });
+
   it('uses KVM with the host processor or tuned software emulation', () => {
     expect(optionOf(qemuArgv(config), '-accel')).toBe('tcg,thread=multi,tb-size=512');
     const kvm = qemuArgv({ ...config, accelerator: 'kvm' });
