@@ -57,8 +57,10 @@ describe('mkosi drop-in', () => {
     expect(image).toMatch(/\ndisable \*\n$/);
   });
 
-  it('configures the network as the image does', () => {
-    const path = 'usr/lib/systemd/network/20-dstack.network';
-    expect(readFileSync(`${DIR}/mkosi.extra/${path}`, 'utf8')).toBe(readFileSync(join(OVERLAY, path), 'utf8'));
-  });
+  it.each(['usr/lib/systemd/network/20-dstack.network', 'etc/chrony/chrony.conf'])(
+    'configures network and clock as the image does: %s',
+    (path) => {
+      expect(readFileSync(`${DIR}/mkosi.extra/${path}`, 'utf8')).toBe(readFileSync(join(OVERLAY, path), 'utf8'));
+    },
+  );
 });
