@@ -17,6 +17,8 @@ export interface QuoteContent {
   readonly mrConfigId?: Uint8Array;
   readonly mrOwner?: Uint8Array;
   readonly mrOwnerConfig?: Uint8Array;
+  /** 16 bytes, default Intel's */
+  readonly qeVendorId?: Uint8Array;
 }
 
 const BODY_SIZE = 584;
@@ -79,7 +81,7 @@ export function mockQuote(pki: MockPki, content: QuoteContent): Uint8Array {
     le(4, 0x81), // TDX
     le(2, 1), // QE SVN
     le(2, 0), // PCE SVN
-    Buffer.from(QE_VENDOR_ID, 'hex'),
+    content.qeVendorId ?? Buffer.from(QE_VENDOR_ID, 'hex'),
     new Uint8Array(20),
   );
   const signedPart = concat(header, quoteBody(content));

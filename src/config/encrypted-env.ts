@@ -28,7 +28,11 @@ export async function decryptEnv(
   allowedEnvs: readonly string[],
   onSkipped: (key: string) => void = warnSkipped,
 ): Promise<Map<string, string>> {
-  if (envCryptKey.length === 0 || blob.length === 0) return new Map();
+  if (blob.length === 0) return new Map();
+  if (envCryptKey.length === 0) {
+    ui.warn('there is an encrypted environment, but the key provider gave no key for it: the app starts without it');
+    return new Map();
+  }
   const plaintext = openEnvBlob(envCryptKey, blob);
   try {
     return readEnvDocument(plaintext, allowedEnvs, onSkipped);

@@ -42,11 +42,16 @@ export interface QuoteCheck {
   readonly collateral?: { readonly source: string; readonly validUntil: number };
 }
 
+/** Who makes the quoting enclaves that Intel's collateral speaks of (Intel DCAP, quote header). */
+const INTEL_QE_VENDOR = '939a7233f79c4ca9940a0db3957f0607';
+
 /** Checks a quote. Never throws for what the quote holds. */
 export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: QuoteCheckOptions): Promise<QuoteCheck> {
   let platform: Platform | undefined;
   let found: FoundCollateral;
   let checked: CheckedCollateral;
+  const vendor = toHex(quote.qeVendorId);
+  if (vendor !== INTEL_QE_VENDOR) return { checks: [fail('dcap', `the quoting enclave is of vendor ${vendor}`)] };
   try {
     platform = carriedPlatform(quote);
     // the library does not mind a missing root; a flipped bit in any certificate must count

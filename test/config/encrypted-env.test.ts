@@ -7,6 +7,7 @@ import { openEnvBlob } from '../../src/config/env-cipher.ts';
 import { MAX_ENV_KEY, MAX_ENV_VALUE } from '../../src/config/env-document.ts';
 import { formatEnvFile } from '../../src/config/env-file.ts';
 import { DstackError } from '../../src/errors.ts';
+import * as ui from '../../src/ui.ts';
 import vectors from '../vectors/config.json' with { type: 'json' };
 
 const SECRET = new Uint8Array(32).fill(0x61);
@@ -46,7 +47,10 @@ describe('the encrypted environment', () => {
   });
 
   it('is empty without a key or without a file', async () => {
+    const warned = vi.spyOn(ui, 'warn').mockImplementation(() => {});
     expect(await decryptEnv(new Uint8Array(), new Uint8Array(5), [])).toEqual(new Map());
+    expect(warned.mock.calls).toEqual([[expect.stringContaining('the key provider gave no key for it')]]);
+    warned.mockRestore();
     expect(await decryptEnv(SECRET, new Uint8Array(), [])).toEqual(new Map());
     expect(formatEnvFile(new Map())).toBe('');
     expect(formatEnvJson(new Map())).toBe('{}');

@@ -1,5 +1,5 @@
 /** Generated pages must be what the code says today. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { commandPages, errorsPage, openapiText } from '../../scripts/docs-pages.ts';
 
@@ -15,4 +15,12 @@ it('docs/commands is up to date (node scripts/run.mjs docs)', async () => {
   const pages = await commandPages();
   expect(readdirSync('docs/commands').toSorted()).toEqual([...pages.keys()].toSorted());
   for (const [name, text] of pages) expect(readFileSync(`docs/commands/${name}`, 'utf8')).toBe(text);
+});
+
+it('tests that the documents name as evidence are there', () => {
+  const named = readdirSync('docs')
+    .filter((name) => name.endsWith('.md'))
+    .flatMap((name) => readFileSync(`docs/${name}`, 'utf8').match(/\btest\/[\w./-]+\.ts\b/g) ?? []);
+  expect(named.length).toBeGreaterThan(50);
+  expect([...new Set(named)].filter((path) => !existsSync(path))).toEqual([]);
 });

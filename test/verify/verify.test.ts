@@ -122,6 +122,12 @@ describe('the quote', () => {
     expect((await judge(flip(offset))).verdict).toBe('invalid');
   });
 
+  it('is refused from a quoting enclave of another vendor, however well signed', async () => {
+    const report = await judge(quoteOf(bootEvents(), { qeVendorId: new Uint8Array(16).fill(1) }));
+    expect(report.verdict).toBe('invalid');
+    expect(named(report, 'fail').join()).toContain(`dcap: the quoting enclave is of vendor ${'01'.repeat(16)}`);
+  });
+
   it('is refused under another root, and with a debuggable or foreign TD', async () => {
     const foreign = await judge(V0, { root: OTHER.root, collateral: mockCollateral(OTHER, NOW) });
     expect(named(foreign, 'fail')[0]).toMatch(/^dcap: the chain ends at "Mock Intel SGX Root CA"/);
