@@ -20,7 +20,8 @@ const refuse = (why: string): DstackError => new DstackError('RPC_REQUEST_INVALI
 
 /** @param peer certificate of the client (DER), if it showed one */
 export function kmsMethods(service: KmsService, peer: Uint8Array | undefined): Handlers<'KMS'> {
-  const { roots, policy, pki, gatewayAppId } = service;
+  const { roots, policy, pki, gatewayAppId, temporaryCa = true } = service;
+  const certified = () => clientCertificate(temporaryCa ? roots.tempCa : undefined, peer);
   const k256Pubkey = () => compressedPublicKey(roots.k256);
   return {
     GetMeta: async () => ({
@@ -35,15 +36,17 @@ export function kmsMethods(service: KmsService, peer: Uint8Array | undefined): H
       app_auth_implementation: 'dstack-sim list',
     }),
 
-    GetTempCaCert: async () => ({
-      temp_ca_cert: roots.tempCa.certificate,
-      temp_ca_key: privateKeyPem(roots.tempCa.key),
-      ca_cert: roots.ca.certificate,
+    ...(temporaryCa && {
+      GetTempCaCert: async () => ({
+        temp_ca_cert: roots.tempCa.certificate,
+        temp_ca_key: privateKeyPem(roots.tempCa.key),
+        ca_cert: roots.ca.certificate,
+      }),
     }),
 
     GetAppKey: async ({ api_version, vm_config }) => {
       if (api_version > APP_KEY_VERSION) throw refuse(`unsupported API version: ${api_version}`);
-      const info = await identifyPeer(certified(roots, peer), pki, vm_config);
+      const info = await identifyPeer(certified(), pki, vm_config);
       authorise(policy, info);
       const keys = issueKeys(roots, info.appId, info.instanceId);
       service.onIssued?.(info);
@@ -61,7 +64,7 @@ export function kmsMethods(service: KmsService, peer: Uint8Array | undefined): H
 
     SignCert: async ({ api_version, csr, signature, vm_config }) => {
       if (api_version > SIGN_CERT_VERSION) throw refuse(`unsupported API version: ${api_version}`);
-      certified(roots, peer);
+      certified();
       return {
         certificate_chain: await signRequest(service, { version: api_version, csr, signature, vmConfig: vm_config }),
       };
@@ -76,13 +79,18 @@ export function kmsMethods(service: KmsService, peer: Uint8Array | undefined): H
   };
 }
 
-/** The certificate of the client, which the temporary CA must have signed and which must be valid now. */
-function certified({ tempCa }: KmsRoots, peer: Uint8Array | undefined): Uint8Array {
+/** The certificate of the client, which must be valid now, and signed by the temporary CA if there is one. */
+function clientCertificate(tempCa: KmsRoots['tempCa'] | undefined, peer: Uint8Array | undefined): Uint8Array {
   if (peer === undefined) throw refuse('no attestation provided: the client showed no certificate');
   const certificate = certificateOf(peer);
-  const issuer = new X509Certificate(tempCa.certificate);
-  if (!certificate.checkIssued(issuer) || !certificate.verify(issuer.publicKey)) {
-    throw refuse('the certificate of the client is not signed by the temporary CA of this KMS');
+  if (tempCa === undefined) {
+    // checkIssued would want a self-signed certificate to be an authority
+    if (!certificate.verify(certificate.publicKey)) throw refuse('the client certificate is not signed by its own key');
+  } else {
+    const issuer = new X509Certificate(tempCa.certificate);
+    if (!certificate.checkIssued(issuer) || !certificate.verify(issuer.publicKey)) {
+      throw refuse('the certificate of the client is not signed by the temporary CA of this KMS');
+    }
   }
   const now = Date.now();
   if (now < Date.parse(certificate.validFrom) || now > Date.parse(certificate.validTo)) {

@@ -10,6 +10,8 @@ export interface KmsService {
   readonly pki: MockPki;
   /** app id of the gateway that apps may trust, `any`, or empty */
   readonly gatewayAppId: string;
+  /** false = there is no temporary CA: the evidence in a certificate is judged, whoever signed it */
+  readonly temporaryCa?: boolean;
   /** told of each app that was given keys */
   readonly onIssued?: (info: AppInfo) => void;
 }

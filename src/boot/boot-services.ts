@@ -3,6 +3,7 @@
  * The real rooms are loaded when a phase first needs them.
  */
 import * as fs from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import type { AppCompose } from '../config/app-compose.ts';
 import { type Cmdline, parseCmdline } from '../config/cmdline.ts';
 import { OS_RELEASE_PATHS, osReleaseValue } from '../config/os-release.ts';
@@ -39,6 +40,8 @@ export interface BootServices {
   extractComposeFile(compose: AppCompose, dir: string): Promise<unknown>;
   removeOrphansOffline(composeFile: string, dockerRoot: string): Promise<unknown>;
   holdContainers(dockerRoot: string): Promise<unknown>;
+  /** waits for so many milliseconds before something is tried again */
+  pause(ms: number): Promise<void>;
 }
 
 const fde = () => import('../fde/fde.ts');
@@ -54,6 +57,7 @@ async function osVersion(): Promise<string> {
 }
 
 export const realBootServices: BootServices = {
+  pause: (ms) => setTimeout(ms),
   cmdline,
   checkClock: async () => void (await (await import('../net/boot-clock.ts')).bootClock.now()),
   osVersion,

@@ -1,11 +1,10 @@
 /**
  * The client certificate with which a guest shows itself to the KMS: a fresh key, evidence over it, signed by a CA that the
- * KMS gives to everybody. It proves nothing but the evidence inside. Source: dstack keys and certificates, temp certificate.
+ * KMS gives to everybody, or by itself. It proves nothing but the evidence inside. Source: dstack keys and certificates, temp certificate.
  */
 import { wipe } from '../sys/files.ts';
-import { issueCertificate } from '../x509/x509.ts';
+import { type Issuer, issueCertificate } from '../x509/x509.ts';
 import { p256FromPem } from './ca-cert.ts';
-import type { P256Key } from './derive.ts';
 import { certReportData } from './report-data.ts';
 import { freshTlsKey, privateKeyPem } from './tls-key.ts';
 
@@ -30,17 +29,24 @@ export async function tempCertificate(
   ca: { readonly certificate: string; readonly key: string },
   attest?: EvidenceSource,
 ): Promise<ClientCertificate> {
-  const secrets: P256Key[] = [];
+  const key = p256FromPem(ca.key);
   try {
-    const caKey = p256FromPem(ca.key);
-    secrets.push(caKey);
-    const key = freshTlsKey();
-    secrets.push(key);
+    return await clientCertificate(attest, { certificate: ca.certificate, key });
+  } finally {
+    wipe(key.scalar, key.pkcs8Der);
+  }
+}
+
+/** For a KMS that looks at the evidence only, whoever signed the certificate. @throws errors of `attest` */
+export const selfSignedCertificate = (attest: EvidenceSource): Promise<ClientCertificate> => clientCertificate(attest);
+
+async function clientCertificate(attest?: EvidenceSource, issuer?: Issuer): Promise<ClientCertificate> {
+  const key = freshTlsKey();
+  try {
     const attestation = await attest?.(certReportData(key.spkiDer));
-    const issuer = { certificate: ca.certificate, key: caKey };
     const certificate = await issueCertificate({ commonName: COMMON_NAME, attestation }, key, issuer);
     return { certificate, key: privateKeyPem(key) };
   } finally {
-    for (const { scalar, pkcs8Der } of secrets) wipe(scalar, pkcs8Der);
+    wipe(key.scalar, key.pkcs8Der);
   }
 }

@@ -33,7 +33,7 @@ export interface Registration extends WireGuardAnswer {
 
 /**
  * @param occupied addresses this machine uses; a gateway whose answer collides with them counts as failed
- * @throws GATEWAY_UNREACHABLE when none of them registers this guest; the cause is the error of the first one
+ * @throws GATEWAY_UNREACHABLE when none of them registers this guest, with the words of each
  */
 export async function register(
   urls: readonly string[],
@@ -48,20 +48,20 @@ export async function register(
     // said only where it is asked for: older gateways do not know it
     ...(requirements?.healthCheck === true ? { health_check: true } : {}),
   };
-  let first: unknown;
+  const failures: string[] = [];
   for (const url of urls) {
     try {
       const answer = await registerAt(gatewayRpcUrl(url), body, identity, call);
       return { ...parseRegistration(answer, url, occupied), url };
     } catch (thrown) {
-      first ??= thrown;
+      failures.push(`${url}: ${errorChain(thrown)}`);
       ui.warn(`gateway ${url} did not register this guest: ${errorChain(thrown)}`);
     }
   }
   throw new DstackError('GATEWAY_UNREACHABLE', 'failed to register CVM, all dstack-gateway urls are down', {
     field: 'gateway_urls',
     value: urls.join(', '),
-    cause: first,
+    cause: failures.join('; '),
   });
 }
 

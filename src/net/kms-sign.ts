@@ -9,7 +9,7 @@ import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { encodeCsr, signCsr } from '../keys/csr.ts';
 import type { P256Key } from '../keys/derive.ts';
-import { type ClientCertificate, tempCertificate } from '../keys/temp-cert.ts';
+import { type ClientCertificate, selfSignedCertificate, tempCertificate } from '../keys/temp-cert.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
 import { checkChain, parsePemCertificate } from '../x509/x509.ts';
 import type { CertifyRequest } from './certify-request.ts';
@@ -76,9 +76,11 @@ function clientCertificate(
 ): Promise<ClientCertificate> {
   const known = clients.get(keys);
   if (known !== undefined) return known;
-  const made = tempCertificate({ certificate: tmpCaCert, key: tmpCaKey }, async (reportData) =>
-    encodeVersioned(strip(await attest(reportData))),
-  );
+  const evidence = async (reportData: Uint8Array) => encodeVersioned(strip(await attest(reportData)));
+  const made =
+    tmpCaCert === '' // this KMS gave none
+      ? selfSignedCertificate(evidence)
+      : tempCertificate({ certificate: tmpCaCert, key: tmpCaKey }, evidence);
   clients.set(keys, made);
   made.catch(() => clients.delete(keys)); // tried again next time
   return made;

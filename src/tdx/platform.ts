@@ -26,7 +26,7 @@ function attribute(path: string): string | undefined {
 }
 
 /** The platform by device nodes and the DMI product name. Never fails: what is not known is `unknown`. */
-export function detectPlatform(machine: TdxMachine): PlatformName {
+export function detectPlatform(machine: Pick<TdxMachine, 'root'>): PlatformName {
   if (pathExists(pathOf(machine, '/dev/nsm'))) return 'nitro-enclave';
   switch (attribute(pathOf(machine, '/sys/class/dmi/id/product_name'))) {
     case 'dstack':
@@ -43,7 +43,7 @@ export function detectPlatform(machine: TdxMachine): PlatformName {
 const isTdxProvider = (dir: string): boolean => attribute(`${dir}/provider`)?.startsWith(TDX_PROVIDER) === true;
 
 /** True if this guest can extend TDX registers or take TDX quotes. */
-export function tdxAvailable(machine: TdxMachine): boolean {
+export function tdxAvailable(machine: Pick<TdxMachine, 'root'>): boolean {
   if (pathExists(pathOf(machine, TDX_DEVICE))) return true;
   const override = process.env[ENV_CONFIGFS_PATH];
   if (override !== undefined) return override.startsWith('/') && isTdxProvider(override);
@@ -60,7 +60,18 @@ export function tdxAvailable(machine: TdxMachine): boolean {
  * The attestation variant of this guest. An unknown platform is treated as dstack's own.
  * @throws TEE_NOT_FOUND when there is none, or one that this version does not serve
  */
-export function detectTee(machine: TdxMachine): Tee {
+export function detectTee(machine: Pick<TdxMachine, 'root'>): Tee {
+  refusePlatform(machine);
+  if (!tdxAvailable(machine)) {
+    throw new DstackError('TEE_NOT_FOUND', `no TDX device found: neither ${TDX_DEVICE} nor a configfs-tsm provider`, {
+      path: pathOf(machine, TDX_DEVICE),
+    });
+  }
+  return { variant: 'dstack-tdx' };
+}
+
+/** Refuses a machine that this version cannot serve, whatever devices it has. @throws TEE_NOT_FOUND */
+export function refusePlatform(machine: Pick<TdxMachine, 'root'>): void {
   const platform = detectPlatform(machine);
   if (platform !== 'dstack' && platform !== 'unknown') {
     throw new DstackError('TEE_NOT_FOUND', `platform ${platform} is not served by this version`, {
@@ -69,10 +80,4 @@ export function detectTee(machine: TdxMachine): Tee {
       hint: 'this version serves Intel TDX guests of dstack’s own virtual machine monitor',
     });
   }
-  if (!tdxAvailable(machine)) {
-    throw new DstackError('TEE_NOT_FOUND', `no TDX device found: neither ${TDX_DEVICE} nor a configfs-tsm provider`, {
-      path: pathOf(machine, TDX_DEVICE),
-    });
-  }
-  return { variant: 'dstack-tdx' };
 }

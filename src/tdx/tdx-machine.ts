@@ -76,7 +76,7 @@ export const realTdxMachine: TdxMachine = {
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };
 
-export const pathOf = (machine: TdxMachine, path: string): string => `${machine.root}${path}`;
+export const pathOf = (machine: Pick<TdxMachine, 'root'>, path: string): string => `${machine.root}${path}`;
 
 export function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

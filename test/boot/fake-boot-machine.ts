@@ -147,6 +147,7 @@ export class FakeBootMachine {
   get services(): BootServices {
     const step = (text: string) => void this.steps.push(text);
     return {
+      pause: async () => {}, // time passes at once
       cmdline: async () => parseCmdline(this.cmdline),
       checkClock: async () => step('check clock'),
       osVersion: async () => '0.6.0',

@@ -113,6 +113,27 @@ describe('findTeeDevice', () => {
     expect(machine.commands).toEqual(['modprobe sev-guest', 'modprobe tdx-guest']);
   });
 
+  it.each(['dev/sev-guest', 'sys/kernel/config/tsm/report/x/provider'])(
+    'refuses a machine with %s of SEV-SNP, which setup would refuse, before anything is mounted or written',
+    async (path) => {
+      await file(path, 'sev_guest\n');
+      await expect(findTeeDevice(machine.bootMachine)).rejects.toMatchObject({ code: 'TEE_NOT_FOUND' });
+      expect(machine.commands).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['product_name', 'Google Compute Engine', 'gcp'],
+    ['sys_vendor', 'Amazon EC2', 'aws-ec2'],
+  ])('refuses a machine whose %s is %s, though it has a TDX device', async (attribute, text, platform) => {
+    await file('dev/tdx_guest');
+    await file(`sys/class/dmi/id/${attribute}`, `${text}\n`);
+    await expect(findTeeDevice(machine.bootMachine)).rejects.toMatchObject({
+      code: 'TEE_NOT_FOUND',
+      message: `platform ${platform} is not served by this version`,
+    });
+  });
+
   it('does not take a driver that loads without a device for a TEE', async () => {
     await expect(findTeeDevice(machine.bootMachine)).rejects.toMatchObject({
       code: 'TEE_NOT_FOUND',

@@ -1,12 +1,15 @@
 /** The KMS client against the development KMS, partly as a process: what it gets, and what it says when something is wrong. */
 import { createServer } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Faults } from '../../simulator/kms/faults.ts';
 import type { KmsOptions } from '../../simulator/kms/server.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { formatAppKeys, parseAppKeys, providerId } from '../../src/config/app-keys.ts';
-import { errorCauses } from '../../src/errors.ts';
+import { DstackError, errorCauses } from '../../src/errors.ts';
 import { compressedPublicKey, keccak256, recoverPublicKey } from '../../src/keys/secp256k1.ts';
+import { freshTlsKey } from '../../src/keys/tls-key.ts';
+import { certifyKey } from '../../src/net/certify.ts';
 import { type AppKeysRequest, KMS_USAGE, kmsBase, requestAppKeys } from '../../src/net/kms-client.ts';
 import { failure, rejection } from '../failure.ts';
 import { type Guest, guest, temporaryFolder, VM_CONFIG } from '../simulator/kms/guest.ts';
@@ -34,8 +37,8 @@ async function start(...options: string[]): Promise<KmsProcess> {
   return kms;
 }
 
-async function startHere(options: Partial<KmsOptions> = {}): Promise<RunningKms> {
-  const kms = await runKms(options);
+async function startHere(options: Partial<KmsOptions> = {}, port = 0): Promise<RunningKms> {
+  const kms = await runKms(options, port);
   running.push(kms);
   return kms;
 }
@@ -179,11 +182,91 @@ describe('a KMS that', () => {
     expect((await rejection(ask([refusing.url, impostor.url]))).code).toBe('KMS_REFUSED');
     const both = await rejection(ask([impostor.url, refusing.url]));
     expect(both.code).toBe('CERT_UNTRUSTED');
-    expect(both.message).toBe('failed to get app keys from any of 2 KMS; the first one');
+    expect(both.message).toMatch(/^failed to get app keys from any of 2 KMS: /);
+    // the words and the code of each
+    expect(both.message).toContain(`${impostor.url}: `);
+    expect(both.message).toMatch(/\[CERT_UNTRUSTED\]; .*is not on the list.* \[KMS_REFUSED\]$/);
+  });
+});
+
+describe('a KMS that looks at evidence only', () => {
+  it('gives keys to a self-signed certificate, and signs certificates for it', async () => {
+    const kms = await startHere({ temporaryCa: false });
+    const keys = await ask([kms.url]);
+    await answered(kms, ['GetTempCaCert', 'GetMeta', 'GetAppKey']);
+    expect(keys.keyProvider).toMatchObject({ kind: 'kms', tmpCaCert: '', tmpCaKey: '' });
+    expect(parseAppKeys(Buffer.from(formatAppKeys(keys)))).toEqual(keys);
+    const chain = await certifyKey(keys, freshTlsKey(), { commonName: 'a' }, app.attest);
+    expect(chain).toHaveLength(3);
+    await answered(kms, ['GetTempCaCert', 'GetMeta', 'GetAppKey', 'SignCert']);
+  });
+
+  it('is no way around the root that a person has pinned', async () => {
+    const kms = await startHere({ temporaryCa: false });
+    const other = await startHere({ temporaryCa: false });
+    const { caCert } = await ask([other.url]);
+    expect((await rejection(ask([kms.url], app, { pinnedRoot: caCert }))).code).toBe('CERT_UNTRUSTED');
+  });
+
+  it('is not what a KMS is that only refuses the temporary CA', async () => {
+    const refused = await rejection(ask([(await startHere({ faults: { failAfter: 0 } })).url]));
+    expect(refused.code).toBe('KMS_UNREACHABLE');
+  });
+});
+
+describe('a KMS that is not there yet', () => {
+  it('is asked again with growing pauses, for so long', async () => {
+    const url = await deadUrl();
+    const pauses: number[] = [];
+    const pause = async (ms: number) => void pauses.push(ms);
+    const refused = await rejection(
+      ask([url], app, { retryForMs: 1500, pause: (ms) => pause(ms).then(() => wait(600)) }),
+    );
+    expect(refused.code).toBe('KMS_UNREACHABLE');
+    expect(pauses[0]).toBe(1000);
+    expect(pauses.length).toBeLessThan(4);
+  });
+
+  it('gives its keys when it comes', async () => {
+    const { port } = new URL(await deadUrl());
+    const pauses: number[] = [];
+    let late: RunningKms | undefined;
+    const keys = await ask([`https://127.0.0.1:${port}`], app, {
+      retryForMs: 600_000,
+      pause: async (ms) => {
+        pauses.push(ms);
+        if (pauses.length === 5) late = await startHere({}, Number(port));
+      },
+    });
+    expect(keys.diskCryptKey).toHaveLength(32);
+    expect(pauses).toEqual([1000, 2000, 4000, 8000, 8000]);
+    await answered(late as RunningKms, ['GetTempCaCert', 'GetAppKey']);
+  });
+
+  it('is not waited for when another one has said no', async () => {
+    const refusing = await startHere(onlyApp('11'.repeat(20)));
+    let paused = false;
+    const pause = async () => {
+      paused = true;
+    };
+    const refused = await rejection(ask([await deadUrl(), refusing.url], app, { retryForMs: 60_000, pause }));
+    expect([refused.code, paused]).toEqual(['KMS_UNREACHABLE', false]);
   });
 });
 
 describe('the request', () => {
+  it('fails as what it is when this guest cannot measure what the KMS told, and measures nothing twice', async () => {
+    const [one, two] = [await startHere(), await startHere()];
+    let measured = 0;
+    const onIssued = async () => {
+      measured++;
+      throw new DstackError('RTMR_EXTEND_FAILED', 'the register does not take it');
+    };
+    const refused = await rejection(ask([one.url, two.url], app, { onIssued, retryForMs: 60_000 }));
+    expect([refused.code, measured]).toEqual(['RTMR_EXTEND_FAILED', 1]);
+    await answered(two, []);
+  });
+
   it('fails as what it is when this guest cannot make its own evidence, and asks nobody else', async () => {
     const [one, two] = [await startHere(), await startHere()];
     const broken = {

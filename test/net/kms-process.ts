@@ -24,8 +24,8 @@ export interface KmsProcess extends RunningKms {
 }
 
 /** The same service inside this process: it starts sooner. */
-export async function runKms(options: Partial<KmsOptions> = {}): Promise<RunningKms> {
-  const kms = await startKms(options);
+export async function runKms(options: Partial<KmsOptions> = {}, port = 0): Promise<RunningKms> {
+  const kms = await startKms(options, port);
   const requests: KmsRequest[] = [];
   kms.on('request', (request) => requests.push(request));
   return { url: `https://127.0.0.1:${kms.port}`, requests, stop: () => kms.close() };

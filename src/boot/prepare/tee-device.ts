@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import { DstackError, errorChain } from '../../errors.ts';
 import { effect, isDryRun } from '../../sys/effects.ts';
 import { exists, ifExists } from '../../sys/files.ts';
-import { TDX_DEVICE, TSM_ENTRY, TSM_REPORT_DIR } from '../../tdx/platform.ts';
+import { detectTee, refusePlatform, TDX_DEVICE, TSM_ENTRY, TSM_REPORT_DIR } from '../../tdx/platform.ts';
 import * as ui from '../../ui.ts';
 import type { BootMachine } from '../boot-machine.ts';
 
@@ -34,10 +34,19 @@ async function present(machine: BootMachine): Promise<TeeKind | undefined> {
 }
 
 /**
- * Finds the TEE, loading its driver if needed. A driver that loads without a device to drive does not count.
+ * Finds the TEE, loading its driver if needed, and makes sure that this version serves it: what `setup` would refuse is
+ * refused here, before a folder is mounted or a partition table written. A driver that loads without a device to drive
+ * does not count.
  * @throws TEE_NOT_FOUND
  */
 export async function findTeeDevice(machine: BootMachine): Promise<TeeKind> {
+  refusePlatform(machine);
+  const kind = await findKind(machine);
+  if (!isDryRun()) detectTee(machine);
+  return kind;
+}
+
+async function findKind(machine: BootMachine): Promise<TeeKind> {
   let kind = await present(machine);
   let last: unknown;
   for (const { module } of KINDS) {

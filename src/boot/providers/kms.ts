@@ -3,7 +3,11 @@ import { HOST_SHARED } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
 import { KMS_USAGE, requestAppKeys } from '../../net/kms-client.ts';
 import { EVENT } from '../../tdx/events.ts';
+import * as ui from '../../ui.ts';
 import type { KeyProvider } from './provider.ts';
+
+/** a failed boot costs more than this, and it would start from here again */
+const RETRY_MS = 60_000;
 
 export const kms: KeyProvider = {
   kind: 'kms',
@@ -14,13 +18,16 @@ export const kms: KeyProvider = {
       field: 'kms_urls',
     });
   },
-  async obtain({ attest, measure, sysConfig }) {
+  async obtain({ attest, measure, sysConfig, pause }) {
     return requestAppKeys({
       urls: sysConfig.kmsUrls,
       vmConfig: sysConfig.vmConfig,
       attest,
       usage: KMS_USAGE,
       evidenceRules: { pccs: sysConfig.pccsUrl },
+      retryForMs: RETRY_MS,
+      pause,
+      onPause: (ms) => ui.warn(`no KMS can be reached: trying again in ${ui.duration(ms)}`),
       // what the KMS made of this image is evidence too: measured before its keys are used
       onIssued: ({ osImageHash }) => measure(EVENT.osImageHash, osImageHash),
     });

@@ -13,6 +13,8 @@ export interface KeyRequest {
   /** measures a runtime event into RTMR3 */
   readonly measure: (event: string, payload: Uint8Array) => Promise<void>;
   readonly sysConfig: SysConfig;
+  /** waits between tries; tests do not wait */
+  readonly pause: (ms: number) => Promise<void>;
 }
 
 /** What can be known before anything is measured. */

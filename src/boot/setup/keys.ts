@@ -26,9 +26,10 @@ export async function obtainKeys(context: SetupContext): Promise<void> {
   const sysConfig = need(context, 'sysConfig');
   const measured = (name: string, payload: Uint8Array) => measure(context, name, payload);
   const attest = (reportData: Uint8Array) => context.services.takeAttestation(reportData);
+  const pause = (ms: number) => context.services.pause(ms);
   const keys = isDryRun()
     ? await rehearsedKeys(compose, sysConfig, measured)
-    : await (await keyProviderFor(compose)).obtain({ sysConfig, attest, measure: measured });
+    : await (await keyProviderFor(compose)).obtain({ sysConfig, attest, measure: measured, pause });
   if (keys.diskCryptKey.length !== DISK_KEY_BYTES) {
     throw new DstackError(
       'KEY_INVALID',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeKeys, bootEvents, evidence, instanceOf } from '../../../simulator/canned-evidence.ts';
 import type { Policy } from '../../../simulator/kms/policy.ts';
-import { freshRoots, type KmsRoots } from '../../../simulator/kms/roots.ts';
+import { freshRoots } from '../../../simulator/kms/roots.ts';
 import { Kms, type KmsOptions } from '../../../simulator/kms/server.ts';
 import { DEVELOPMENT_SEED } from '../../../simulator/mock-keys.ts';
 import { mockPki } from '../../../simulator/pki.ts';
@@ -39,11 +39,11 @@ export function guest(app: Record<string, unknown> = {}, options: { version?: 1 
 
 export const ANY: Policy = { apps: new Set(), composeHashes: new Set(), any: true };
 
-/** A KMS on a free port of the loopback interface. */
-export async function startKms(options: Partial<KmsOptions> & { roots?: KmsRoots } = {}): Promise<Kms> {
+/** A KMS on the loopback interface. @param port any free one unless told */
+export async function startKms(options: Partial<KmsOptions> = {}, port = 0): Promise<Kms> {
   const roots = options.roots ?? (await freshRoots());
   const defaults = { pki, policy: ANY, gatewayAppId: '', domain: '127.0.0.1' };
-  return Kms.start({ ...defaults, ...options, roots }, { host: '127.0.0.1', port: 0 });
+  return Kms.start({ ...defaults, ...options, roots }, { host: '127.0.0.1', port });
 }
 
 /** A folder that is removed by `remove`. */
