@@ -1,5 +1,6 @@
 /** What a guest reports, for a person: one line an event, and on a terminal a status line that moves with the boot. */
 import type { PhaseReport } from '../src/boot/phase.ts';
+import { printable } from '../src/ui.ts';
 import type { HostEvent } from './host-event.ts';
 import { parsePhase } from './phase-report.ts';
 
@@ -7,9 +8,6 @@ const BAR = 20;
 
 /** `0.4 s`, `12.0 s` */
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
-
-/** Foreign text must not steer the terminal. */
-const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 
 function parseInstance(payload: string): string {
   try {

@@ -6,6 +6,9 @@
  * level name (the reference's units set RUST_LOG), default `info`.
  */
 import { type DstackError, ERRORS, errorCauses, toDstackError } from './errors.ts';
+import { printable, printableJson, printableLines } from './printable.ts';
+
+export { cut, printable, printableJson, printableLines, withoutSequences } from './printable.ts';
 
 export type Level = 'error' | 'warn' | 'info' | 'debug';
 
@@ -41,36 +44,43 @@ function levelIn(wanted: string): number {
   return index < 0 ? 2 : index;
 }
 
-/** Control characters of foreign text (program output, documents) never reach a terminal or split a journal line. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-}
-
 /** True when a record of this level would be written: worth asking before an expensive text is built. */
 export const wants = (level: Level): boolean => ORDER.indexOf(level) <= threshold();
 
-/** Writes one log record, a line per line of text. */
-export function log(level: Level, text: string): void {
+/**
+ * Writes log records, a line each. A text is one record, whatever is in it: foreign text cannot begin another one. Several
+ * lines are given as an array.
+ */
+export function log(level: Level, text: string | readonly string[]): void {
   if (!wants(level)) return;
   const prefix = underJournal() ? `<${PRIORITY[level]}>` : '';
   const [on, off] = coloured() ? SGR[level] : ['', ''];
-  const lines = printable(text).split('\n');
-  process.stderr.write(lines.map((line) => `${prefix}${on}${line}${off}\n`).join(''));
+  const lines = typeof text === 'string' ? [text] : text;
+  process.stderr.write(lines.map((line) => `${prefix}${on}${printable(line)}${off}\n`).join(''));
 }
 
-export const info = (text: string): void => log('info', text);
-export const warn = (text: string): void => log('warn', text);
-export const debug = (text: string): void => log('debug', text);
-export const error = (text: string): void => log('error', text);
+export const info = (text: string | readonly string[]): void => log('info', text);
+export const warn = (text: string | readonly string[]): void => log('warn', text);
+export const debug = (text: string | readonly string[]): void => log('debug', text);
+export const error = (text: string | readonly string[]): void => log('error', text);
 
-/** Prints a result: JSON when asked for, else the text form. The text form ends with exactly one newline. */
-export function result(value: unknown, options: { json?: boolean | undefined; text: () => string }): void {
-  const text = options.json ? JSON.stringify(value, null, 2) : options.text();
+/** A value as JSON for a terminal or a file: indented, without a line end. */
+export const json = (value: unknown): string => printableJson(JSON.stringify(value, null, 2));
+
+/**
+ * Prints a result: JSON when asked for, else the text form, which ends with exactly one newline. Lines that have foreign
+ * text in them are given as an array: each stays one line.
+ */
+export function result(
+  value: unknown,
+  options: { json?: boolean | undefined; text: () => string | readonly string[] },
+): void {
+  const text = options.json ? json(value) : textOf(options.text());
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
 }
+
+const textOf = (text: string | readonly string[]): string =>
+  typeof text === 'string' ? printableLines(text) : text.map(printable).join('\n');
 
 /**
  * Writes raw result bytes to stdout and waits until the pipe took them.
@@ -82,8 +92,8 @@ export function output(bytes: Uint8Array | string): Promise<void> {
   );
 }
 
-/** Formats an error as people read it: what, where, why, what to do. */
-export function formatError(thrown: unknown): string {
+/** An error as people read it, in lines: what, why, where, what to do. Further lines of a foreign message are marked. */
+export function errorLines(thrown: unknown): string[] {
   const failure = toDstackError(thrown);
   const [head, ...causes] = errorCauses(failure);
   const where = [
@@ -92,18 +102,26 @@ export function formatError(thrown: unknown): string {
     failure.value === undefined ? '' : `value ${JSON.stringify(failure.value)}`,
   ].filter((part) => part !== '');
   return [
-    `error [${failure.code}]: ${head ?? ''}`,
-    ...causes.map((cause) => `  caused by: ${cause}`),
+    ...marked(`error [${failure.code}]: `, head ?? ''),
+    ...causes.flatMap((cause) => marked('  caused by: ', cause)),
     ...(where.length > 0 ? [`  where: ${where.join(', ')}`] : []),
     `  hint: ${failure.hint}`,
-  ].join('\n');
+  ].map(printable);
 }
+
+function marked(label: string, text: string): string[] {
+  const [first = '', ...more] = text.split('\n');
+  return [`${label}${first}`, ...more.map((line) => `    | ${line}`)];
+}
+
+/** The same in one text. */
+export const formatError = (thrown: unknown): string => errorLines(thrown).join('\n');
 
 /** Prints an error to stderr (or as JSON to stdout with `json`) and returns the exit status for it. */
 export function fail(thrown: unknown, options: { json?: boolean | undefined } = {}): number {
   const failure: DstackError = toDstackError(thrown);
-  if (options.json) process.stdout.write(`${JSON.stringify({ error: failure.toJSON() }, null, 2)}\n`);
-  error(formatError(failure));
+  if (options.json) process.stdout.write(`${json({ error: failure.toJSON() })}\n`);
+  error(errorLines(failure));
   return ERRORS[failure.code].exit;
 }
 

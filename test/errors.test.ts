@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DstackError, ERRORS, errorChain, findCause, toDstackError } from '../src/errors.ts';
-import { duration, formatError, printable } from '../src/ui.ts';
+import { duration, formatError } from '../src/ui.ts';
 
 describe('the error table', () => {
   it.each(Object.entries(ERRORS))('%s is well formed', (code, { exit, hint }) => {
@@ -57,10 +57,6 @@ describe('what a person reads', () => {
         '  hint: correct the named field',
       ].join('\n'),
     );
-  });
-
-  it('makes control characters of foreign text visible', () => {
-    expect(printable('a\u001b[31mb\rc\u0000d\te\n')).toBe('a\\x1b[31mb\\x0dc\\x00d\te\n');
   });
 
   it.each([

@@ -1,8 +1,7 @@
 /** The guest's serial console: kept in memory and in a file, every line with the seconds since the start. */
 import { createWriteStream, type WriteStream } from 'node:fs';
+import { withoutSequences } from '../../src/ui.ts';
 
-/** Terminal control sequences (ECMA-48 CSI and OSC): systemd colours its console output. */
-const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
 const KEPT_LINES = 4000;
 
 /** Splits chunks of UTF-8 into lines; a character may be split between two chunks. */
@@ -37,7 +36,7 @@ export class ConsoleLog {
   }
 
   #add(raw: string): void {
-    const line = raw.replace(ANSI, '').replace(/[\r\u0000]/g, '');
+    const line = withoutSequences(raw) /* systemd colours its console output */;
     if (line === '' || line === 'qemu: ') return;
     const seconds = ((performance.now() - this.#started) / 1000).toFixed(2).padStart(7);
     this.#out.write(`${seconds} ${line}\n`);

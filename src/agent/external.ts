@@ -1,5 +1,6 @@
 /** The HTTP face on TCP 8090: RPC below /prpc, the page, readiness, and what the app made public. */
 import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, textResponse } from '../http/http.ts';
+import { json as jsonText } from '../ui.ts';
 import { VERSION, VERSION_TEXT } from '../version.ts';
 import type { Readiness } from './figures/readyz.ts';
 import { Recent } from './figures/recent.ts';
@@ -17,7 +18,7 @@ const SHARED_MS = 1000;
 type Route = (request: HttpRequest) => Promise<HttpResponse>;
 
 const json = (status: number, value: unknown): HttpResponse =>
-  textResponse(status, 'application/json', `${JSON.stringify(value, null, 2)}\n`);
+  textResponse(status, 'application/json', `${jsonText(value)}\n`);
 
 const withHeaders = (response: HttpResponse, headers: Record<string, string>): HttpResponse => ({
   ...response,

@@ -12,7 +12,7 @@ const PRIORITY_ERROR = 3;
 export async function journalFailure(thrown: unknown, message: string): Promise<void> {
   if (process.env['JOURNAL_STREAM'] === undefined || isDryRun()) return;
   const fields = {
-    MESSAGE: message.replaceAll('\n', ' '),
+    MESSAGE: ui.printable(message),
     PRIORITY: PRIORITY_ERROR,
     SYSLOG_IDENTIFIER: 'dstack-util',
     DSTACK_ERROR: toDstackError(thrown).code,

@@ -57,17 +57,17 @@ export function timelineText(
   ];
   for (const { record, from } of list) {
     const { sequence, phase, durationMs, outcome, events, error } = record;
-    const name = ui.printable(phase).slice(0, nameWidth).padEnd(nameWidth);
+    const name = ui.cut(ui.printable(phase), nameWidth).padEnd(nameWidth);
     const time = ui.duration(durationMs).padStart(8);
     lines.push(
-      `${sequence.padEnd(sequenceWidth)}  ${name} ${time}  ${bar(from, durationMs, total, chart)}${change(record, before)}`.trimEnd(),
+      `${ui.printable(sequence).padEnd(sequenceWidth)}  ${name} ${time}  ${bar(from, durationMs, total, chart)}${change(record, before)}`.trimEnd(),
     );
     const indent = ' '.repeat(sequenceWidth + 2);
     for (const { name: event, digest } of events)
-      lines.push(`${indent}+ ${ui.printable(event)} ${digest.slice(0, 16)}…`);
+      lines.push(`${indent}+ ${ui.printable(event)} ${ui.printable(digest.slice(0, 16))}…`);
     if (outcome === 'failed') lines.push(`${indent}! ${ui.printable(error ?? 'failed')}`);
   }
-  const sums = [...sequenceTotals(records)].map(([sequence, ms]) => `${sequence} ${ui.duration(ms)}`);
+  const sums = [...sequenceTotals(records)].map(([sequence, ms]) => `${ui.printable(sequence)} ${ui.duration(ms)}`);
   lines.push(`time inside the phases: ${sums.join(', ')}`);
   return lines.join('\n');
 }
@@ -114,10 +114,10 @@ ${rows.join('\n')}
 `;
 }
 
-/** Text inside XML: markup characters as references, control characters left out (XML 1.0 section 2.2). */
+/** Text inside XML: markup characters as references; control characters, which XML 1.0 does not have, as escapes. */
 function xml(text: string): string {
-  return text
-    .replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, '')
+  return ui
+    .printableLines(text)
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')

@@ -15,7 +15,7 @@ export function fileTimeline(path: string): Timeline {
     if (isDryRun()) return;
     try {
       await fs.mkdir(dirname(path), { recursive: true });
-      await fs.appendFile(path, `${JSON.stringify(record)}\n`, { mode: 0o644 });
+      await fs.appendFile(path, `${ui.printableJson(JSON.stringify(record))}\n`, { mode: 0o644 });
     } catch (thrown) {
       ui.warn(`the timeline was not written: ${errorChain(thrown)}`);
     }

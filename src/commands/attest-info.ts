@@ -11,10 +11,7 @@ export default function define(command: Command): void {
       const info = { file: input, ...attestationInfo(await readAttestationFile(input)) };
       ui.result(info, {
         json,
-        text: () =>
-          Object.entries(info)
-            .map(([name, value]) => `${name}: ${ui.printable(String(value))}`)
-            .join('\n'),
+        text: () => Object.entries(info).map(([name, value]) => `${name}: ${value}`),
       });
     });
 }

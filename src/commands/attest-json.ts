@@ -9,7 +9,7 @@ export default function define(command: Command): void {
     .option('--json', 'accepted for symmetry: the output is JSON anyway')
     .action(async ({ input, output }: { input: string; output?: string }) => {
       const { attestationJson, readAttestationFile } = await import('../tdx/attestation-view.ts');
-      const text = `${JSON.stringify(attestationJson(await readAttestationFile(input)), null, 2)}\n`;
+      const text = `${ui.json(attestationJson(await readAttestationFile(input)))}\n`;
       if (output === undefined) {
         await ui.output(text);
         return;

@@ -22,7 +22,7 @@ async function decideAndAct(options: Options): Promise<void> {
   const decision = decide(failure, await counted(device));
   ui.result(
     { ...decision, ...failure, device: device ?? null },
-    { json: options.json, text: () => farewell(failure, decision).join('\n') },
+    { json: options.json, text: () => farewell(failure, decision) },
   );
   if (decision.action === 'restart' && device !== undefined)
     await writeRestarts(device, decision.restart, realDiskMachine);

@@ -76,7 +76,7 @@ async function hold(options: Options & { dockerRoot: string }): Promise<void> {
   const held = await holdContainers(options.dockerRoot);
   const line = ({ id, policy, service }: (typeof held)[number]) =>
     `${id.slice(0, 12)} ${policy.Name} ${service || '-'}`;
-  ui.result(held, { json: options.json, text: () => held.map(line).join('\n') || 'nothing to hold' });
+  ui.result(held, { json: options.json, text: () => (held.length === 0 ? ['nothing to hold'] : held.map(line)) });
 }
 
 async function dryRun(options: Options): Promise<void> {
@@ -104,8 +104,8 @@ async function status(options: Options): Promise<void> {
   ui.result({ runner: context.runner.name, services }, { json: options.json, text: () => statusText(services) });
 }
 
-function statusText(services: readonly import('../deploy/service-status.ts').ServiceStatus[]): string {
-  if (services.length === 0) return 'no containers';
+function statusText(services: readonly import('../deploy/service-status.ts').ServiceStatus[]): string[] {
+  if (services.length === 0) return ['no containers'];
   const rows = [
     ['SERVICE', 'VERDICT', 'STATE', 'HEALTH', 'RESTARTS', 'IMAGE'],
     ...services.map(({ service, verdict, state, health, exitCode, restarts, image }) => [
@@ -125,7 +125,7 @@ function statusText(services: readonly import('../deploy/service-status.ts').Ser
       .join('  ')
       .trimEnd(),
   );
-  return ui.printable([...table, ...words].join('\n'));
+  return [...table, ...words];
 }
 
 function seconds(option: string, text: string): number {

@@ -14,14 +14,14 @@ async function examine(options: { json?: boolean }): Promise<void> {
   if (!healthy) process.exitCode = 1;
 }
 
-function text(findings: readonly Finding[]): string {
+function text(findings: readonly Finding[]): string[] {
   const width = Math.max(...findings.map(({ check }) => check.length));
   const lines = findings.flatMap(({ check, status, text: found, advice }) => [
     `${SIGN[status].padEnd(5)} ${check.padEnd(width)}  ${found}`,
     ...(advice === undefined ? [] : [`${' '.repeat(width + 8)}-> ${advice}`]),
   ]);
   const count = (status: Finding['status']) => findings.filter((finding) => finding.status === status).length;
-  return [...lines, `${count('failed')} failed, ${count('warning')} to look at, ${count('ok')} fine`].join('\n');
+  return [...lines, `${count('failed')} failed, ${count('warning')} to look at, ${count('ok')} fine`];
 }
 
 export default function define(command: Command): void {

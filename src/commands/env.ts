@@ -59,7 +59,7 @@ async function judge(document: Uint8Array, allowed: readonly string[] | undefine
 
 function report(variables: Map<string, string>, extra: Record<string, unknown>, options: Input): void {
   const list = [...variables].map(([key, value]) => ({ key, bytes: Buffer.byteLength(value) }));
-  const text = () => list.map(({ key, bytes }) => `${key}  ${bytes} bytes`).join('\n') || 'no variables';
+  const text = () => (list.length === 0 ? ['no variables'] : list.map(({ key, bytes }) => `${key}  ${bytes} bytes`));
   ui.result({ ...extra, variables: list }, { json: options.json, text });
 }
 

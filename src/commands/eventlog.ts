@@ -7,6 +7,6 @@ export default function define(command: Command): void {
   command.option('--json', 'accepted for symmetry: the output is JSON anyway').action(async () => {
     const { readEventLog } = await import('../tdx/take-evidence.ts');
     const { fullLogJson } = await import('../tdx/log-json.ts');
-    await ui.output(JSON.stringify(fullLogJson(await readEventLog(realTdxMachine)), null, 2));
+    await ui.output(ui.json(fullLogJson(await readEventLog(realTdxMachine))));
   });
 }

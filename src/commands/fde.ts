@@ -124,7 +124,7 @@ export default function define(command: Command): void {
       const { checkHeader } = await import('../fde/fde.ts');
       const header = await checkHeader(path);
       const facts = { ...header, sequence: Number(header.sequence) };
-      ui.result(facts, { json: options.json, text: () => `accepted: ${path}, uuid ${header.uuid}` });
+      ui.result(facts, { json: options.json, text: () => [`accepted: ${path}, uuid ${header.uuid}`] });
     });
 }
 

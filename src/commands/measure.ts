@@ -115,19 +115,17 @@ function row({ event, payload, digest, register }: PredictedEvent): string {
   return `  ${event.padEnd(20)} ${shown.padEnd(40)}  ${short(digest).padEnd(DIGITS + 1)}  ${short(register)}`;
 }
 
-function predictionText(prediction: Prediction): string {
+function predictionText(prediction: Prediction): string[] {
   const { unknown, assumed, rtmr3 } = prediction;
-  return ui.printable(
-    [
-      `compose hash  ${toHex(prediction.composeHash)}`,
-      `app id        ${toHex(prediction.appId)}`,
-      '',
-      `  ${'event'.padEnd(20)} ${'payload'.padEnd(40)}  ${'digest'.padEnd(DIGITS + 1)}  RTMR3`,
-      ...prediction.events.map(row),
-      '',
-      `RTMR3         ${rtmr3 === undefined ? 'not known, because of what is missing:' : toHex(rtmr3)}`,
-      ...unknown.map(({ event, why }) => `  unknown     ${event}: ${why}`),
-      ...assumed.map((text) => `  assumed     ${text}`),
-    ].join('\n'),
-  );
+  return [
+    `compose hash  ${toHex(prediction.composeHash)}`,
+    `app id        ${toHex(prediction.appId)}`,
+    '',
+    `  ${'event'.padEnd(20)} ${'payload'.padEnd(40)}  ${'digest'.padEnd(DIGITS + 1)}  RTMR3`,
+    ...prediction.events.map(row),
+    '',
+    `RTMR3         ${rtmr3 === undefined ? 'not known, because of what is missing:' : toHex(rtmr3)}`,
+    ...unknown.map(({ event, why }) => `  unknown     ${event}: ${why}`),
+    ...assumed.map((text) => `  assumed     ${text}`),
+  ];
 }

@@ -30,7 +30,6 @@ export default function define(command: Command): void {
         const shown = options.dockerd ? id : id.slice(0, SHORT_ID);
         return `${verb} orphaned container ${service} ${shown}`;
       });
-      if (lines.length > 0 || options.json)
-        ui.result({ dryRun, orphans }, { json: options.json, text: () => lines.join('\n') });
+      if (lines.length > 0 || options.json) ui.result({ dryRun, orphans }, { json: options.json, text: () => lines });
     });
 }

@@ -45,7 +45,7 @@ export function appPlanText(plan: AppPlan): string {
   lines.push(`variables: ${plan.variables.join(' ') || 'none'}`);
   for (const { service, image, fix } of plan.loose)
     lines.push(`not pinned by the measurement: image ${image} of service ${service}`, `  -> ${fix}`);
-  return ui.printable(lines.join('\n'));
+  return lines.map(ui.printable).join('\n');
 }
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

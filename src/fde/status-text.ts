@@ -1,4 +1,5 @@
 /** The text form of `fde status`. */
+import { printable } from '../ui.ts';
 import type { DiskStatus } from './status.ts';
 
 /** One line a fact, label and value; an absent fact has no line. */
@@ -23,7 +24,7 @@ export function statusText(status: DiskStatus): string {
   rows.push(['mapping', status.mapper ?? 'not open']);
   if (status.fileSystem !== '') rows.push(['file system', status.fileSystem]);
   rows.push(['mounted', status.mountPoints.join(', ') || 'no']);
-  return rows.map(([label, value]) => `${label.padEnd(12)} ${value}`).join('\n');
+  return rows.map(([label, value]) => `${label.padEnd(12)} ${printable(value)}`).join('\n');
 }
 
 const HOLDS = {

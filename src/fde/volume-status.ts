@@ -1,6 +1,7 @@
 /** Verity volumes by hand: what is there, and the step of the boot. */
 import { parseAppCompose } from '../config/app-compose.ts';
 import { readLimited } from '../sys/files.ts';
+import { printable } from '../ui.ts';
 import { type DiskMachine, topMount } from './disk-machine.ts';
 import { scanVolumes } from './volume-scan.ts';
 import { activeRoot, mapping, mountVerityVolumes } from './volumes.ts';
@@ -34,7 +35,7 @@ export async function listVolumes(machine: DiskMachine): Promise<ListedVolume[]>
 
 /** One line a volume, as `dstack-volume scan` prints it. */
 export const listText = (found: readonly ListedVolume[]): string =>
-  found.map(({ root, data, hash }) => `${root}\tdata=${data}\thash=${hash}`).join('\n');
+  found.map(({ root, data, hash }) => `${root}\tdata=${printable(data)}\thash=${printable(hash)}`).join('\n');
 
 /** The state of each volume an app-compose.json asks for. @throws FILE_NOT_FOUND, JSON_INVALID, DOCUMENT_INVALID */
 export async function volumeStatus(path: string, machine: DiskMachine): Promise<VolumeStatus[]> {
@@ -65,6 +66,6 @@ export const statusLines = (status: readonly VolumeStatus[]): string =>
   status
     .map(
       ({ index, root, target, attached, active }) =>
-        `${index}\troot=${root}\ttarget=${target}\tattached=${attached}\tactive=${active}`,
+        `${index}\troot=${root}\ttarget=${printable(target)}\tattached=${attached}\tactive=${active}`,
     )
     .join('\n');

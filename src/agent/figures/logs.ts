@@ -5,6 +5,7 @@ import { bodyText, dockerRequest } from '../../deploy/docker-api.ts';
 import { DockerFrames, type LogFrame } from '../../deploy/log-frames.ts';
 import { errorChain } from '../../errors.ts';
 import { type HttpRequest, type HttpResponse, notFound } from '../../http/http.ts';
+import * as ui from '../../ui.ts';
 
 /** A follower that hears nothing for this long is let go. */
 const SILENCE_MS = 600_000;
@@ -68,7 +69,8 @@ export function parseLogQuery(query: string, now: number): LogQuery | 'since' | 
   return { since, until, follow, text, bare, timestamps, ansi, tail: values.get('tail') ?? '1000' };
 }
 
-const errorText = (text: string): Uint8Array => new TextEncoder().encode(JSON.stringify({ error: text }));
+const errorText = (text: string): Uint8Array =>
+  new TextEncoder().encode(ui.printableJson(JSON.stringify({ error: text })));
 
 /** Answers with the log; what goes wrong with docker is part of the text, the status stays 200. */
 export async function containerLogs(request: HttpRequest): Promise<HttpResponse> {
@@ -164,11 +166,6 @@ export function formatFrame(
   const bytes = Buffer.from(message);
   if (query.bare && !query.text) return bytes.length === 0 ? bytes : Buffer.from(bytes.toString('base64'));
   const text = query.text ? bytes.toString('utf8') : bytes.toString('base64');
-  if (query.bare) return Buffer.from(query.ansi ? text : stripAnsi(text));
-  return Buffer.from(`${JSON.stringify({ channel, message: text })}\n`);
-}
-
-/** Removes terminal escape sequences (ECMA-48 CSI, OSC and two-character ones). */
-export function stripAnsi(text: string): string {
-  return text.replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\^_])/g, '');
+  if (query.bare) return Buffer.from(query.ansi ? text : ui.withoutSequences(text));
+  return Buffer.from(`${ui.printableJson(JSON.stringify({ channel, message: text }))}\n`);
 }

@@ -15,7 +15,7 @@ const RETRY_MS = 1000;
 /** Tells the service manager what is going on; without one nothing happens. */
 export async function tellStatus(status: string, ...more: string[]): Promise<void> {
   try {
-    await sdNotify(...more, `STATUS=${ui.printable(status).replaceAll('\n', ' ')}`);
+    await sdNotify(...more, `STATUS=${ui.printable(status)}`);
   } catch (thrown) {
     ui.warn(`the service manager was not told: ${errorChain(thrown)}`);
   }

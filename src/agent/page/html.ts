@@ -1,5 +1,7 @@
 /** Building HTML so that nothing foreign can become markup: every value in a template is escaped unless it is Html itself. */
 
+import { printableLines } from '../../ui.ts';
+
 /** Text that is markup already. Only `html` makes it. */
 export class Html {
   readonly text: string;
@@ -12,11 +14,9 @@ type Value = string | number | undefined | Html | readonly (string | number | Ht
 
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
-/** Escapes for element content and quoted attributes; control characters become visible. */
+/** Escapes for element content and quoted attributes; control characters and those that change the direction become visible. */
 export function escapeHtml(text: string): string {
-  return text
-    .replace(/[&<>"']/g, (c) => ENTITIES[c] ?? c)
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+  return printableLines(text).replace(/[&<>"']/g, (c) => ENTITIES[c] ?? c);
 }
 
 function render(value: Value): string {

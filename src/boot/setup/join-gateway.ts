@@ -10,7 +10,7 @@ export async function joinGateway(context: SetupContext): Promise<void> {
   try {
     await context.services.joinGateway(context.options.workDir);
   } catch (thrown) {
-    ui.warn(ui.formatError(thrown));
+    ui.warn(ui.errorLines(thrown));
     const text = `dstack-gateway registration failed, the app has no ingress route: ${errorChain(thrown)}`;
     context.host.send('boot.error', text);
   }

@@ -7,5 +7,5 @@ import type { SetupContext } from './setup-context.ts';
 export async function printAppInfo(context: SetupContext): Promise<void> {
   if (isDryRun()) return;
   const info = decodeAppInfo(await context.services.ownEvidence());
-  await ui.output(`${JSON.stringify(appInfoJson(info), null, 2)}\n`);
+  await ui.output(`${ui.json(appInfoJson(info))}\n`);
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { containerLogs, formatFrame, parseLogQuery, parseTime, stripAnsi } from '../../../src/agent/figures/logs.ts';
+import { containerLogs, formatFrame, parseLogQuery, parseTime } from '../../../src/agent/figures/logs.ts';
 import { DockerFrames } from '../../../src/deploy/log-frames.ts';
 import type { HttpResponse } from '../../../src/http/http.ts';
 import { type FakeContainer, type FakeDocker, type FakeDockerOptions, fakeDocker } from '../../deploy/fake-docker.ts';
@@ -86,8 +86,10 @@ describe('the query', () => {
 
 describe('formatFrame', () => {
   const red = { channel: 'stderr', message: bytes('\u001b[31mred ü\u001b[0m\n') } as const;
-  const format = (text: boolean, bare: boolean, ansi = false) =>
-    Buffer.from(formatFrame(red, { text, bare, ansi })).toString();
+  const format = (text: boolean, bare: boolean, ansi = false, message?: string) =>
+    Buffer.from(
+      formatFrame(message === undefined ? red : { channel: 'stderr', message: bytes(message) }, { text, bare, ansi }),
+    ).toString();
   it('writes JSON lines, or the bare message', () => {
     expect(format(false, false)).toBe(
       `{"channel":"stderr","message":"${Buffer.from(red.message).toString('base64')}"}\n`,
@@ -97,8 +99,16 @@ describe('formatFrame', () => {
     expect(format(true, true)).toBe('red ü\n');
     expect(format(true, true, true)).toBe('\u001b[31mred ü\u001b[0m\n');
   });
-  it('strips escape sequences and nothing else', () => {
-    expect(stripAnsi('a\u001b[1;31mb\u001b]0;title\u0007c\u001b]8;;x\u001b\\d\u001bMe [0m')).toBe('abcde [0m');
+  it('leaves nothing of a control sequence, broken, nested or cut between two frames', () => {
+    expect(format(true, true, false, 'a\u001b[\u001b[31m31mb')).toBe('a31mb');
+    expect(format(true, true, false, 'a\u001b') + format(true, true, false, '[31mb')).toBe('a[31mb');
+    expect(format(true, true, false, 'safe\b\b\b\bevil\r\u009b2Jx')).toBe('safeevilx');
+    expect(format(true, true, false, 'a\u202eb\u2028c')).toBe('a\\u202eb\\u2028c');
+  });
+  it('writes JSON that no terminal acts upon', () => {
+    const line = format(true, false, false, 'a\u009b2J\u202e\u001b[0m');
+    expect(line).not.toMatch(/[\u0080-\u009f\u202e\u001b]/);
+    expect(JSON.parse(line).message).toBe('a\u009b2J\u202e\u001b[0m');
   });
 });
 
