@@ -1,5 +1,6 @@
 /** Reading a request body piece by piece, with a known length or in chunks (RFC 9112, sections 6 and 7), within a limit. */
 import { DstackError } from '../errors.ts';
+import { parseField } from './fields.ts';
 import type { Framing } from './head.ts';
 import type { Reservation } from './memory.ts';
 import { HttpSyntaxError } from './syntax.ts';
@@ -9,7 +10,10 @@ const NOTHING = new Uint8Array(0);
 const LONGEST_LINE = 1024;
 const MOST_TRAILERS = 64;
 const SMALLEST_BUFFER = 4096;
-const CHUNK_SIZE = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;[\x09\x20-\x7e\x80-\xff]*)?$/;
+/** Size and extensions (RFC 9112, section 7.1.1), without the white space that is allowed and never sent. */
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+const QUOTED = '"(?:[\\t !#-\\[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"';
+const CHUNK_SIZE = new RegExp(`^([0-9A-Fa-f]{1,8})(?:;${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?)*$`);
 
 export const payloadTooLarge = (limit: number): DstackError =>
   new DstackError('RPC_PAYLOAD_TOO_LARGE', 'failed to read data: payload too large', { field: 'body', value: limit });
@@ -133,6 +137,9 @@ export class BodyReader {
       this.#state = this.#need === 0 ? 'trailer' : 'data';
       if (this.#total + this.#need > this.#limit) throw payloadTooLarge(this.#limit);
     } else if (text === '') this.#done = true;
-    else if (++this.#trailers > MOST_TRAILERS) throw new HttpSyntaxError(400, 'there are too many trailer fields');
+    else {
+      if (++this.#trailers > MOST_TRAILERS) throw new HttpSyntaxError(400, 'there are too many trailer fields');
+      parseField(text); // dropped, but it must be one
+    }
   }
 }

@@ -47,14 +47,19 @@ export function parseFields(lines: readonly string[]): Fields {
   if (lines.length - 1 > MOST_FIELDS) throw new HttpSyntaxError(431, 'there are too many header fields');
   const fields: Record<string, string | undefined> = Object.create(null);
   for (let i = 1; i < lines.length; i++) {
-    const field = FIELD.exec(lines[i] as string);
-    const [, rawName = '', value = ''] = field ?? [];
-    if (field === null || CONTROL.test(value)) throw new HttpSyntaxError(400, 'a header field is malformed');
+    const [rawName, value] = parseField(lines[i] as string);
     const name = rawName.toLowerCase();
     const known = fields[name];
     fields[name] = known === undefined ? value : repeated(name, known, value);
   }
   return fields;
+}
+
+/** One line, without its line end: name and value. @throws HttpSyntaxError 400 */
+export function parseField(line: string): readonly [name: string, value: string] {
+  const [field, name = '', value = ''] = FIELD.exec(line) ?? [];
+  if (field === undefined || CONTROL.test(value)) throw new HttpSyntaxError(400, 'a header field is malformed');
+  return [name, value];
 }
 
 /** The value of a field that comes once more. */

@@ -26,7 +26,7 @@ export interface RequestHead {
 }
 
 const REQUEST_LINE = /^([A-Z]{1,20}) ([\x21-\x7e]+) HTTP\/1\.([01])$/;
-const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
+const ABSOLUTE_FORM = /^https?:\/\/[^/?#]+/i;
 
 /**
  * Reads everything up to the empty line (which is not part of `text`; one character a byte).
@@ -38,6 +38,9 @@ export function parseHead(text: string): RequestHead {
   if (line === null) throw new HttpSyntaxError(400, 'the request line is malformed');
   const [, method = '', rawTarget = '', minor] = line;
   const target = rawTarget.replace(ABSOLUTE_FORM, '');
+  // of the four forms (RFC 9112, section 3.2) a server that is no proxy gets these
+  if (!target.startsWith('/') && target === rawTarget && !(target === '*' && method === 'OPTIONS'))
+    throw new HttpSyntaxError(400, 'the target is malformed');
   const question = target.indexOf('?');
   const headers = parseFields(lines);
   const http10 = minor === '0';

@@ -1,4 +1,6 @@
-/** Good inputs to start from, made by our own simulator and builders. */
+/** Good inputs to start from, made by our own simulator and builders; and what the official clients send. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { mockCcel } from '../../simulator/mock-ccel.ts';
 import { fromHex } from '../../src/codec/hex.ts';
 import { p256FromScalar } from '../../src/keys/derive.ts';
@@ -108,6 +110,28 @@ const COMPOSE = {
   verity_volumes: [{ source: 'v.img', verity_root: 'ab'.repeat(32), target: '/mnt/v' }],
 };
 
+/** What clients send: the official SDKs, one request of each language, and the forms that they do not use. */
+function httpRequests(): Uint8Array[] {
+  const clients = ['python', 'go', 'js', 'rust'].map((language) => {
+    const folder = join('test/http/clients', language, 'dstack');
+    return readFileSync(join(folder, readdirSync(folder).toSorted()[0] ?? ''));
+  });
+  return [
+    ...clients,
+    Buffer.concat(clients),
+    text(
+      'GET /GetKey?path=a%20b HTTP/1.1\r\nHost: a\r\nAccept: a/b\r\nAccept: c/d\r\nCookie: a=b\r\nCookie: c=d\r\n\r\n',
+    ),
+    text(
+      'POST /GetKey HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a="b"\r\nabcde\r\n3\r\nfgh\r\n0\r\nX: y\r\n\r\nHEAD / HTTP/1.1\r\n\r\n',
+    ),
+    text('\r\nGET http://dstack/Info HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n'),
+    text(
+      'POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nConnection: close\r\n\r\n',
+    ),
+  ];
+}
+
 export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8Array[]>> = {
   quote: () => [sampleQuote(), v5(2), v5(3)],
   ccel: () => [mockCcel()],
@@ -136,6 +160,8 @@ export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8A
     Uint8Array.from([2, ...buildHeader()]),
     text(`\u0001${JSON.stringify(goodJson())}`),
   ],
+  'luks-header': () => [Uint8Array.from([0, ...buildHeader()]), text(`\u0001${JSON.stringify(goodJson())}`)],
+  'http-request': httpRequests,
   'app-compose': () => [
     text(JSON.stringify(COMPOSE)),
     text(JSON.stringify({ manifest_version: 2, name: 'n', runner: 'bash', bash_script: 'true', kms_enabled: true })),

@@ -26,6 +26,7 @@ describe('the head of a request', () => {
     expect(head('GET http://dstack/GetKey?path=a HTTP/1.1')).toMatchObject({ path: '/GetKey', query: 'path=a' });
     expect(head('GET http://dstack?x HTTP/1.1')).toMatchObject({ path: '/', query: 'x' });
     expect(head('GET http://dstack HTTP/1.1')).toMatchObject({ path: '/', query: '' });
+    expect(head('OPTIONS * HTTP/1.1')).toMatchObject({ path: '*', query: '' });
   });
   it('knows when the connection ends', () => {
     expect(head('GET / HTTP/1.1', 'Connection: Keep-Alive').close).toBe(false);
@@ -40,6 +41,11 @@ describe('the head of a request', () => {
     ['a lower-case method', 400, ['get / HTTP/1.1']],
     ['two spaces', 400, ['GET  / HTTP/1.1']],
     ['a target with a byte beyond ASCII', 400, ['GET /\u00e4 HTTP/1.1']],
+    ['a target without a slash', 400, ['GET GetKey HTTP/1.1']],
+    ['an asterisk', 400, ['GET * HTTP/1.1']],
+    ['another scheme', 400, ['GET ftp://a/b HTTP/1.1']],
+    ['an absolute target without a host', 400, ['GET http:///b HTTP/1.1']],
+    ['the target of a tunnel', 400, ['CONNECT a:443 HTTP/1.1']],
     ['a folded line', 400, ['GET / HTTP/1.1', 'A: b', ' c']],
     ['a space before the colon', 400, ['GET / HTTP/1.1', 'Content-Length : 5']],
     ['a field without a name', 400, ['GET / HTTP/1.1', ': a']],
@@ -149,7 +155,7 @@ describe('the body of a request', () => {
   it('is the same however it is cut, and what follows it is left alone', () => {
     const body = fc.uint8Array({ maxLength: 300 });
     const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 20 });
-    const extension = fc.constantFrom('', ';a=b', ' ; x="y"');
+    const extension = fc.constantFrom('', ';a=b', ';a;b=c;x="y\\"z;"');
     fc.assert(
       fc.property(
         body,
@@ -188,8 +194,16 @@ describe('the body of a request', () => {
     '123456789\r\n',
     '1\r\nab\r\n',
     '1\r\na\n',
+    '0\r\nX; y\r\n',
+    '0\r\n folded\r\n',
+    '0\r\nX : y\r\n',
     `1;${'e'.repeat(1100)}`,
     '5;\u0001\r\n',
+    '5;\r\n',
+    '5;a=\r\n',
+    '5;a="b\r\n',
+    '5;\u00e4=b\r\n',
+    '5 \r\n',
   ])('refuses the chunk %j', (text) => {
     expect(() => feed(new BodyReader({ kind: 'chunked' }, 1000, unlimited()), [bytes(text)])).toThrow(HttpSyntaxError);
   });
