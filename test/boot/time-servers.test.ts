@@ -78,7 +78,7 @@ describe(`secure time with real servers (${missing ?? 'checked here'})`, () => {
     if (missing !== undefined) return;
     said = [];
     for (const level of ['info', 'warn'] as const)
-      vi.spyOn(ui, level).mockImplementation((text) => void said.push(text));
+      vi.spyOn(ui, level).mockImplementation((text) => void said.push(String(text)));
     dir = await mkdtemp(join(tmpdir(), 'nts-'));
     ns = await NetworkNamespace.open();
     await writeFile(join(dir, 'hosts'), '127.0.0.2 nts.example\n127.0.0.3 plain.example\n127.0.0.4 false.example\n');

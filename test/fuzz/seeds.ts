@@ -160,7 +160,6 @@ export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8A
     Uint8Array.from([2, ...buildHeader()]),
     text(`\u0001${JSON.stringify(goodJson())}`),
   ],
-  'luks-header': () => [Uint8Array.from([0, ...buildHeader()]), text(`\u0001${JSON.stringify(goodJson())}`)],
   'http-request': httpRequests,
   'app-compose': () => [
     text(JSON.stringify(COMPOSE)),
