@@ -13,6 +13,7 @@ import { type DiskAction, type DiskRequest, decide } from './decide.ts';
 import { type DiskMachine, topMount } from './disk-machine.ts';
 import { createExt4, mountExt4, syncExt4 } from './ext4.ts';
 import { closeLuks, createLuks, mappedDevice, mapperPath, openLuks, testKey } from './luks.ts';
+import { keyDisproves, mendMark } from './mark-doubt.ts';
 import { type Mark, marksContent, readMark, writeMark } from './marks.ts';
 import { kernelName } from './sysfs.ts';
 import { createZfs, DATASET, exportZfs, mountZfs, syncZfs } from './zfs.ts';
@@ -47,39 +48,6 @@ export async function openDataDisk(options: DataDiskOptions, machine: DiskMachin
   const done = await mountExisting(options, machine);
   if (disproved !== undefined) await mendMark(device, disproved, machine);
   return done;
-}
-
-/**
- * The host can write a mark. One that says that the keys of this volume ended is believed only when the key of this boot
- * does not open it: otherwise an operator would be told that good data is lost.
- * @returns the mark as it should be; undefined when there is nothing against it
- * @throws as openLuks, except LUKS_KEY_WRONG
- */
-async function keyDisproves(
-  { device, encrypted, ephemeral, key }: DataDiskOptions,
-  content: Content,
-  mark: Mark | undefined,
-  machine: DiskMachine,
-): Promise<Mark | undefined> {
-  if (!mark?.ephemeral || mark.initialising || !encrypted || ephemeral || content.kind !== 'luks') return undefined;
-  if (isDryRun()) return undefined; // no key is tried in one
-  try {
-    await testKey(device, key, machine);
-  } catch (thrown) {
-    if (thrown instanceof DstackError && thrown.code === 'LUKS_KEY_WRONG') return undefined;
-    throw thrown;
-  }
-  ui.warn(`${device}: its mark says that its keys ended, but the disk key opens it: the mark is not believed`);
-  return { ...mark, ephemeral: false };
-}
-
-/** The volume is open and in use: a mark that cannot be written only costs the same question at the next boot. */
-async function mendMark(device: string, mark: Mark, machine: DiskMachine): Promise<void> {
-  try {
-    await writeMark(device, true, mark, machine);
-  } catch (thrown) {
-    ui.warn(`${device}: the wrong mark stays: ${errorChain(thrown)}`);
-  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ensureDisk } from '../../initramfs/vm/disk.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
+import { encodeMark, MARK_AT } from '../../src/fde/marks.ts';
 import { bentHeader } from '../fde/header-corpus.ts';
 import { DiskRoom, type Fs, fde, KEY, LONG, OTHER, reference, SIZE } from './disk-room.ts';
 import { readExecTrace, START_EXEC_TRACE } from './exec-trace.ts';
@@ -252,7 +253,21 @@ const SAMPLE = [
   'linear segment behind the first',
   'integrity',
   'config flags',
+  'digest of no length',
+  '2^31 iterations',
+  'checksum of the first copy',
 ];
+
+it('a volume that a forged mark calls ephemeral opens with its key, and the mark is mended', async () => {
+  const disk = await room.volume('ext4');
+  const uuid = await vm.ok(`dd if=${disk.part} bs=1 skip=168 count=36 2>/dev/null`);
+  const forged = Buffer.from(encodeMark({ initialising: false, ephemeral: true, uuid })).toString('base64');
+  const at = MARK_AT / 512;
+  await room.run([`echo ${forged} | base64 -d | dd of=${disk.part} bs=512 seek=${at} conv=notrunc,fsync 2>/dev/null`]);
+  expect(await vm.ok(`${fde('open --create', disk.device, 'ext4')} 2>&1`, LONG)).toContain('the mark is not believed');
+  expect(await room.kept()).toBe('kept');
+  expect(await vm.ok(`dd if=${disk.part} bs=512 skip=${at} count=1 2>/dev/null | head -3`)).toContain('keys lasting');
+});
 
 it('verity volumes are found, mounted read-only, and refused when the data does not match', () =>
   checkVerityVolumes(vm, '/dev/vdb'));
