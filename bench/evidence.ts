@@ -29,7 +29,7 @@ import { eventRows } from '../src/verify/event-rows.ts';
 import { parseExpectations } from '../src/verify/expectations.ts';
 import { EVIDENCE_LIMIT } from '../src/verify/recognise.ts';
 import { DEFAULT_ALLOWED } from '../src/verify/tcb-policy.ts';
-import { verifyEvidence } from '../src/verify/verify.ts';
+import { verifyEvidence } from '../src/verify/verify-evidence.ts';
 import { parseCertificate } from '../src/x509/x509.ts';
 import { FakeTsm } from '../test/tdx/fake-tsm.ts';
 import { machineLine, repeat, row } from './measure.ts';

@@ -6,7 +6,7 @@ import { type AgentConfig, type Listener as ListenerConfig, loadAgentConfig } fr
 import { wipeAppKeys } from '../config/app-keys.ts';
 import { errorChain } from '../errors.ts';
 import { type HttpHandler, HttpServer } from '../http/http.ts';
-import { notifyHost } from '../net/host-api.ts';
+import { notifyHost } from '../net/net.ts';
 import { detectPlatform } from '../tdx/platform.ts';
 import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';

@@ -8,6 +8,7 @@ import type { AppCompose } from '../config/app-compose.ts';
 import { type Cmdline, parseCmdline } from '../config/cmdline.ts';
 import { OS_RELEASE_PATHS, osReleaseValue } from '../config/os-release.ts';
 import type { DataDevice, DataDisk, DataDiskOptions, SwapOptions } from '../fde/fde.ts';
+import { loadBootClock, loadGateway } from '../net/net.ts';
 import { ifExists } from '../sys/files.ts';
 import type { Attestation } from '../tdx/attestation.ts';
 import type { Tee } from '../tdx/platform.ts';
@@ -45,6 +46,7 @@ export interface BootServices {
 }
 
 const fde = () => import('../fde/fde.ts');
+const deploy = () => import('../deploy/deploy.ts');
 
 const cmdline = async () => parseCmdline((await ifExists(() => fs.readFile('/proc/cmdline', 'utf8'))) ?? '');
 
@@ -59,7 +61,7 @@ async function osVersion(): Promise<string> {
 export const realBootServices: BootServices = {
   pause: (ms) => setTimeout(ms),
   cmdline,
-  checkClock: async () => void (await (await import('../net/boot-clock.ts')).bootClock.now()),
+  checkClock: async () => void (await (await loadBootClock()).bootClock.now()),
   osVersion,
   detectTee: async () => (await import('../tdx/platform.ts')).detectTee(realTdxMachine),
   setEventVersion: async (version) => (await import('../tdx/event-log.ts')).setEventVersion(version, realTdxMachine),
@@ -93,18 +95,18 @@ export const realBootServices: BootServices = {
     return mountVerityVolumes(volumes, realDiskMachine);
   },
   joinGateway: async (workDir) => {
-    const { refreshGateway, realNetMachine } = await import('../net/gateway.ts');
+    const { refreshGateway, realNetMachine } = await loadGateway();
     return refreshGateway({ workDir, force: true }, realNetMachine());
   },
   setupDockerRegistry: async (registry, path) =>
-    (await import('../deploy/docker-registry.ts')).setupDockerRegistry(registry, path),
+    (await (await deploy()).loadDockerRegistry()).setupDockerRegistry(registry, path),
   extractComposeFile: async (compose, dir) =>
-    (await import('../deploy/compose-file.ts')).extractComposeFile(compose, dir),
+    (await (await deploy()).loadComposeFile()).extractComposeFile(compose, dir),
   removeOrphansOffline: async (composeFile, dockerRoot) => {
     // a new disk: nothing to compare the compose file with
-    const { containerFolders } = await import('../deploy/container-records.ts');
+    const { containerFolders } = await (await deploy()).loadContainerRecords();
     if (containerFolders(dockerRoot).length === 0) return;
-    await (await import('../deploy/orphans.ts')).removeOrphansOffline(composeFile, dockerRoot);
+    await (await (await deploy()).loadOrphans()).removeOrphansOffline(composeFile, dockerRoot);
   },
-  holdContainers: async (dockerRoot) => (await import('../deploy/hold.ts')).holdContainers(dockerRoot),
+  holdContainers: async (dockerRoot) => (await (await deploy()).loadHold()).holdContainers(dockerRoot),
 };

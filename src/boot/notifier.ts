@@ -3,7 +3,7 @@
  * boot. Events wait in a small queue until the address is known; the queue is emptied, with a bound, before the process ends.
  */
 import { errorChain } from '../errors.ts';
-import { fitPayload, notifyHost } from '../net/host-api.ts';
+import { fitPayload, notifyHost } from '../net/net.ts';
 import { effect, isDryRun } from '../sys/effects.ts';
 import type { PlatformName } from '../tdx/platform.ts';
 import * as ui from '../ui.ts';

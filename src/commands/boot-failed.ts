@@ -1,5 +1,6 @@
 /** `boot-failed`: what a unit starts when `prepare` or `setup` has failed. */
 import type { Command } from 'commander';
+import { loadAfterFailure, loadPrepared } from '../boot/boot.ts';
 import { PATHS } from '../config/paths.ts';
 import { errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
@@ -13,7 +14,7 @@ interface Options {
 
 async function decideAndAct(options: Options): Promise<void> {
   if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stderr.write(`${line}\n`));
-  const { decide, farewell, lastFailure } = await import('../boot/after-failure.ts');
+  const { decide, farewell, lastFailure } = await loadAfterFailure();
   const { readTimelineFile } = await import('../config/timeline-file.ts');
   const { realDiskMachine, writeRestarts } = await import('../fde/fde.ts');
   const { endMachine } = await import('../sys/service-manager.ts');
@@ -41,7 +42,7 @@ async function counted(device: string | undefined): Promise<number | undefined> 
 
 async function dataDevice({ device }: Options): Promise<string | undefined> {
   if (device !== undefined) return device;
-  const { readPrepared } = await import('../boot/prepare/prepared.ts');
+  const { readPrepared } = await loadPrepared();
   return (await readPrepared(PATHS.prepared).catch(() => undefined))?.device;
 }
 

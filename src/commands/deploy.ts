@@ -1,6 +1,8 @@
 /** `deploy`: start, stop or look at the app. */
 import type { Command } from 'commander';
+import { loadNotifier, loadRunSequence, loadTimelineStore, loadTimelineWriter } from '../boot/boot.ts';
 import { PATHS } from '../config/paths.ts';
+import { loadHold, loadPlan, loadSteps } from '../deploy/deploy.ts';
 import { DstackError } from '../errors.ts';
 import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
@@ -17,21 +19,21 @@ interface Options {
 const FLUSH_MS = 10_000;
 
 async function start(options: Options): Promise<void> {
-  const { START, WAIT_MS, deployContext } = await import('../deploy/steps.ts');
-  const { describeFailure, planText, runSequence } = await import('../boot/run-sequence.ts');
+  const { START, WAIT_MS, deployContext } = await loadSteps();
+  const { describeFailure, planText, runSequence } = await loadRunSequence();
   if (options.plan) {
     const phases = START.map(({ name }) => name);
     const steps = phases.map((name) => ({ name, run: async () => {} }));
     const context = await deployContext(options.dir);
-    const { appPlan, appPlanText } = await import('../deploy/plan.ts');
+    const { appPlan, appPlanText } = await loadPlan();
     const app = await appPlan(context);
     const text = () => `${planText('deploy', steps)}\n\n${appPlanText(app)}`;
     ui.result({ sequence: 'deploy', phases, app }, { json: options.json, text });
     return;
   }
   await dryRun(options);
-  const { HostNotifier } = await import('../boot/notifier.ts');
-  const { fileTimeline } = await import('../boot/timeline-writer.ts');
+  const { HostNotifier } = await loadNotifier();
+  const { fileTimeline } = await loadTimelineWriter();
   const { detectPlatform } = await import('../tdx/platform.ts');
   const host = new HostNotifier(undefined, detectPlatform(realTdxMachine));
   host.open(await hostApiUrl());
@@ -50,7 +52,7 @@ async function start(options: Options): Promise<void> {
   }
   const timeline = fileTimeline(PATHS.bootTimeline);
   const phases = await runSequence<typeof context>('deploy', START, context, { timeline });
-  const { keepTimeline } = await import('../boot/timeline-store.ts');
+  const { keepTimeline } = await loadTimelineStore();
   await Promise.all([host.flush(FLUSH_MS), keepTimeline(PATHS.dataMount)]);
   const report = { sequence: 'deploy', runner: context.runner.name, phases };
   if (options.json) ui.result(report, { json: true, text: () => '' });
@@ -58,7 +60,7 @@ async function start(options: Options): Promise<void> {
 }
 
 async function stop(options: Options): Promise<void> {
-  const { STOP, deployContext } = await import('../deploy/steps.ts');
+  const { STOP, deployContext } = await loadSteps();
   const phases = STOP.map(({ name }) => name);
   if (options.plan) {
     ui.result({ sequence: 'stop', phases }, { json: options.json, text: () => phases.join('\n') });
@@ -72,7 +74,7 @@ async function stop(options: Options): Promise<void> {
 
 async function hold(options: Options & { dockerRoot: string }): Promise<void> {
   await dryRun(options);
-  const { holdContainers } = await import('../deploy/hold.ts');
+  const { holdContainers } = await loadHold();
   const held = await holdContainers(options.dockerRoot);
   const line = ({ id, policy, service }: (typeof held)[number]) =>
     `${id.slice(0, 12)} ${policy.Name} ${service || '-'}`;
@@ -98,13 +100,13 @@ async function hostApiUrl(): Promise<string | undefined> {
 }
 
 async function status(options: Options): Promise<void> {
-  const { deployContext } = await import('../deploy/steps.ts');
+  const { deployContext } = await loadSteps();
   const context = await deployContext(options.dir);
   const services = await context.runner.status(context);
   ui.result({ runner: context.runner.name, services }, { json: options.json, text: () => statusText(services) });
 }
 
-function statusText(services: readonly import('../deploy/service-status.ts').ServiceStatus[]): string[] {
+function statusText(services: readonly import('../deploy/deploy.ts').ServiceStatus[]): string[] {
   if (services.length === 0) return ['no containers'];
   const rows = [
     ['SERVICE', 'VERDICT', 'STATE', 'HEALTH', 'RESTARTS', 'IMAGE'],

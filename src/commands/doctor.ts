@@ -1,13 +1,14 @@
 /** `doctor`: checks an installed guest and says what to do. */
 import type { Command } from 'commander';
-import type { Finding } from '../boot/doctor/finding.ts';
+import type { Finding } from '../boot/boot.ts';
+import { loadExamine, loadGuestMachine } from '../boot/boot.ts';
 import * as ui from '../ui.ts';
 
 const SIGN = { ok: 'ok', warning: 'warn', failed: 'FAIL', skipped: '-' } as const;
 
 async function examine(options: { json?: boolean }): Promise<void> {
-  const { examine: run } = await import('../boot/doctor/examine.ts');
-  const { realGuestMachine } = await import('../boot/doctor/guest-machine.ts');
+  const { examine: run } = await loadExamine();
+  const { realGuestMachine } = await loadGuestMachine();
   const findings = await run(realGuestMachine);
   const healthy = findings.every(({ status }) => status !== 'failed');
   ui.result({ healthy, findings }, { json: options.json, text: () => text(findings) });

@@ -1,6 +1,7 @@
 /** `gateway-checker`: the service that keeps the registration alive. Ends at once when the app wants no gateway. */
 import type { Command } from 'commander';
 import { PATHS } from '../config/paths.ts';
+import { loadGateway, loadGatewayChecker } from '../net/net.ts';
 import * as ui from '../ui.ts';
 
 export default function define(command: Command): void {
@@ -12,14 +13,14 @@ export default function define(command: Command): void {
     )
     .action(async ({ workDir }: { workDir: string }) => {
       const { sdNotify } = await import('../sys/notify.ts');
-      const { checkGatewaySettings, gatewayWanted, realNetMachine } = await import('../net/gateway.ts');
+      const { checkGatewaySettings, gatewayWanted, realNetMachine } = await loadGateway();
       await sdNotify('READY=1');
       if (!(await gatewayWanted(workDir))) {
         ui.info('the app wants no gateway: nothing to do');
         return;
       }
       await checkGatewaySettings(workDir);
-      const { runChecker } = await import('../net/gateway-checker.ts');
+      const { runChecker } = await loadGatewayChecker();
       const { setTimeout: sleep } = await import('node:timers/promises');
       const stop = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());

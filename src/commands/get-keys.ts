@@ -1,5 +1,6 @@
 /** `dstack-util get-keys`: asks a KMS for the keys of this app, as setup does, and shows them. */
 import type { Command } from 'commander';
+import { loadKmsClient } from '../net/net.ts';
 import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
 interface Options {
@@ -42,7 +43,7 @@ async function run({ kmsUrl, appId, output, rootCa }: Options): Promise<void> {
     await Promise.all([
       import('../codec/hex.ts'),
       import('../config/app-keys.ts'),
-      import('../net/kms-client.ts'),
+      loadKmsClient(),
       import('../tdx/take-evidence.ts'),
       import('../sys/files.ts'),
       import('../ui.ts'),

@@ -1,5 +1,6 @@
 /** `host-shared`: the files of the host, mounted read-only. `setup` does the same for itself. */
 import type { Command } from 'commander';
+import { loadBootMachine, loadHostShare } from '../boot/boot.ts';
 
 export default function define(command: Command): void {
   command.helpCommand(false);
@@ -7,14 +8,14 @@ export default function define(command: Command): void {
     command.command(name).description(summary).requiredOption('--mount-point <dir>', 'where the share is mounted');
   sub('mount', 'mount the disk labelled DSTACKSHR, or the 9p share host-shared, read-only').action(
     async ({ mountPoint }: { mountPoint: string }) => {
-      const { mountHostShare } = await import('../boot/host-share.ts');
-      const { realBootMachine } = await import('../boot/boot-machine.ts');
+      const { mountHostShare } = await loadHostShare();
+      const { realBootMachine } = await loadBootMachine();
       await mountHostShare(mountPoint, realBootMachine);
     },
   );
   sub('unmount', 'unmount it; nothing mounted is no error').action(async ({ mountPoint }: { mountPoint: string }) => {
-    const { unmountHostShare } = await import('../boot/host-share.ts');
-    const { realBootMachine } = await import('../boot/boot-machine.ts');
+    const { unmountHostShare } = await loadHostShare();
+    const { realBootMachine } = await loadBootMachine();
     await unmountHostShare(mountPoint, realBootMachine);
   });
 }

@@ -1,7 +1,8 @@
 /** `measure`: predicts compose hash, app id and RTMR3 of an app without booting it. */
 import * as fs from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { PredictedEvent, Prediction } from '../boot/predict.ts';
+import type { PredictedEvent, Prediction } from '../boot/boot.ts';
+import { loadPredict } from '../boot/boot.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
@@ -42,7 +43,7 @@ export default function define(command: Command): void {
 }
 
 async function run(file: string, options: Options): Promise<void> {
-  const { predict } = await import('../boot/predict.ts');
+  const { predict } = await loadPredict();
   const { parseAppCompose } = await import('../config/app-compose.ts');
   const { parseInstanceInfo } = await import('../config/instance-info.ts');
   const { parseCmdline } = await import('../config/cmdline.ts');

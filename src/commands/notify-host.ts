@@ -15,7 +15,7 @@ export default function define(command: Command): void {
     .requiredOption('-d, --payload <text>', 'payload, at most 4096 bytes')
     .addHelpText('after', '\nFails when the host is not told; without a host to tell there is nothing to do.')
     .action(async (options: Options) => {
-      const { notifyHost } = await import('../net/host-api.ts');
+      const { notifyHost } = await import('../net/net.ts');
       const { detectPlatform } = await import('../tdx/platform.ts');
       const url = options.url ?? (await configuredUrl());
       await notifyHost(url, options.event, options.payload, { platform: detectPlatform(realTdxMachine) });

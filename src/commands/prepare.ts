@@ -1,5 +1,6 @@
 /** `prepare`: the machine, before anything of the app is read. */
 import type { Command } from 'commander';
+import { loadRun, loadRunSequence, loadSequence } from '../boot/boot.ts';
 import * as ui from '../ui.ts';
 
 interface Options {
@@ -9,8 +10,8 @@ interface Options {
 }
 
 async function plan(options: Options): Promise<void> {
-  const { PREPARE } = await import('../boot/sequence.ts');
-  const { phaseNames, planText } = await import('../boot/run-sequence.ts');
+  const { PREPARE } = await loadSequence();
+  const { phaseNames, planText } = await loadRunSequence();
   const value = { sequence: 'prepare', phases: phaseNames(PREPARE) };
   ui.result(value, { json: options.json, text: () => planText('prepare', PREPARE) });
 }
@@ -24,7 +25,7 @@ export default function define(command: Command): void {
     .action(async (options: Options) => {
       if (options.plan) return plan(options);
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
-      const { prepare, realBootDependencies } = await import('../boot/run.ts');
+      const { prepare, realBootDependencies } = await loadRun();
       const prepared = await prepare(realBootDependencies());
       if (options.json) ui.result(prepared, { json: true, text: () => '' });
     });

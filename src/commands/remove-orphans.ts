@@ -1,5 +1,6 @@
 /** `remove-orphans`: remove containers of services that the compose file no longer has. */
 import type { Command } from 'commander';
+import { loadOrphans } from '../deploy/deploy.ts';
 import * as ui from '../ui.ts';
 
 interface Options {
@@ -20,7 +21,7 @@ export default function define(command: Command): void {
     .option('-d, --docker-root <folder>', 'folder of docker, with --no-dockerd', '/var/lib/docker')
     .option('--json', 'print the result as JSON')
     .action(async (options: Options) => {
-      const { removeOrphansOffline, removeOrphansOnline } = await import('../deploy/orphans.ts');
+      const { removeOrphansOffline, removeOrphansOnline } = await loadOrphans();
       const dryRun = options.dryRun ?? false;
       const orphans = options.dockerd
         ? await removeOrphansOnline(options.compose, { dryRun })

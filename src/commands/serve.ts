@@ -6,7 +6,7 @@ export default function define(command: Command): void {
     .option('-c, --config <file>', 'configuration file, the last of the layers (.toml, or JSON)')
     .option('-w, --watchdog', 'send signs of life to the service manager (WATCHDOG_USEC)')
     .action(async (options: { config?: string; watchdog?: boolean }) => {
-      const { serve } = await import('../agent/serve.ts');
+      const { serve } = await import('../agent/agent.ts');
       await serve({ configFile: options.config, watchdog: options.watchdog ?? false });
     });
 }

@@ -1,5 +1,6 @@
 /** `setup`: from the host share to an opened data disk, and with --handover up to the start of docker. */
 import type { Command } from 'commander';
+import { loadRun, loadRunSequence, loadSequence } from '../boot/boot.ts';
 import { PATHS } from '../config/paths.ts';
 import * as ui from '../ui.ts';
 
@@ -15,8 +16,8 @@ interface Options {
 }
 
 async function plan({ handover, json }: Options): Promise<void> {
-  const { HANDOVER, SETUP } = await import('../boot/sequence.ts');
-  const { phaseNames, planText } = await import('../boot/run-sequence.ts');
+  const { HANDOVER, SETUP } = await loadSequence();
+  const { phaseNames, planText } = await loadRunSequence();
   const value = {
     sequence: 'setup',
     phases: phaseNames(SETUP),
@@ -44,7 +45,7 @@ export default function define(command: Command): void {
     .action(async (options: Options) => {
       if (options.plan) return plan(options);
       if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
-      const { setup, realBootDependencies } = await import('../boot/run.ts');
+      const { setup, realBootDependencies } = await loadRun();
       await setup(options, realBootDependencies());
     });
 }

@@ -1,5 +1,6 @@
 /** `timeline`: where the time of this boot went, beside the one before. */
 import type { Command } from 'commander';
+import { loadTimelineChart, loadTimelineStore } from '../boot/boot.ts';
 import { PATHS } from '../config/paths.ts';
 import * as ui from '../ui.ts';
 
@@ -11,9 +12,9 @@ interface Options {
 }
 
 async function show(options: Options): Promise<void> {
-  const { readTimelines } = await import('../boot/timeline-store.ts');
+  const { readTimelines } = await loadTimelineStore();
   const boots = await readTimelines({ path: options.file });
-  const { sequenceTotals, timelineSvg, timelineText } = await import('../boot/timeline-chart.ts');
+  const { sequenceTotals, timelineSvg, timelineText } = await loadTimelineChart();
   const records = options.previous ? boots.previous : boots.current;
   if (options.svg) return ui.output(timelineSvg(records));
   const summary = (of: typeof records) => ({ phases: of, totalsMs: Object.fromEntries(sequenceTotals(of)) });

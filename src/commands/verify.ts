@@ -2,6 +2,15 @@
 import type { Command } from 'commander';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
+import {
+  loadCollateralSource,
+  loadExpectations,
+  loadInputs,
+  loadReportJson,
+  loadReportText,
+  loadTcbPolicy,
+  loadVerification,
+} from '../verify/verify.ts';
 
 interface Options {
   readonly collateral?: string;
@@ -39,13 +48,13 @@ Exit status: 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked (no file,
 }
 
 async function run(file: string, options: Options): Promise<void> {
-  const { allowedStatuses } = await import('../verify/tcb-policy.ts');
-  const { parseExpectations, parsePrediction } = await import('../verify/expectations.ts');
-  const { collateralFrom } = await import('../verify/collateral-source.ts');
-  const { readInput, trustAnchor } = await import('../verify/inputs.ts');
-  const { verifyEvidence } = await import('../verify/verify.ts');
-  const { reportJson } = await import('../verify/report-json.ts');
-  const { reportText, verdictReason } = await import('../verify/report-text.ts');
+  const { allowedStatuses } = await loadTcbPolicy();
+  const { parseExpectations, parsePrediction } = await loadExpectations();
+  const { collateralFrom } = await loadCollateralSource();
+  const { readInput, trustAnchor } = await loadInputs();
+  const { verifyEvidence } = await loadVerification();
+  const { reportJson } = await loadReportJson();
+  const { reportText, verdictReason } = await loadReportText();
   const pins = parseExpectations(options.expect);
   const allowed = allowedStatuses(options.allowTcb);
   const at = timeOf(options.at);

@@ -14,6 +14,7 @@ import { DOCKER_ROOT, releaseContainers } from './hold.ts';
 import type { Runner } from './runner.ts';
 import { runnerOf } from './runner-of.ts';
 import { type Environment, sourceScript } from './scripts.ts';
+import { FIRST_STEP, LAST_STEP } from './step-names.ts';
 
 export interface DeployContext {
   readonly compose: AppCompose;
@@ -36,7 +37,7 @@ export interface DeployStep {
 }
 
 export const START: readonly DeployStep[] = [
-  { name: 'check the runner', run: (context) => context.runner.check(context) },
+  { name: FIRST_STEP, run: (context) => context.runner.check(context) },
   {
     name: 'run the pre-launch script',
     when: ({ compose }) => compose.hasPreLaunch,
@@ -55,7 +56,7 @@ export const START: readonly DeployStep[] = [
     when: ({ ended, runner }) => !ended && runner.prune !== undefined,
     run: async (context) => context.runner.prune?.(context),
   },
-  { name: 'report the start', when: ({ ended }) => !ended, notify: () => 'done', run: async () => {} },
+  { name: LAST_STEP, when: ({ ended }) => !ended, notify: () => 'done', run: async () => {} },
 ];
 
 export const STOP: readonly DeployStep[] = [{ name: 'stop the app', run: (context) => context.runner.stop(context) }];

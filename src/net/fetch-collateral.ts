@@ -1,9 +1,6 @@
 /** DCAP collateral for a quote, from the service that .sys-config.json names (dstack services, collateral endpoints). */
 import { DstackError } from '../errors.ts';
-import type { Collateral } from '../verify/collateral-format.ts';
-import { INTEL_ROOT_PEM } from '../verify/intel-root.ts';
-import { readPlatform } from '../verify/pck.ts';
-import { fetchCollateral as fetchFor } from '../verify/pcs-client.ts';
+import { type Collateral, fetchCollateral as fetchFor, INTEL_ROOT_PEM, readPlatform } from '../verify/verify.ts';
 import { parsePemCertificate, pemSpan } from '../x509/x509.ts';
 
 /** The service used when collateral_urls.pccs is empty. */

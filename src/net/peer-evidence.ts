@@ -10,7 +10,7 @@ import { parseLogJson } from '../tdx/log-json.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
-import { runtimeEventsOf } from '../verify/evidence-forms.ts';
+import { INTEL_ROOT_PEM, loadQuoteCheck, loadTcbPolicy, runtimeEventsOf } from '../verify/verify.ts';
 import { type Certificate, OID, parseCertificate, parsePemCertificate, readExtension } from '../x509/x509.ts';
 import { type BootClock, bootClock } from './boot-clock.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
@@ -90,11 +90,10 @@ export async function verifyPeerEvidence(
 async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRules): Promise<void> {
   const published = await publishedTdxRoot(rules.anchorDir ?? ANCHOR_DIR);
   const [{ checkQuote, checkTd }, { allowedStatuses, TCB_STATUSES }, source] = await Promise.all([
-    import('../verify/quote-check.ts'),
-    import('../verify/tcb-policy.ts'),
+    loadQuoteCheck(),
+    loadTcbPolicy(),
     import('./fetch-collateral.ts'),
   ]);
-  const { INTEL_ROOT_PEM } = await import('../verify/intel-root.ts');
   const root = published === undefined ? parsePemCertificate(INTEL_ROOT_PEM) : parseCertificate(published);
   const clock = rules.clock ?? bootClock;
   const at = rules.now ?? (await clock.now());

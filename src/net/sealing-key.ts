@@ -8,7 +8,7 @@ import { x25519PublicKey } from '../codec/x25519.ts';
 import { DstackError } from '../errors.ts';
 import { openSealedBox } from '../keys/sealed-box.ts';
 import { wipe } from '../sys/files.ts';
-import { parseSgxQuote, verifySgxQuote } from '../verify/sgx-quote.ts';
+import { parseSgxQuote, verifySgxQuote } from '../verify/verify.ts';
 import { type BootClock, bootClock } from './boot-clock.ts';
 import { fetchCollateral } from './fetch-collateral.ts';
 import { callJson } from './prpc-client.ts';

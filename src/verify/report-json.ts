@@ -1,7 +1,7 @@
 /** The report of a verification as JSON. */
 import { toHex } from '../codec/hex.ts';
 import { appInfoJson } from '../tdx/app-identity.ts';
-import type { VerifyReport } from './verify.ts';
+import type { VerifyReport } from './verify-evidence.ts';
 
 /** Everything that was found; hex and RFC 3339 throughout. */
 export function reportJson(

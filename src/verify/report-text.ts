@@ -3,7 +3,7 @@ import { toHex } from '../codec/hex.ts';
 import { cut, printable } from '../ui.ts';
 import type { Check, Outcome } from './check.ts';
 import type { EventRow } from './event-rows.ts';
-import type { VerifyReport } from './verify.ts';
+import type { VerifyReport } from './verify-evidence.ts';
 
 const MARK: Readonly<Record<Outcome, string>> = { pass: 'ok', fail: 'FAIL', unknown: '?', note: '-' };
 const VERDICT = {

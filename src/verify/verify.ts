@@ -1,108 +1,19 @@
 /**
- * Offline verification of a guest's evidence (dstack measurement, what remote verifiers check). The order of the checks is
- * the order of trust: first whether the quote is genuine, then what its registers say, then what was expected.
+ * The face of this room. What the clients in `net` need of it is small and loaded with it; what judges a whole document is
+ * loaded when one is judged.
  */
-import { DstackError, errorChain } from '../errors.ts';
-import { parseLogJson } from '../tdx/log-json.ts';
-import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
-import { withPreimage } from '../tdx/tdx-event.ts';
-import { checkCertificate, checkReportData } from './binding-check.ts';
-import { type Check, fail, unknown, type Verdict, verdictOf } from './check.ts';
-import type { EventRow } from './event-rows.ts';
-import { type Evidence, runtimeEventsOf } from './evidence-forms.ts';
-import { checkExpectations } from './expect-check.ts';
-import type { Expectations } from './expectations.ts';
-import { checkMrConfig, decodeIdentity, type Identity } from './identity-check.ts';
-import { checkLog } from './log-check.ts';
-import { checkQuote, checkTd, type QuoteCheck, type QuoteCheckOptions } from './quote-check.ts';
-import { checkCount, readEvidence } from './recognise.ts';
+export type { Collateral } from './collateral-format.ts';
+export { runtimeEventsOf } from './evidence-forms.ts';
+export { INTEL_ROOT_PEM } from './intel-root.ts';
+export { readPlatform } from './pck.ts';
+export { fetchCollateral } from './pcs-client.ts';
+export { parseSgxQuote, verifySgxQuote } from './sgx-quote.ts';
 
-export interface VerifyOptions extends QuoteCheckOptions {
-  readonly expect: Expectations;
-  /** event log in JSON for evidence that carries none */
-  readonly eventLog?: Uint8Array | undefined;
-}
-
-export interface VerifyReport {
-  readonly verdict: Verdict;
-  readonly checks: readonly Check[];
-  readonly bytes: number;
-  readonly evidence?: Evidence;
-  readonly quote?: TdQuote;
-  readonly quoteCheck?: QuoteCheck;
-  readonly identity?: Identity;
-  readonly rows: readonly EventRow[];
-  /** the first event that is not as expected, in words */
-  readonly drift?: string;
-}
-
-/** Verifies bytes of any form that `readEvidence` knows. Never throws for what the input holds. */
-export async function verifyEvidence(input: Uint8Array, options: VerifyOptions): Promise<VerifyReport> {
-  const ended = (check: Check, evidence?: Evidence): VerifyReport => ({
-    verdict: verdictOf([check]),
-    checks: [check],
-    bytes: input.length,
-    rows: [],
-    ...(evidence === undefined ? {} : { evidence }),
-  });
-  let evidence: Evidence;
-  let quote: TdQuote;
-  try {
-    evidence = withLog(readEvidence(input), options.eventLog);
-    if (evidence.quote === undefined) {
-      return ended(unknown('platform', `evidence of platform ${evidence.platform} cannot be checked here`), evidence);
-    }
-    quote = parseQuote(evidence.quote);
-    noTrailer(evidence.quote, quote);
-  } catch (thrown) {
-    return ended(fail('input', errorChain(thrown)));
-  }
-  const { body } = quote;
-  const quoteCheck = await checkQuote(evidence.quote, quote, options);
-  const log = checkLog(evidence, body, options.expect);
-  const { checks: identityChecks, identity } = decodeIdentity(evidence, quoteCheck.platform);
-  const verified = quoteCheck.platform !== undefined;
-  const checks = [
-    ...quoteCheck.checks,
-    ...checkTd(body),
-    ...(evidence.platform === 'tdx'
-      ? []
-      : [unknown('platform', `the TPM quote of ${evidence.platform} is not checked here`)]),
-    ...checkReportData(evidence, body),
-    ...(evidence.certificate ? checkCertificate(evidence.certificate, body, identity, options.at) : []),
-    ...log.checks,
-    ...identityChecks,
-    ...(identity === undefined ? [] : [checkMrConfig(body, evidence, identity)]),
-    ...checkExpectations(options.expect, body, identity, evidence.runtimeEvents && log.rows, verified),
-  ];
-  return {
-    verdict: verdictOf(checks),
-    checks,
-    bytes: input.length,
-    evidence,
-    quote,
-    quoteCheck,
-    rows: log.rows,
-    ...(identity === undefined ? {} : { identity }),
-    ...(log.drift === undefined ? {} : { drift: log.drift }),
-  };
-}
-
-/** Adds the event log of another file, for example of `dstack-util eventlog`, which has no preimages. */
-function withLog(evidence: Evidence, log: Uint8Array | undefined): Evidence {
-  if (log === undefined) return evidence;
-  if (evidence.runtimeEvents !== undefined) {
-    throw new DstackError('EVIDENCE_INVALID', `the ${evidence.form} carries an event log of its own`);
-  }
-  const eventLog = parseLogJson(Buffer.from(log).toString('utf8')).map(withPreimage);
-  checkCount(eventLog.length);
-  return { ...evidence, eventLog, runtimeEvents: runtimeEventsOf(eventLog), digestsOmitted: true };
-}
-
-/** Quoting services pad with zeros; anything else behind the quote is nothing a verifier should pass over. */
-function noTrailer(bytes: Uint8Array, quote: TdQuote): void {
-  const rest = bytes.subarray(quote.signedLength + 4 + quote.authData.length);
-  if (rest.some((byte) => byte !== 0)) {
-    throw new DstackError('EVIDENCE_INVALID', `${rest.length} bytes of unknown content follow the quote`);
-  }
-}
+export const loadQuoteCheck = () => import('./quote-check.ts');
+export const loadTcbPolicy = () => import('./tcb-policy.ts');
+export const loadExpectations = () => import('./expectations.ts');
+export const loadCollateralSource = () => import('./collateral-source.ts');
+export const loadInputs = () => import('./inputs.ts');
+export const loadVerification = () => import('./verify-evidence.ts');
+export const loadReportJson = () => import('./report-json.ts');
+export const loadReportText = () => import('./report-text.ts');

@@ -17,6 +17,10 @@ const FLOORS = [
   ['sys', 'http'],
 ];
 
+/** Rooms with a face: other rooms import the file named like the room and nothing else. The others are libraries. */
+const FACES = ['boot', 'agent', 'deploy', 'fde', 'net', 'verify', 'x509', 'http'];
+const face = (room: string): string => (FACES.includes(room) ? room : 'file');
+
 const rooms = FLOORS.flatMap((floor, height) => floor.map((room) => ({ room, height })));
 
 /** Lints probe files with the project's own configuration in a folder of their own; answers `file:line` of each refusal. */
@@ -46,7 +50,7 @@ describe('import floors', () => {
     const probes = Object.fromEntries(
       rooms.map(({ room }) => [
         `src/${room}/probe.ts`,
-        rooms.map((to, i) => `import { a as x${i} } from '../${to.room}/file.ts';`).join('\n'),
+        rooms.map((to, i) => `import { a as x${i} } from '../${to.room}/${face(to.room)}.ts';`).join('\n'),
       ]),
     );
     const refused = refusals(probes);
@@ -56,6 +60,32 @@ describe('import floors', () => {
       ),
     );
     expect([...refused].toSorted()).toEqual(expected.toSorted());
+  });
+
+  it('a room with a face is imported through it, lazily or not', () => {
+    const above = rooms.filter(({ height }) => height < FLOORS.length - 1);
+    const source = (height: number) =>
+      rooms
+        .filter((to) => to.height > height && FACES.includes(to.room))
+        .flatMap(({ room }) => [
+          `export { a as ${room}0 } from '../${room}/${room}.ts';`,
+          `export { a as ${room}1 } from '../${room}/file.ts';`,
+          `export const ${room}2 = () => import('../${room}/file.ts');`,
+          `export { a as ${room}3 } from '../../${room}/folder/file.ts';`,
+        ]);
+    const probes = Object.fromEntries(above.map(({ room, height }) => [`src/${room}/probe.ts`, source(height)]));
+    const refused = refusals(
+      Object.fromEntries(Object.entries(probes).map(([path, lines]) => [path, lines.join('\n')])),
+    );
+    const expected = Object.entries(probes).flatMap(([path, lines]) =>
+      lines.flatMap((_, index) => (index % 4 === 0 ? [] : [`${path}:${index + 1}`])),
+    );
+    expect(expected.length).toBeGreaterThan(100);
+    expect([...refused].toSorted()).toEqual(expected.toSorted());
+  });
+
+  it('every face is there', () => {
+    for (const room of FACES) expect(readdirSync(`src/${room}`)).toContain(`${room}.ts`);
   });
 
   it('nothing in bin/ or src/ imports the simulator or the image builder, lazily or not', () => {

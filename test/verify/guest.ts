@@ -15,7 +15,7 @@ import type { Collateral } from '../../src/verify/collateral-format.ts';
 import type { PredictedEvent } from '../../src/verify/event-rows.ts';
 import { parseExpectations } from '../../src/verify/expectations.ts';
 import { allowedStatuses } from '../../src/verify/tcb-policy.ts';
-import { type VerifyReport, verifyEvidence } from '../../src/verify/verify.ts';
+import { type VerifyReport, verifyEvidence } from '../../src/verify/verify-evidence.ts';
 import { parseCertificate } from '../../src/x509/x509.ts';
 
 export const PKI = mockPki(new Uint8Array(32).fill(0x31));

@@ -5,8 +5,7 @@
  */
 import { realpath } from 'node:fs/promises';
 import type { AppCompose } from '../../config/app-compose.ts';
-import { composeProject } from '../../deploy/compose-file.ts';
-import { type ProjectContainer, projectContainers } from '../../deploy/docker-control.ts';
+import { composeProject, type ProjectContainer, projectContainers } from '../../deploy/deploy.ts';
 import { DstackError, errorChain } from '../../errors.ts';
 import { readLimited, utf8 } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';

@@ -1,5 +1,5 @@
 /** Where the boot is, as its timeline tells: in progress, done, or failed and why. */
-import { START } from '../../deploy/steps.ts';
+import { FIRST_STEP, LAST_STEP } from '../../deploy/deploy.ts';
 import type { TimelinePhase } from './boot-phases.ts';
 
 export interface BootState {
@@ -13,8 +13,7 @@ const DEPLOY = 'deploy';
 
 /** The phases that count: all before the app, and the latest start of the app only. */
 export function latestPhases(phases: readonly TimelinePhase[]): TimelinePhase[] {
-  const first = START[0]?.name;
-  const begin = phases.findLastIndex(({ sequence, phase }) => sequence === DEPLOY && phase === first);
+  const begin = phases.findLastIndex(({ sequence, phase }) => sequence === DEPLOY && phase === FIRST_STEP);
   return phases.filter(({ sequence }, index) => sequence !== DEPLOY || index >= begin);
 }
 
@@ -23,7 +22,6 @@ export function bootState(phases: readonly TimelinePhase[]): BootState {
   if (phases.length === 0) return { state: 'unknown' };
   const failure = phases.find(({ outcome }) => outcome === 'failed');
   if (failure !== undefined) return { state: 'failed', failure };
-  const last = START.at(-1)?.name;
-  const complete = phases.some(({ sequence, phase }) => sequence === DEPLOY && phase === last);
+  const complete = phases.some(({ sequence, phase }) => sequence === DEPLOY && phase === LAST_STEP);
   return { state: complete ? 'done' : 'running' };
 }

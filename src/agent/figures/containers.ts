@@ -4,11 +4,12 @@
  */
 import {
   type ContainerState,
+  type ContainerSummary,
   type ContainerUsage,
   containerState,
   containerUsage,
-} from '../../deploy/container-figures.ts';
-import { type ContainerSummary, listContainers } from '../../deploy/docker-api.ts';
+  listContainers,
+} from '../../deploy/deploy.ts';
 import { within } from './with-timeout.ts';
 
 export interface ContainerReport {

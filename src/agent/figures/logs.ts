@@ -1,8 +1,6 @@
 /** /logs/<container>: the log of a container as a stream of text (dstack guest agent services, logs query parameters). */
 import type { IncomingMessage } from 'node:http';
-import { containerState } from '../../deploy/container-figures.ts';
-import { bodyText, dockerRequest } from '../../deploy/docker-api.ts';
-import { DockerFrames, type LogFrame } from '../../deploy/log-frames.ts';
+import { bodyText, containerState, DockerFrames, dockerRequest, type LogFrame } from '../../deploy/deploy.ts';
 import { errorChain } from '../../errors.ts';
 import { type HttpRequest, type HttpResponse, notFound } from '../../http/http.ts';
 import * as ui from '../../ui.ts';

@@ -1,7 +1,7 @@
 /** Asking one of our own listeners over a new connection, as any client would: the only proof that it serves. */
 import { existsSync } from 'node:fs';
 import * as net from 'node:net';
-import { connectVsock } from '../../net/transport.ts';
+import { connectVsock } from '../../net/net.ts';
 import { VMADDR_CID_LOCAL } from '../../sys/native.ts';
 import type { Address } from './address.ts';
 

@@ -1,5 +1,5 @@
 /** Service GuestApi: what the host may ask over vsock (dstack guest agent services). The host is not trusted with more. */
-import { listContainers } from '../../deploy/docker-api.ts';
+import { listContainers } from '../../deploy/deploy.ts';
 import { DstackError, errorChain } from '../../errors.ts';
 import { endMachine } from '../../sys/service-manager.ts';
 import * as ui from '../../ui.ts';

@@ -2,6 +2,7 @@
 import type { AppKeys } from '../../config/app-keys.ts';
 import { DstackError } from '../../errors.ts';
 import type { P256Key } from '../../keys/derive.ts';
+import { loadCertify } from '../../net/net.ts';
 import { wipe } from '../../sys/files.ts';
 import type { AttestationForm } from '../../tdx/attestation.ts';
 import type { Backend } from '../evidence/backend.ts';
@@ -54,7 +55,7 @@ export async function certify(
       value: notBefore,
     });
   }
-  const { certifyKey } = await import('../../net/certify.ts');
+  const { certifyKey } = await loadCertify();
   return certifyKey(
     keys,
     key,

@@ -1,7 +1,7 @@
 /** What the doctor looks at. Everything only reads; tests put a guest with a known illness here. */
 import { readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { hostShared, PATHS } from '../../config/paths.ts';
-import type { ContainerSummary } from '../../deploy/docker-api.ts';
+import type { ContainerSummary } from '../../deploy/deploy.ts';
 import { DstackError } from '../../errors.ts';
 import type { DiskStatus } from '../../fde/fde.ts';
 import type { RunResult } from '../../sys/exec.ts';
@@ -82,7 +82,7 @@ export const realGuestMachine: GuestMachine = {
     return of === undefined ? undefined : of.blocks === 0 ? 0 : 1 - of.bavail / of.blocks;
   },
   call: async (socket, method) => {
-    const { callJson } = await import('../../net/prpc-client.ts');
+    const { callJson } = await import('../../net/net.ts');
     const codes = { unreachable: 'AGENT_UNREACHABLE', failed: 'AGENT_UNREACHABLE' } as const;
     return callJson(`unix:${socket}`, method, {}, { timeoutMs: CALL_MS, ...codes });
   },
@@ -97,7 +97,7 @@ export const realGuestMachine: GuestMachine = {
       });
     }
   },
-  containers: async () => (await import('../../deploy/docker-api.ts')).listContainers(),
+  containers: async () => (await import('../../deploy/deploy.ts')).listContainers(),
   caCert: async () => {
     const path = hostShared('appKeys');
     const raw = await ifExists(() => readLimited(path, LIMIT));

@@ -1,7 +1,7 @@
 /** Key provider kms: keys from a key management service that has judged the evidence of this guest. */
 import { HOST_SHARED } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
-import { KMS_USAGE, requestAppKeys } from '../../net/kms-client.ts';
+import { loadKmsClient } from '../../net/net.ts';
 import { EVENT } from '../../tdx/events.ts';
 import * as ui from '../../ui.ts';
 import type { KeyProvider } from './provider.ts';
@@ -19,6 +19,7 @@ export const kms: KeyProvider = {
     });
   },
   async obtain({ attest, measure, sysConfig, pause }) {
+    const { KMS_USAGE, requestAppKeys } = await loadKmsClient();
     return requestAppKeys({
       urls: sysConfig.kmsUrls,
       vmConfig: sysConfig.vmConfig,

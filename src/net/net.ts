@@ -1,0 +1,14 @@
+/**
+ * The face of this room. Notifications and plain calls are loaded with it; the clients of the KMS and the gateway, which
+ * bring certificates and evidence with them, are loaded when they are called.
+ */
+export { fitPayload, notifyHost } from './host-api.ts';
+export { callJson } from './prpc-client.ts';
+export { connectVsock } from './transport.ts';
+
+export const loadBootClock = () => import('./boot-clock.ts');
+export const loadCertify = () => import('./certify.ts');
+export const loadGateway = () => import('./gateway.ts');
+export const loadGatewayChecker = () => import('./gateway-checker.ts');
+export const loadKmsClient = () => import('./kms-client.ts');
+export const loadSealingKey = () => import('./sealing-key.ts');
