@@ -122,7 +122,7 @@ async function certificate(guest: GuestMachine): Promise<Outcome> {
   if (pem === undefined) return skipped('no keys yet');
   const [{ notAfter, commonName }] = parsePemChain(pem) as [Certificate];
   const left = notAfter - guest.now();
-  const text = `CA of the app (${ui.printable(commonName)}) until ${new Date(notAfter).toISOString().slice(0, 10)}`;
+  const text = `CA of the app (CN=${ui.printable(commonName)}) until ${new Date(notAfter).toISOString().slice(0, 10)}`;
   if (left < 0) return failed(`${text}: expired`, 'boot again: the certificate is made anew with the keys');
   return left < 7 * DAY
     ? warning(text, 'boot again within the week: the certificate is made anew with the keys')
