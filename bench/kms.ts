@@ -16,7 +16,8 @@ import { mockPki } from '../simulator/pki.ts';
 import { publishTrustAnchors } from '../simulator/trust-anchors.ts';
 import { fromHex } from '../src/codec/hex.ts';
 import { parseAppCompose } from '../src/config/app-compose.ts';
-import { KMS_USAGE, requestAppKeys } from '../src/net/kms-client.ts';
+import { requestAppKeys } from '../src/net/kms-client.ts';
+import { KMS_USAGE } from '../src/net/ra-tls-client.ts';
 import { duration } from '../src/ui.ts';
 
 const BUDGET_MS = 150;

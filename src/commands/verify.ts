@@ -19,6 +19,7 @@ interface Options {
   readonly expect: string[];
   readonly expectMeasure?: string;
   readonly allowTcb: string[];
+  readonly allowUnencryptedStorage?: boolean;
   readonly eventLog?: string;
   readonly json?: boolean;
 }
@@ -34,6 +35,7 @@ export default function define(command: Command): void {
     .option('--expect <name=value>', 'demand a value; may be repeated', collect, [])
     .option('--expect-measure <file>', 'demand the events that `measure --json` predicted')
     .option('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', collect, [])
+    .option('--allow-unencrypted-storage', 'accept a guest whose data disk is not encrypted')
     .option('--event-log <file>', 'event log in JSON, for a quote alone')
     .option('--json', 'print everything as JSON')
     .addHelpText(
@@ -70,6 +72,7 @@ async function run(file: string, options: Options): Promise<void> {
     at,
     allowed,
     expect,
+    allowUnencrypted: options.allowUnencryptedStorage,
     collateral: collateralFrom({ from: options.collateral, root }),
     eventLog: options.eventLog === undefined ? undefined : await readInput(options.eventLog),
   });

@@ -14,7 +14,7 @@ import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts'
 import * as ui from '../ui.ts';
 import { parsePemCertificate } from '../x509/x509.ts';
 import type { EvidenceRules } from './peer-evidence.ts';
-import { callRaTls, type PeerRules, type RaTlsOptions } from './ra-tls-client.ts';
+import { callRaTls, KMS_USAGE, type PeerRules, type RaTlsOptions } from './ra-tls-client.ts';
 
 export interface AppKeysRequest {
   /** base URLs, asked in this order until one gives keys */
@@ -44,7 +44,8 @@ export interface AppKeysRequest {
   readonly connectTimeoutMs?: number;
 }
 
-export const KMS_USAGE = 'kms:rpc';
+export { KMS_USAGE };
+
 const API_VERSION = 1;
 
 const FIRST_PAUSE_MS = 1000;
@@ -138,7 +139,7 @@ async function askSource(base: string, request: AppKeysRequest): Promise<AppKeys
   const attest = async (reportData: Uint8Array) => encodeVersioned(strip(await request.attest(reportData)));
   const client = await (temporary === undefined ? selfSignedCertificate(attest) : tempCertificate(temporary, attest));
   // from here on the peer is who the first answer said, and says in its certificate that it is a KMS
-  const peer = { root, usage: request.usage, evidenceRules: request.evidenceRules };
+  const peer = { root, usage: request.usage, publicCa: ca.temp_ca_cert, evidenceRules: request.evidenceRules };
   const body = { api_version: API_VERSION, vm_config: request.vmConfig };
   const options = { ...limits(request), peer, client };
   const answer = checked(await call(base, 'GetAppKey', body, 'AppKeyResponse', options), base);

@@ -1,6 +1,6 @@
 /**
  * SignCert: certificates for keys of this app, signed by the app's authority inside the KMS. The connection trusts the
- * KMS root that the boot has pinned, and nothing else; the answer is checked against the same root before anybody gets it.
+ * KMS root that the boot has pinned, demands the usage of a KMS, and nothing else; the answer is checked against the same root before anybody gets it.
  * Source: dstack keys and certificates, signing; services, KMS client messages.
  */
 import { toHex } from '../codec/hex.ts';
@@ -13,7 +13,7 @@ import { type ClientCertificate, selfSignedCertificate, tempCertificate } from '
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
 import { checkChain, parsePemCertificate } from '../x509/x509.ts';
 import type { CertifyRequest } from './certify-request.ts';
-import { callRaTls } from './ra-tls-client.ts';
+import { callRaTls, KMS_USAGE } from './ra-tls-client.ts';
 
 const API_VERSION = 2;
 
@@ -58,7 +58,8 @@ export async function signWithKms(
   };
   const answer = await callRaTls(keyProvider.url, 'SignCert', message, {
     client: await clientCertificate(keys, keyProvider, attest),
-    peer: { root: caCert, evidence: 'ignore' },
+    // any app has certificates under this root; only the KMS has one for this usage
+    peer: { root: caCert, usage: KMS_USAGE, publicCa: keyProvider.tmpCaCert, evidence: 'ignore' },
     unreachable: 'KMS_UNREACHABLE',
     late: 'KMS_TIMEOUT',
     failed: 'KMS_REFUSED',

@@ -18,6 +18,9 @@ import { type BootClock, bootClock } from './boot-clock.ts';
 import { type EvidenceRules, evidenceIn, verifyPeerEvidence } from './peer-evidence.ts';
 import { type CallOptions, callJson } from './prpc-client.ts';
 
+/** What the certificate of a KMS server says in its usage extension. */
+export const KMS_USAGE = 'kms:rpc';
+
 export interface PeerRules {
   /** the one trusted root, PEM */
   readonly root: string;
@@ -25,6 +28,8 @@ export interface PeerRules {
   readonly hostName?: string | false | undefined;
   /** required value of the usage extension, such as `kms:rpc`; undefined does not look at it */
   readonly usage?: string | undefined;
+  /** PEM of a CA whose key everybody can have (the temporary CA of a KMS): nobody below it is believed */
+  readonly publicCa?: string | undefined;
   /** judges the app id (hex, empty when the certificate has none); undefined does not look at it */
   readonly acceptsApp?: ((appId: string) => boolean) | undefined;
   /** `if-present` verifies evidence that is there; `ignore` does not look at it. Default `if-present` */
@@ -75,6 +80,7 @@ export async function checkPeer(chain: readonly Uint8Array[], host: string, rule
     ...(hostName === false ? {} : { hostName }),
   });
   const [leaf] = path as readonly [Certificate];
+  if (rules.publicCa !== undefined) refuseBelow(path, parsePemCertificate(rules.publicCa, 'the temporary CA'));
   // the chain is good and in time, so its dates are over
   const notBefore = Math.max(...path.map((link) => link.notBefore));
   if (rules.now === undefined) await clock.saw(notBefore, 'the certificate of a peer');
@@ -90,6 +96,14 @@ export async function checkPeer(chain: readonly Uint8Array[], host: string, rule
       field: OID.attestation,
     });
   }
+}
+
+function refuseBelow(path: readonly Certificate[], ca: Certificate): void {
+  if (path.every(({ spki }) => Buffer.compare(spki, ca.spki) !== 0)) return;
+  throw new DstackError('CERT_UNTRUSTED', 'the certificate of the peer is signed with a key that everybody can have', {
+    field: 'issuer',
+    value: ca.commonName,
+  });
 }
 
 function checkUsage(leaf: Certificate, wanted: string | undefined): void {

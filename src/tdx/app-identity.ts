@@ -2,7 +2,7 @@
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import type { Attestation } from './attestation.ts';
-import { EVENT, type RuntimeEvent } from './events.ts';
+import { bootEvents, EVENT, type RuntimeEvent } from './events.ts';
 import { pcr, replayPcr14, sha256, snpIdentity } from './identity-platforms.ts';
 import { parseQuote, type TdQuoteBody } from './quote-layout.ts';
 import { replayRuntime } from './replay.ts';
@@ -28,12 +28,6 @@ export interface IdentityOptions {
   readonly vmConfig?: string;
   /** look for vm_config inside an old style configuration text, default true */
   readonly unwrap?: boolean;
-}
-
-/** Events before the first `system-ready`: what applications measure later does not change the identity. */
-function bootEvents(events: readonly RuntimeEvent[]): readonly RuntimeEvent[] {
-  const end = events.findIndex(({ event }) => event === EVENT.systemReady);
-  return end < 0 ? events : events.slice(0, end);
 }
 
 /**

@@ -34,6 +34,15 @@ export const EVENT = {
   systemReady: 'system-ready',
 } as const;
 
+/**
+ * Events before the first `system-ready`: all that counts where a value is read out of events. What an application measures
+ * later may have any name.
+ */
+export function bootEvents<T extends { readonly event: string }>(events: readonly T[]): readonly T[] {
+  const end = events.findIndex(({ event }) => event === EVENT.systemReady);
+  return end < 0 ? events : events.slice(0, end);
+}
+
 const BOOT_NAMES: ReadonlySet<string> = new Set(Object.values(EVENT));
 
 /** True for the names the boot itself measures. */

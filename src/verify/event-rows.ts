@@ -133,6 +133,9 @@ class BootOrder {
   }
 }
 
+/** True for a step of the boot: as a value of the boot it counts before `system-ready` only. */
+export const isBootStep = (event: string): boolean => ORDER.includes(event);
+
 /** What the first drifting event is, in words; undefined when none drifts. */
 export function firstDrift(rows: readonly EventRow[]): string | undefined {
   const row = rows.find(({ state }) => state === 'drift');

@@ -1,8 +1,9 @@
 /** Compares what the user expects with what the evidence proves. */
 import { toHex } from '../codec/hex.ts';
+import { bootEvents, EVENT } from '../tdx/events.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { type Check, fail, pass, unknown } from './check.ts';
-import { type EventRow, firstDrift, type PredictedEvent } from './event-rows.ts';
+import { type EventRow, firstDrift, isBootStep, type PredictedEvent } from './event-rows.ts';
 import type { ExpectableName, Expectations } from './expectations.ts';
 import type { Identity } from './identity-check.ts';
 
@@ -84,6 +85,8 @@ function eventPin(event: string, wanted: string, rows: readonly EventRow[] | und
   const found = rows.filter((row) => row.event === event);
   const other = found.find(({ payload }) => toHex(payload) !== wanted);
   if (found.length === 0) return fail(name, 'it was never measured');
+  const ofBoot = event === EVENT.systemReady || bootEvents(rows).some((row) => row.event === event);
+  if (isBootStep(event) && !ofBoot) return fail(name, 'the boot did not measure it, the app did later');
   if (other !== undefined) return fail(name, `event ${other.index} has ${toHex(other.payload) || 'an empty payload'}`);
   return pass(name, wanted || 'empty payload');
 }

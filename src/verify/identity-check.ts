@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { fromHex, toHex } from '../codec/hex.ts';
 import { errorChain } from '../errors.ts';
 import { type AppInfo, decodeAppInfo } from '../tdx/app-identity.ts';
-import { EVENT } from '../tdx/events.ts';
+import { bootEvents, EVENT } from '../tdx/events.ts';
 import { checkMrConfigId, type KeyProviderKind } from '../tdx/mr-config.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { type Check, fail, note, pass } from './check.ts';
@@ -65,7 +65,8 @@ export function checkMrConfig(body: TdQuoteBody, evidence: Evidence, { info, key
       appId: info.appId,
       instanceId: info.instanceId,
       gpuPolicyHash:
-        evidence.runtimeEvents?.find(({ event }) => event === EVENT.gpuPolicyHash)?.payload ?? new Uint8Array(),
+        bootEvents(evidence.runtimeEvents ?? []).find(({ event }) => event === EVENT.gpuPolicyHash)?.payload ??
+        new Uint8Array(),
       initScriptHashes: info.initScriptHashes,
       keyProvider: KINDS[keyProvider?.name ?? 'none'] ?? 'none',
       keyProviderId: fromHex(keyProvider?.id ?? ''),

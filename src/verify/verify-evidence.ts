@@ -16,11 +16,14 @@ import { checkMrConfig, decodeIdentity, type Identity } from './identity-check.t
 import { checkLog } from './log-check.ts';
 import { checkQuote, checkTd, type QuoteCheck, type QuoteCheckOptions } from './quote-check.ts';
 import { checkCount, readEvidence } from './recognise.ts';
+import { checkStorage } from './storage-check.ts';
 
 export interface VerifyOptions extends QuoteCheckOptions {
   readonly expect: Expectations;
   /** event log in JSON for evidence that carries none */
   readonly eventLog?: Uint8Array | undefined;
+  /** accept a guest whose data disk is not encrypted; default false, unless its event is pinned or predicted */
+  readonly allowUnencrypted?: boolean | undefined;
 }
 
 export interface VerifyReport {
@@ -71,6 +74,7 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
     ...checkReportData(evidence, body),
     ...(evidence.certificate ? checkCertificate(evidence.certificate, body, identity, options.at) : []),
     ...log.checks,
+    ...checkStorage(log.rows, options.allowUnencrypted ?? false),
     ...identityChecks,
     ...(identity === undefined ? [] : [checkMrConfig(body, evidence, identity)]),
     ...checkExpectations(options.expect, body, identity, evidence.runtimeEvents && log.rows, verified),

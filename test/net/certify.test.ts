@@ -7,7 +7,7 @@ import type { AppKeys } from '../../src/config/app-keys.ts';
 import { DstackError } from '../../src/errors.ts';
 import { generateAppKeys } from '../../src/keys/generate.ts';
 import { certReportData } from '../../src/keys/report-data.ts';
-import { freshTlsKey } from '../../src/keys/tls-key.ts';
+import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import { certifyKey } from '../../src/net/certify.ts';
 import { requestAppKeys } from '../../src/net/kms-client.ts';
 import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
@@ -121,7 +121,7 @@ describe('the KMS is not believed', () => {
   });
   const answering = async (body: unknown) => {
     const answer = (response: { end(text: string): unknown }) => response.end(JSON.stringify(body));
-    return withUrl((await rpcServer({ issuer: authority(), answer })).url);
+    return withUrl((await rpcServer({ issuer: authority(), request: () => ({ usage: 'kms:rpc' }), answer })).url);
   };
   const ask = (from: AppKeys, key = freshTlsKey()) => failed(certifyKey(from, key, { commonName: 'x' }, app.attest));
 
@@ -148,6 +148,29 @@ describe('the KMS is not believed', () => {
     const certificate = await issueCertificate({ commonName: 'Dstack KMS CA', ca: { pathLength: 1 } }, stranger);
     const server = await rpcServer({ issuer: { key: stranger, certificate } });
     expect((await ask(withUrl(server.url))).code).toBe('CERT_UNTRUSTED');
+    expect(server.requests).toEqual([]);
+  });
+
+  it('when its certificate is one that apps have: any of the root without the usage of a KMS', async () => {
+    for (const usage of ['app:custom', 'app:ca', undefined]) {
+      const server = await rpcServer({ issuer: authority(), request: () => ({ usage }) });
+      expect((await ask(withUrl(server.url))).code).toBe('CERT_USAGE_WRONG');
+      expect(server.requests).toEqual([]);
+    }
+  });
+
+  it('when it is signed by the temporary CA, whose key everybody has', async () => {
+    const temporary = freshTlsKey();
+    const request = { commonName: 'Client Temp CA', ca: { pathLength: 0 } };
+    const tmpCaCert = await issueCertificate(request, temporary, authority());
+    const server = await rpcServer({
+      issuer: { key: temporary, certificate: tmpCaCert },
+      chain: [tmpCaCert],
+      request: () => ({ usage: 'kms:rpc' }),
+    });
+    const keyProvider = { ...keys.keyProvider, url: server.url, tmpCaCert, tmpCaKey: privateKeyPem(temporary) };
+    const error = await ask({ ...keys, keyProvider } as AppKeys);
+    expect(error.code).toBe('CERT_UNTRUSTED');
     expect(server.requests).toEqual([]);
   });
 

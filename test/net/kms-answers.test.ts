@@ -9,7 +9,8 @@ import { toHex } from '../../src/codec/hex.ts';
 import { errorChain } from '../../src/errors.ts';
 import { isK256Scalar } from '../../src/keys/k256-scalar.ts';
 import { privateKeyPem } from '../../src/keys/tls-key.ts';
-import { KMS_USAGE, requestAppKeys } from '../../src/net/kms-client.ts';
+import { requestAppKeys } from '../../src/net/kms-client.ts';
+import { KMS_USAGE } from '../../src/net/ra-tls-client.ts';
 import { rejection } from '../failure.ts';
 import { guest } from '../simulator/kms/guest.ts';
 

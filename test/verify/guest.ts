@@ -89,6 +89,7 @@ export interface JudgeOptions {
   readonly root?: Uint8Array;
   readonly collateral?: Collateral;
   readonly eventLog?: Uint8Array;
+  readonly allowUnencrypted?: boolean;
 }
 
 export const bytesOf = (value: unknown): Uint8Array => new Uint8Array(Buffer.from(JSON.stringify(value)));
@@ -105,6 +106,7 @@ export function judge(input: Uint8Array, options: JudgeOptions = {}): Promise<Ve
     },
     collateral: async () => ({ collateral: options.collateral ?? COLLATERAL, source: 'test' }),
     eventLog: options.eventLog,
+    allowUnencrypted: options.allowUnencrypted,
   });
 }
 
