@@ -139,7 +139,7 @@ async function askSource(base: string, request: AppKeysRequest): Promise<AppKeys
   const attest = async (reportData: Uint8Array) => encodeVersioned(strip(await request.attest(reportData)));
   const client = await (temporary === undefined ? selfSignedCertificate(attest) : tempCertificate(temporary, attest));
   // from here on the peer is who the first answer said, and says in its certificate that it is a KMS
-  const peer = { root, usage: request.usage, publicCa: ca.temp_ca_cert, evidenceRules: request.evidenceRules };
+  const peer = { root, usage: request.usage, publicCa: temporary?.certificate, evidenceRules: request.evidenceRules };
   const body = { api_version: API_VERSION, vm_config: request.vmConfig };
   const options = { ...limits(request), peer, client };
   const answer = checked(await call(base, 'GetAppKey', body, 'AppKeyResponse', options), base);

@@ -59,7 +59,7 @@ export async function signWithKms(
   const answer = await callRaTls(keyProvider.url, 'SignCert', message, {
     client: await clientCertificate(keys, keyProvider, attest),
     // any app has certificates under this root; only the KMS has one for this usage
-    peer: { root: caCert, usage: KMS_USAGE, publicCa: keyProvider.tmpCaCert, evidence: 'ignore' },
+    peer: { root: caCert, usage: KMS_USAGE, publicCa: keyProvider.tmpCaCert || undefined, evidence: 'ignore' },
     unreachable: 'KMS_UNREACHABLE',
     late: 'KMS_TIMEOUT',
     failed: 'KMS_REFUSED',
