@@ -10,6 +10,8 @@ import { manPages } from './man.ts';
 const FROM_OVERLAY = [
   'usr/lib/systemd/system/app-compose.service',
   'usr/lib/systemd/system/dstack-boot-failed.service',
+  'usr/lib/systemd/system/dstack-docker-view.service',
+  'usr/lib/systemd/system/dstack-docker-view.socket',
   'usr/lib/systemd/system/dstack-gateway-checker.service',
   'usr/lib/systemd/system/dstack-modules.service',
   'usr/lib/systemd/system/dstack-guest-agent.service',

@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import { loadNotifier, loadRunSequence, loadTimelineStore, loadTimelineWriter } from '../boot/boot.ts';
 import { PATHS } from '../config/paths.ts';
 import { loadHold, loadPlan, loadSteps } from '../deploy/deploy.ts';
-import { DstackError } from '../errors.ts';
 import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
+import { seconds } from './seconds.ts';
 
 interface Options {
   readonly dir: string;
@@ -128,11 +128,6 @@ function statusText(services: readonly import('../deploy/deploy.ts').ServiceStat
       .trimEnd(),
   );
   return [...table, ...words];
-}
-
-function seconds(option: string, text: string): number {
-  if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw new DstackError('INPUT_INVALID', `${option} wants a number of seconds`, { field: option, value: text });
 }
 
 export default function define(command: Command): void {

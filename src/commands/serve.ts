@@ -5,8 +5,15 @@ export default function define(command: Command): void {
   command
     .option('-c, --config <file>', 'configuration file, the last of the layers (.toml, or JSON)')
     .option('-w, --watchdog', 'send signs of life to the service manager (WATCHDOG_USEC)')
-    .action(async (options: { config?: string; watchdog?: boolean }) => {
-      const { serve } = await import('../agent/agent.ts');
+    .option(
+      '--docker-socket <path>',
+      'where docker is asked about containers (default: DOCKER_HOST, or its own socket)',
+    )
+    .action(async (options: { config?: string; watchdog?: boolean; dockerSocket?: string }) => {
+      // the one place where every reader of docker looks; children get an environment of their own
+      if (options.dockerSocket !== undefined) process.env['DOCKER_HOST'] = `unix://${options.dockerSocket}`;
+      const { loadServe } = await import('../agent/agent.ts');
+      const { serve } = await loadServe();
       await serve({ configFile: options.config, watchdog: options.watchdog ?? false });
     });
 }

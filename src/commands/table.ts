@@ -39,6 +39,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./serve.ts'),
   },
   {
+    name: 'docker-view',
+    summary: 'show the guest agent what docker says of containers, and nothing else',
+    load: () => import('./docker-view.ts'),
+  },
+  {
     name: 'fde',
     summary: 'look at, format, open or close the encrypted data disk',
     secrets: true,

@@ -4,7 +4,7 @@
  */
 export { composeProject } from './compose-file.ts';
 export { type ContainerState, type ContainerUsage, containerState, containerUsage } from './container-figures.ts';
-export { bodyText, type ContainerSummary, dockerRequest, listContainers } from './docker-api.ts';
+export { bodyText, type ContainerSummary, dockerMessage, dockerRequest, listContainers } from './docker-api.ts';
 export { type ProjectContainer, projectContainers } from './docker-control.ts';
 export { DockerFrames, type LogFrame } from './log-frames.ts';
 export type { ServiceStatus } from './service-status.ts';

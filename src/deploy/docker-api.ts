@@ -70,14 +70,19 @@ export async function bodyText(response: http.IncomingMessage): Promise<string> 
   return Buffer.concat(chunks).toString('utf8');
 }
 
+/** What docker says in the body of an error. */
+export function dockerMessage(text: string): string {
+  try {
+    return String((JSON.parse(text) as { message?: unknown }).message ?? text).trim();
+  } catch {
+    return text.trim();
+  }
+}
+
 /** The error that docker put into an answer. */
 export async function complaint(what: string, response: http.IncomingMessage): Promise<DstackError> {
-  const text = await bodyText(response);
-  let message = text;
-  try {
-    message = String((JSON.parse(text) as { message?: unknown }).message ?? text);
-  } catch {}
-  return new DstackError('DOCKER_UNAVAILABLE', `docker refused to ${what}: ${message.trim()}`, {
+  const message = dockerMessage(await bodyText(response));
+  return new DstackError('DOCKER_UNAVAILABLE', `docker refused to ${what}: ${message}`, {
     value: response.statusCode,
   });
 }

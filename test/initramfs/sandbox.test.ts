@@ -35,6 +35,7 @@ const named = (text: string) => [...text.matchAll(/\b([A-Z]\w+)(\*?)=/g)].map(([
 
 const CEILINGS: [unit: string, exposure: number][] = [
   ['dstack-guest-agent.service', 3.0],
+  ['dstack-docker-view.service', 1.5],
   ['dstack-gateway-checker.service', 3.5],
   ['dstack-boot-failed.service', 2.0],
   // these two hand the machine to the application, scripts of the application included

@@ -13,6 +13,7 @@ import { parseAppKeys } from '../../src/config/app-keys.ts';
 import { getKey } from '../../src/keys/get-key.ts';
 import { methodsOf, noting } from '../conformance/sdk-surface.ts';
 import { checkGuestApi, checkPublicPort, lookAtPage } from './public-port.ts';
+import { agentAttacked, dockerViewed } from './sandbox.ts';
 import { relay } from './sdk-relay.ts';
 import { boot, payloads, vmDir } from './support.ts';
 import { hostVerifier } from './verify-on-host.ts';
@@ -218,6 +219,23 @@ describe.sequential('ext4', () => {
 
   it('tells the host over vsock what its own tools say', async () => {
     expect(await checkGuestApi(vm)).toBe(true);
+  });
+
+  it(
+    'asks docker through a view that shows containers and nothing else',
+    () => dockerViewed(vm, 'dstack-demo-1'),
+    500_000,
+  );
+
+  it('leaves the agent no way to become root of the machine', () => agentAttacked(vm), 500_000);
+
+  it('keeps files with keys off the swap', async () => {
+    for (const path of ['/dstack/.host-shared/.appkeys.json', '/run/dstack', '/etc/wireguard'])
+      expect(await vm.ok(`findmnt -no OPTIONS -T ${path}`), path).toMatch(/noswap|upperdir=\/var\/volatile\//);
+    expect(await vm.ok('findmnt -no OPTIONS /var/volatile')).toContain('noswap');
+    const control = '/sys/fs/cgroup/system.slice/dstack-guest-agent.service/memory.swap.max';
+    expect(await vm.ok(`cat ${control}`)).toBe('0');
+    expect(JSON.parse(await vm.ok('cat /dstack/.host-shared/.appkeys.json')).disk_crypt_key).toBe('');
   });
 
   it('encrypts the data disk and swaps on it', async () => {

@@ -4,7 +4,7 @@ import { agentCall } from '../../initramfs/vm/checks.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { countsRestarts } from './boot-failed.ts';
 import { attestCommands, foreignMeasurement, manyEmitters, quoteService } from './evidence.ts';
-import { checkerSandbox, shutdownByHost } from './sandbox.ts';
+import { checkerAttacked, checkerSandbox, shutdownByHost } from './sandbox.ts';
 import { boot, NOTHING_STARTED, payloads } from './support.ts';
 
 let vm: Machine;
@@ -35,6 +35,8 @@ it('gives evidence on the command line', async () => {
 it('takes quotes from the service of the host where one is configured', () => quoteService(vm));
 
 it('runs the gateway checker in a sandbox that lets it do its work, and little else', () => checkerSandbox(vm));
+
+it('leaves the gateway checker no way to become root of the machine', () => checkerAttacked(vm), 500_000);
 
 it('keeps log and register in step when 20 processes measure 50 events each', () => manyEmitters(vm, 20, 50), 500_000);
 

@@ -2,34 +2,19 @@
 import { expect } from 'vitest';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { askAsHost } from './public-port.ts';
+import { attack, inside, type Target } from './sandbox-attacks.ts';
 
-const UNIT = 'dstack-gateway-checker.service';
-
-/** A unit's own sandbox around a script in place of its program; what the script prints comes back. */
-async function inside(vm: Machine, unit: string, script: string): Promise<string> {
-  const dropIn = `/run/systemd/system/${unit}.d`;
-  const lines = ['[Service]', 'Type=oneshot', 'Restart=no', 'ExecStart=', 'ExecStart=/bin/bash /run/probe'];
-  await vm.ok(
-    [
-      `mkdir -p ${dropIn}`,
-      `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')} >${dropIn}/99-probe.conf`,
-      `echo ${Buffer.from(`set -eu\n${script}\n`).toString('base64')} | base64 -d >/run/probe`,
-      'systemctl daemon-reload',
-    ].join('\n'),
-    { timeoutMs: 60_000 },
-  );
-  const { exit } = await vm.sh(`systemctl restart ${unit}`, { timeoutMs: 180_000 });
-  const said = await vm.ok(`journalctl -o cat -u ${unit} --invocation=0 || true`);
-  await vm.ok(`rm -r ${dropIn} /run/probe; systemctl daemon-reload`, { timeoutMs: 60_000 });
-  expect(exit, said).toBe(0);
-  return said;
-}
+const CHECKER = 'dstack-gateway-checker.service';
+const AGENT = 'dstack-guest-agent.service';
+/** where resolvers are asked, if the machine has any, and where a unit says that it is ready */
+const COMMON = /^\/run\/systemd\/(?:notify|resolve\/)/;
+const VIEW = '/run/dstack-docker-view/docker.sock';
 
 /** The checker takes quotes, sets rules and brings the tunnel up; it reads no other home and loads no module. */
 export async function checkerSandbox(vm: Machine): Promise<void> {
   const said = await inside(
     vm,
-    UNIT,
+    CHECKER,
     [
       'head -c 64 /dev/zero | dstack-util quote >/run/dstack/probe-quote',
       'conf=/etc/wireguard/dstack-wg0.conf',
@@ -54,6 +39,37 @@ export async function checkerSandbox(vm: Machine): Promise<void> {
   const network = await askAsHost<{ wg_info: string }>(vm, 'NetworkInfo');
   expect(network?.wg_info).toMatch(/interface: dstack-wg0\n[\s\S]*listening port: 9182/);
   await vm.ok('ip link del dstack-wg0; rm /etc/wireguard/dstack-wg0.conf; iptables -F PROBE; iptables -X PROBE');
+}
+
+/** Root's ways out of the checker are closed. */
+export async function checkerAttacked(vm: Target): Promise<void> {
+  const { open, sockets } = await attack(vm, CHECKER);
+  expect(open).toEqual([]);
+  expect(sockets.filter((path) => !COMMON.test(path))).toEqual([]);
+}
+
+/** Root's ways out of the agent are closed, docker's socket among them; the agent runs again afterwards. */
+export async function agentAttacked(vm: Target): Promise<void> {
+  const { open, sockets } = await attack(vm, AGENT);
+  await vm.ok(`systemctl start ${AGENT}`, { timeoutMs: 240_000 });
+  expect(open).toEqual([]);
+  expect(sockets.filter((path) => !COMMON.test(path))).toEqual([VIEW, '/run/dstack.sock', '/run/tappd.sock']);
+}
+
+/** The agent's view of docker, asked as the agent may: it makes no container and shows no environment. */
+export async function dockerViewed(vm: Target, container: string): Promise<void> {
+  const ask = (options: string) =>
+    vm.ok(`curl -sS -m 100 -w '\\n%{http_code}' --unix-socket ${VIEW} ${options}`, { timeoutMs: 120_000 });
+  const image = await vm.ok(`docker inspect -f {{.Image}} ${container}`);
+  const create = `-d '{"Image":"${image}","HostConfig":{"Privileged":true}}' -H 'content-type: application/json'`;
+  expect(await ask(`${create} http://docker/containers/create?name=probe`)).toMatch(/\n403$/);
+  expect((await vm.sh('docker inspect probe')).exit).not.toBe(0);
+  const inspected = await ask(`http://docker/containers/${container}/json`);
+  expect(inspected).toMatch(/"Tty":false[\s\S]*\n200$/);
+  expect(inspected).not.toContain('"Env"');
+  const process = await vm.ok('systemctl show -P MainPID dstack-docker-view.service');
+  expect(Number(await vm.ok(`stat -c %u /proc/${process}`))).toBeGreaterThan(0);
+  expect(await vm.ok(`stat -c '%a %U' ${VIEW}`)).toBe('600 root');
 }
 
 /** The host asks the agent to power off, which is the last that a sandboxed agent must be able to do. */

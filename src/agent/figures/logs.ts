@@ -1,16 +1,22 @@
 /** /logs/<container>: the log of a container as a stream of text (dstack guest agent services, logs query parameters). */
 import type { IncomingMessage } from 'node:http';
-import { bodyText, containerState, DockerFrames, dockerRequest, type LogFrame } from '../../deploy/deploy.ts';
+import {
+  bodyText,
+  containerState,
+  DockerFrames,
+  dockerMessage,
+  dockerRequest,
+  type LogFrame,
+} from '../../deploy/deploy.ts';
 import { errorChain } from '../../errors.ts';
 import { type HttpRequest, type HttpResponse, notFound } from '../../http/http.ts';
 import * as ui from '../../ui.ts';
+import { CONTAINER_NAME } from '../docker-view/calls.ts';
 
 /** A follower that hears nothing for this long is let go. */
 const SILENCE_MS = 600_000;
 /** Anybody may follow a public log, and each follower costs a connection to docker. */
 const STREAMS = 64;
-/** what docker allows as a name, or an id: never a path */
-export const CONTAINER_NAME = /^[a-zA-Z0-9][\w.-]{0,254}$/;
 const TEXT = {
   'content-type': 'text/plain; charset=utf-8',
   'cache-control': 'no-store',
@@ -122,6 +128,9 @@ async function* stream(container: string, query: LogQuery, end: AbortController)
   }
 }
 
+/** docker's own reading: what is not a number means everything. */
+const tailLines = (text: string): string => /^\+?(\d{1,9})$/.exec(text)?.[1] ?? 'all';
+
 function logPath(container: string, query: LogQuery): string {
   const parameters = new URLSearchParams({
     stdout: '1',
@@ -130,7 +139,7 @@ function logPath(container: string, query: LogQuery): string {
     timestamps: query.timestamps ? '1' : '0',
     since: String(query.since),
     until: String(query.until),
-    tail: query.tail,
+    tail: tailLines(query.tail),
   });
   return `/containers/${encodeURIComponent(container)}/logs?${parameters}`;
 }
@@ -145,14 +154,6 @@ async function isRaw(container: string, response: IncomingMessage, signal: Abort
     return (await containerState(container, signal)).terminal;
   } catch {
     return true;
-  }
-}
-
-function dockerMessage(text: string): string {
-  try {
-    return String((JSON.parse(text) as { message?: unknown }).message ?? text);
-  } catch {
-    return text;
   }
 }
 

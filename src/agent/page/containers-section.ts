@@ -1,6 +1,7 @@
 /** The containers: state, health, restarts, what they use, and their logs. */
+
+import { CONTAINER_NAME } from '../docker-view/calls.ts';
 import type { ContainerReport } from '../figures/containers.ts';
-import { CONTAINER_NAME } from '../figures/logs.ts';
 import type { AgentState } from '../state.ts';
 import { type Html, html } from './html.ts';
 import { type Attempt, bytes, count, percent, section } from './parts.ts';
