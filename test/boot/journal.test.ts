@@ -21,7 +21,7 @@ describe('journalFailure', () => {
     expect(sent).toEqual([
       [
         '/run/systemd/journal/socket',
-        'MESSAGE=wrong key DSTACK_ERROR=NONE\nPRIORITY=3\nSYSLOG_IDENTIFIER=dstack-util\nDSTACK_ERROR=LUKS_KEY_WRONG\n',
+        'MESSAGE=wrong key\\nDSTACK_ERROR=NONE\nPRIORITY=3\nSYSLOG_IDENTIFIER=dstack-util\nDSTACK_ERROR=LUKS_KEY_WRONG\n',
       ],
     ]);
   });

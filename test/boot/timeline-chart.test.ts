@@ -76,7 +76,7 @@ describe('timeline as a picture', () => {
   });
 
   it('escapes what it shows', () => {
-    expect(timelineSvg([record('<script>"&\u0000', 0, 1)])).toContain('setup: &lt;script&gt;&quot;&amp;</text>');
+    expect(timelineSvg([record('<script>"&\u0000', 0, 1)])).toContain('setup: &lt;script&gt;&quot;&amp;\\x00</text>');
   });
 
   it.skipIf(!hasLint)('is well-formed', () => {
