@@ -1,6 +1,6 @@
 /** What the agent knows from its start on: the app, its keys, the way to evidence. Loaded once, shared by all services. */
 import type { AgentConfig } from '../config/agent-config.ts';
-import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
+import { type AppCompose, readAppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys } from '../config/app-keys.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { KeyCache } from '../keys/key-cache.ts';
@@ -34,13 +34,12 @@ export interface AgentState {
   readonly gpuEvidence: GpuEvidence;
 }
 
-const COMPOSE_LIMIT = 52_428_800;
 const SMALL_LIMIT = 1024 * 1024;
 
 /** Reads the documents and opens the backend. @throws document and key errors, TEE errors of the backend */
 export async function loadState(config: AgentConfig): Promise<AgentState> {
   const { core } = config;
-  const compose = parseAppCompose(await readLimited(core.composeFile, COMPOSE_LIMIT), core.composeFile);
+  const compose = await readAppCompose(core.composeFile);
   const rawKeys = await readLimited(core.keysFile, SMALL_LIMIT);
   const keys = parseAppKeys(rawKeys, core.keysFile);
   wipe(rawKeys, keys.diskCryptKey, keys.envCryptKey); // the disk and the environment are none of our business

@@ -62,6 +62,15 @@ export function decodeJson<N extends MessageName>(name: N, text: string): Messag
 }
 
 /**
+ * Decodes a JSON value that was parsed already, as `decodeJson` does. Answers with keys in them are parsed once only: each
+ * text of a key is a copy that nobody can wipe.
+ * @throws RPC_REQUEST_INVALID naming the field
+ */
+export function decodeJsonValue<N extends MessageName>(name: N, value: unknown): Message<N> {
+  return fromJsonValue(name, value, '') as Message<N>;
+}
+
+/**
  * The first key that the outermost object of valid JSON text has twice. JSON.parse takes the last of them and other readers
  * the first: two programs would see two requests. Objects inside do not occur in requests.
  */

@@ -26,7 +26,6 @@ interface Check extends Input {
 
 /** more than the largest legal environment, escaped as JSON at its worst */
 const LIMIT = 8 * 1024 * 1024;
-const COMPOSE_LIMIT = 50 * 1024 * 1024;
 
 /** The plain variables from the file or stdin. */
 async function readVariables({ env }: Input): Promise<EnvVariable[]> {
@@ -43,9 +42,8 @@ async function readVariables({ env }: Input): Promise<EnvVariable[]> {
 
 async function allowedEnvs({ appCompose }: Input): Promise<readonly string[] | undefined> {
   if (appCompose === undefined) return undefined;
-  const { parseAppCompose } = await import('../config/app-compose.ts');
-  const { readLimited } = await import('../sys/files.ts');
-  return parseAppCompose(await readLimited(appCompose, COMPOSE_LIMIT), appCompose).allowedEnvs;
+  const { readAppCompose } = await import('../config/app-compose.ts');
+  return (await readAppCompose(appCompose)).allowedEnvs;
 }
 
 /** Judges the document as a guest does, but refuses what a guest would skip. */

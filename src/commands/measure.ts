@@ -9,7 +9,7 @@ import { readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 
 /** As for the host share: formats, host-shared directory. */
-const LIMIT = { compose: 52_428_800, instance: 10_240 } as const;
+const LIMIT = { instance: 10_240 } as const;
 
 interface Options {
   readonly instanceInfo?: string;
@@ -44,10 +44,10 @@ export default function define(command: Command): void {
 
 async function run(file: string, options: Options): Promise<void> {
   const { predict } = await loadPredict();
-  const { parseAppCompose } = await import('../config/app-compose.ts');
+  const { APP_COMPOSE_LIMIT, parseAppCompose } = await import('../config/app-compose.ts');
   const { parseInstanceInfo } = await import('../config/instance-info.ts');
   const { parseCmdline } = await import('../config/cmdline.ts');
-  const compose = parseAppCompose(await readLimited(await real(file), LIMIT.compose, file), file);
+  const compose = parseAppCompose(await readLimited(await real(file), APP_COMPOSE_LIMIT, file), file);
   const info =
     options.instanceInfo === undefined
       ? { instanceIdSeed: new Uint8Array(), instanceId: new Uint8Array(), appId: new Uint8Array() }

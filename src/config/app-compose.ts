@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { DstackError } from '../errors.ts';
-import { utf8 } from '../sys/files.ts';
+import { readLimited, utf8 } from '../sys/files.ts';
 import { type AgentSocket, parseAgentSockets } from './agent-sockets.ts';
 import { Fields } from './fields.ts';
 import { gpuPolicyHash } from './gpu-policy.ts';
@@ -66,6 +66,14 @@ export interface AppCompose {
   readonly agentSockets: readonly AgentSocket[];
   /** the parsed JSON as it is */
   readonly document: unknown;
+}
+
+/** Largest accepted app-compose.json in bytes. */
+export const APP_COMPOSE_LIMIT = 50 * 1024 * 1024;
+
+/** The document at `path`. @throws as parseAppCompose, FILE_* */
+export async function readAppCompose(path: string): Promise<AppCompose> {
+  return parseAppCompose(await readLimited(path, APP_COMPOSE_LIMIT), path);
 }
 
 /**

@@ -132,6 +132,9 @@ export function providerId({ keyProvider }: Pick<AppKeys, 'keyProvider'>): Uint8
   return keyProvider.kind === 'local' ? keyProvider.mr : new Uint8Array();
 }
 
+/** Bytes of disk_crypt_key. */
+export const DISK_KEY_SIZE = 32;
+
 /**
  * Overwrites the key bytes: call it where the process no longer needs them. PEM texts are immutable strings and stay
  * until the garbage collector takes them; the threat model says so.

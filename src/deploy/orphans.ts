@@ -14,7 +14,7 @@ import { listContainers, removeContainer } from './docker-api.ts';
 
 const PROJECT_LABEL = 'com.docker.compose.project';
 const SERVICE_LABEL = 'com.docker.compose.service';
-const COMPOSE_LIMIT = 64 * 1024 * 1024;
+const COMPOSE_FILE_LIMIT = 64 * 1024 * 1024;
 
 export interface Orphan {
   readonly id: string;
@@ -33,7 +33,7 @@ export async function readComposeProject(composeFile: string): Promise<ComposePr
   const real = await ifExists(() => fs.realpath(composeFile));
   if (real === undefined)
     throw new DstackError('FILE_NOT_FOUND', `file ${composeFile} does not exist`, { path: composeFile });
-  const text = utf8(await readLimited(real, COMPOSE_LIMIT), real);
+  const text = utf8(await readLimited(real, COMPOSE_FILE_LIMIT), real);
   return composeProject(text, basename(dirname(real)), composeFile);
 }
 

@@ -3,7 +3,7 @@
  * the host and records the timeline. This room only knows the steps.
  */
 import { basename } from 'node:path';
-import { type AppCompose, checkSnapshotter, parseAppCompose } from '../config/app-compose.ts';
+import { type AppCompose, checkSnapshotter, readAppCompose } from '../config/app-compose.ts';
 import { hostShared } from '../config/paths.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
@@ -93,7 +93,6 @@ async function preLaunch(context: DeployContext): Promise<void> {
   context.env = exported;
 }
 
-const COMPOSE_LIMIT = 52_428_800;
 const SYS_CONFIG_LIMIT = 1024 * 1024;
 
 /** Health checks that take longer are reported as undecided, and the start is over. */
@@ -108,7 +107,7 @@ export interface DeployOptions {
 /** Reads what a deploy command needs. @throws RUNNER_UNSUPPORTED, DOCUMENT_INVALID, other document errors */
 export async function deployContext(dir: string, options: DeployOptions = {}): Promise<DeployContext> {
   const path = hostShared('appCompose');
-  const compose = parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
+  const compose = await readAppCompose(path);
   checkSnapshotter(compose);
   const env = new Map(await readAppEnvironment(hostShared('decryptedEnvJson'), compose.allowedEnvs));
   if (!env.has('PCCS_URL')) env.set('PCCS_URL', process.env['PCCS_URL'] || (await pccsUrl()));

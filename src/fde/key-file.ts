@@ -1,9 +1,9 @@
 /** Reads a disk key for the commands a person runs: from stdin or from a private file, never from the command line. */
 import * as fs from 'node:fs/promises';
+import { DISK_KEY_SIZE } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
 import { readStdin } from '../sys/stdin.ts';
-import { DISK_KEY_SIZE } from './luks.ts';
 
 /** 64 hex digits and a line end, or 32 raw bytes. */
 const LIMIT = 2 * DISK_KEY_SIZE + 2;

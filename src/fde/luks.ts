@@ -3,6 +3,7 @@
  * disk key as 64 lower-case hex digits, on stdin only (`--key-file=-`: reads to the end, no newline is cut).
  */
 import * as fs from 'node:fs/promises';
+import { DISK_KEY_SIZE } from '../config/app-keys.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import { effect, isDryRun } from '../sys/effects.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';
@@ -16,7 +17,6 @@ import { kernelName } from './sysfs.ts';
 
 /** Name of the mapping: /dev/mapper/dstack_data_disk. */
 export const MAPPER = 'dstack_data_disk';
-export const DISK_KEY_SIZE = 32;
 
 /** Exit statuses of cryptsetup(8). */
 const EXIT_NO_PERMISSION = 2;

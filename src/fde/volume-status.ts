@@ -1,6 +1,5 @@
 /** Verity volumes by hand: what is there, and the step of the boot. */
-import { parseAppCompose } from '../config/app-compose.ts';
-import { readLimited } from '../sys/files.ts';
+import { readAppCompose } from '../config/app-compose.ts';
 import { printable } from '../ui.ts';
 import { type DiskMachine, topMount } from './disk-machine.ts';
 import { scanVolumes } from './volume-scan.ts';
@@ -25,7 +24,6 @@ export interface VolumeStatus {
   readonly active: boolean;
 }
 
-const COMPOSE_LIMIT = 50 * 1024 * 1024;
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 /** The volumes of all attached disks, in the order of their disks. */
@@ -59,7 +57,7 @@ export async function mountVolumesOf(path: string, machine: DiskMachine): Promis
   await mountVerityVolumes(await wantedBy(path), machine);
 }
 
-const wantedBy = async (path: string) => parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path).verityVolumes;
+const wantedBy = async (path: string) => (await readAppCompose(path)).verityVolumes;
 
 /** One line a volume, as `dstack-volume status` prints it. */
 export const statusLines = (status: readonly VolumeStatus[]): string =>

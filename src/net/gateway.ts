@@ -4,7 +4,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type AppCompose, parseAppCompose } from '../config/app-compose.ts';
+import { type AppCompose, readAppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys, wipeAppKeys } from '../config/app-keys.ts';
 import { HOST_SHARED } from '../config/paths.ts';
 import { parseSysConfig, type SysConfig } from '../config/sys-config.ts';
@@ -20,7 +20,6 @@ import { type Occupied, occupiedAddresses } from './occupied.ts';
 import { wireGuardConfig, wireGuardDown, wireGuardUp } from './wireguard.ts';
 import { WG_CONFIG } from './wireguard-names.ts';
 
-const COMPOSE_LIMIT = 50 * 1024 * 1024;
 const DOCUMENT_LIMIT = 1024 * 1024;
 
 /** What a refresh touches. There are no defaults: a test that forgets a part must not reach for the machine it runs on. */
@@ -142,7 +141,7 @@ const shared = (workDir: string, name: string): string => `${workDir}/.host-shar
 
 async function readCompose(workDir: string): Promise<AppCompose> {
   const path = shared(workDir, HOST_SHARED.appCompose);
-  return parseAppCompose(await readLimited(path, COMPOSE_LIMIT), path);
+  return readAppCompose(path);
 }
 
 async function readSettings(workDir: string, compose: AppCompose): Promise<GatewaySettings> {

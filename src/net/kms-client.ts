@@ -3,7 +3,7 @@
  * temporary CA, then, with a certificate of that CA (or a self-signed one) and a quote in it, for the keys. Source: dstack services, KMS client.
  */
 import { setTimeout } from 'node:timers/promises';
-import { decodeJson } from '../codec/prpc-json.ts';
+import { decodeJsonValue } from '../codec/prpc-json.ts';
 import type { Message, MessageName } from '../codec/prpc-messages.ts';
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError, type ErrorCode, errorChain, toDstackError } from '../errors.ts';
@@ -221,7 +221,7 @@ async function call<N extends MessageName>(
 ): Promise<Message<N>> {
   const value = await callRaTls(base, method, body, { ...options, ...CODES });
   try {
-    return decodeJson(answer, JSON.stringify(value));
+    return decodeJsonValue(answer, value);
   } catch (thrown) {
     throw new DstackError('KMS_ANSWER_INVALID', `${method} at ${base} answered with something else`, {
       value: base,

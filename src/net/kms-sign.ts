@@ -4,7 +4,7 @@
  * Source: dstack keys and certificates, signing; services, KMS client messages.
  */
 import { toHex } from '../codec/hex.ts';
-import { decodeJson } from '../codec/prpc-json.ts';
+import { decodeJsonValue } from '../codec/prpc-json.ts';
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { encodeCsr, signCsr } from '../keys/csr.ts';
@@ -96,7 +96,7 @@ const unusable = (url: string, why: string, cause?: unknown): DstackError =>
 
 function readChain(answer: unknown, url: string): string[] {
   try {
-    const { certificate_chain } = decodeJson('SignCertResponse', JSON.stringify(answer));
+    const { certificate_chain } = decodeJsonValue('SignCertResponse', answer);
     if (certificate_chain.length > 0) return certificate_chain.map((pem) => `${pem.trimEnd()}\n`);
   } catch (thrown) {
     throw unusable(url, 'with something else', thrown);

@@ -8,6 +8,7 @@ import * as ui from '../ui.ts';
 import { effect } from './effects.ts';
 import { quoteCommand } from './exec.ts';
 import { PROGRAMS, type Program, SAFE_PATH } from './programs.ts';
+import { timeLimit } from './time-limit.ts';
 
 export interface AttachedOptions {
   /** text for the child's stdin; without it stdin is empty */
@@ -30,8 +31,6 @@ export interface AttachedResult {
 }
 
 const CAPTURE_LIMIT = 4 * 1024 * 1024;
-/** from SIGTERM to SIGKILL when the time limit is over */
-const KILL_AFTER_MS = 5000;
 
 /** Runs a program to its end, or to the end of its time. @throws COMMAND_NOT_FOUND, COMMAND_FAILED */
 export function runAttached(
@@ -57,17 +56,7 @@ function start(program: Program, args: readonly string[], options: AttachedOptio
       // a process group of its own, so that it can be ended as a whole; without a limit Ctrl-C reaches it as ever
       detached: timeout > 0,
     });
-    let timedOut = false;
-    const timers: NodeJS.Timeout[] = [];
-    const end = () => {
-      timedOut = true;
-      killGroup(child.pid, 'SIGTERM');
-      timers.push(setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS));
-    };
-    if (timeout > 0) timers.push(setTimeout(end, timeout));
-    const settled = () => {
-      for (const timer of timers) clearTimeout(timer);
-    };
+    const time = timeLimit(timeout, (signal) => killGroup(child.pid, signal));
     const chunks: Uint8Array[] = [];
     let total = 0;
     const channel = child.stdio[3] as NodeJS.ReadableStream | undefined;
@@ -77,7 +66,7 @@ function start(program: Program, args: readonly string[], options: AttachedOptio
     });
     channel?.on('error', () => {});
     child.on('error', (thrown: NodeJS.ErrnoException) => {
-      settled();
+      time.clear();
       const missing = thrown.code === 'ENOENT' || thrown.code === 'EACCES';
       reject(
         new DstackError(missing ? 'COMMAND_NOT_FOUND' : 'COMMAND_FAILED', `program ${file} cannot be started`, {
@@ -89,13 +78,13 @@ function start(program: Program, args: readonly string[], options: AttachedOptio
     child.stdin?.on('error', () => {}); // a script may end before it has read all of its input
     child.stdin?.end(options.stdin ?? '');
     child.on('close', (code, signal) => {
-      settled();
+      time.clear();
       ui.debug(`${file} ended with ${signal ?? code}`);
       if (total > limit)
         reject(new DstackError('COMMAND_FAILED', `${file} wrote more than ${limit} bytes to descriptor 3`));
       else {
         const captured = new Uint8Array(Buffer.concat(chunks));
-        resolve({ exit: code ?? 128 + signalNumber(signal), captured, timedOut });
+        resolve({ exit: code ?? 128 + signalNumber(signal), captured, timedOut: time.passed });
       }
     });
   });

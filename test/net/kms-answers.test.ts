@@ -1,7 +1,7 @@
 /** A KMS with a good certificate and bad answers: what it sends is looked at before anything is done with it. */
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { issueKeys } from '../../simulator/kms/derive.ts';
 import { freshRoots, type KmsRoots } from '../../simulator/kms/roots.ts';
 import { rpcCertificate } from '../../simulator/kms/rpc-certificate.ts';
@@ -65,6 +65,20 @@ async function ask(answers: Partial<Record<'GetTempCaCert' | 'GetAppKey', string
 it('takes the good answers, also without the hash of the image', async () => {
   const keys = await ask({});
   expect(toHex(keys.diskCryptKey)).toBe(good.GetAppKey['disk_crypt_key']);
+});
+
+it('makes no further text of the keys: each one is a copy that nobody can wipe', async () => {
+  const written = vi.spyOn(JSON, 'stringify');
+  try {
+    // the server writes its answer once; the client must not write it again
+    await ask({});
+    const withKey = written.mock.results.filter(({ value }) =>
+      String(value).includes(String(good.GetAppKey['k256_key'])),
+    );
+    expect(withKey).toHaveLength(1);
+  } finally {
+    written.mockRestore();
+  }
 });
 
 const SECRET = 'ab'.repeat(31);

@@ -78,6 +78,14 @@ describe('run', () => {
     expect(Date.now() - started).toBeLessThan(15_000);
   });
 
+  it('keeps no pipe of a background process: nothing is left that would hold this process', async () => {
+    const pipes = () => process.getActiveResourcesInfo().filter((name) => name === 'PipeWrap').length;
+    const before = pipes();
+    await run('bash', ['-c', 'sleep 20 & echo hi']);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(pipes()).toBe(before);
+  });
+
   it('survives a program that does not read its stdin', async () => {
     expect((await run('bash', ['-c', 'exec <&-; true'], { stdin: 'x'.repeat(1_000_000) })).exit).toBe(0);
   });

@@ -2,6 +2,7 @@
 
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
+import { APP_COMPOSE_LIMIT } from '../../config/app-compose.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
 import { effect } from '../../sys/effects.ts';
@@ -22,7 +23,7 @@ interface Rule {
 export const HOST_FILES = {
   // first, because it says where to report what is wrong with the others
   sysConfig: { required: true, limit: SYS_CONFIG_LIMIT, mode: 0o644 },
-  appCompose: { required: true, limit: 50 * MIB, mode: 0o644 },
+  appCompose: { required: true, limit: APP_COMPOSE_LIMIT, mode: 0o644 },
   instanceInfo: { required: false, limit: 10 * 1024, mode: 0o644 },
   encryptedEnv: { required: false, limit: 256 * 1024, mode: 0o600 },
   userConfig: { required: false, limit: 50 * MIB, mode: 0o644 },

@@ -1,6 +1,6 @@
 /** The keys of the app: obtained, bound to what the host was asked to start, measured and written. */
 import { toHex } from '../../codec/hex.ts';
-import { formatAppKeys, providerId, wipeAppKeys } from '../../config/app-keys.ts';
+import { DISK_KEY_SIZE, formatAppKeys, providerId, wipeAppKeys } from '../../config/app-keys.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
 import { DstackError } from '../../errors.ts';
 import { effect, isDryRun } from '../../sys/effects.ts';
@@ -12,8 +12,6 @@ import { keyProviderFor } from '../providers/provider-of.ts';
 import { rehearsedKeys } from '../providers/rehearsal.ts';
 import { initScriptHashes, keyProviderPayload, measure, measureText } from './measure-events.ts';
 import { copyDir, need, type SetupContext } from './setup-context.ts';
-
-export const DISK_KEY_BYTES = 32;
 
 /** Loads what `obtainKeys` will need. Which provider it is, is not known yet: all of them share this much. */
 export async function loadKeyCode(): Promise<void> {
@@ -30,12 +28,10 @@ export async function obtainKeys(context: SetupContext): Promise<void> {
   const keys = isDryRun()
     ? await rehearsedKeys(compose, sysConfig, measured)
     : await (await keyProviderFor(compose)).obtain({ sysConfig, attest, measure: measured, pause });
-  if (keys.diskCryptKey.length !== DISK_KEY_BYTES) {
-    throw new DstackError(
-      'KEY_INVALID',
-      `disk key has ${keys.diskCryptKey.length} bytes instead of ${DISK_KEY_BYTES}`,
-      { field: 'disk_crypt_key' },
-    );
+  if (keys.diskCryptKey.length !== DISK_KEY_SIZE) {
+    throw new DstackError('KEY_INVALID', `disk key has ${keys.diskCryptKey.length} bytes instead of ${DISK_KEY_SIZE}`, {
+      field: 'disk_crypt_key',
+    });
   }
   context.found.keys = keys;
 }
