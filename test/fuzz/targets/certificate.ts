@@ -1,11 +1,17 @@
-/** Certificates of peers, read by both readers: the one of `verify` and the one that finds extensions for the rest. */
+/**
+ * Certificates of peers: as evidence, for single extensions, and beside another reader. What node:crypto refuses and ours
+ * takes is a finding.
+ */
 import { decodeAppInfoExtension } from '../../../src/tdx/app-info-extension.ts';
 import { decodeVersioned } from '../../../src/tdx/attestation.ts';
 import { parseLogJson } from '../../../src/tdx/log-json.ts';
 import { parseQuote } from '../../../src/tdx/quote-layout.ts';
 import { readEvidence } from '../../../src/verify/recognise.ts';
-import { OID, readExtension } from '../../../src/x509/x509.ts';
+import { OID, parseCertificate, readExtension } from '../../../src/x509/x509.ts';
+import { nodeTakes } from '../../x509/second-reader.ts';
 import { type FuzzTarget, outcome } from '../target.ts';
+
+const OURS = [OID.legacyQuote, OID.legacyEventLog, OID.appId, OID.usage, OID.attestation, OID.appInfo];
 
 const INSIDE: Readonly<Record<string, (payload: Uint8Array) => unknown>> = {
   [OID.attestation]: decodeVersioned,
@@ -13,6 +19,14 @@ const INSIDE: Readonly<Record<string, (payload: Uint8Array) => unknown>> = {
   [OID.legacyQuote]: parseQuote,
   [OID.legacyEventLog]: (payload) => parseLogJson(Buffer.from(payload).toString('utf8')),
 };
+
+function takes(der: Uint8Array): boolean {
+  try {
+    return parseCertificate(der) !== undefined;
+  } catch {
+    return false;
+  }
+}
 
 const target: FuzzTarget = {
   limit: 65_536,
@@ -34,8 +48,11 @@ const target: FuzzTarget = {
     // text is read as PEM, everything else as DER
     const certificate = input[0] === 0x2d ? Buffer.from(input).toString('latin1') : input;
     await outcome({ ...target, run: (bytes) => void readEvidence(bytes) }, input);
+    if (typeof certificate !== 'string' && takes(certificate) && !nodeTakes(certificate)) {
+      throw new Error('node:crypto refuses this certificate, ours takes it');
+    }
     // reading one costs milliseconds: the attestation always, one of the others by turns
-    const other = Object.values(OID)[input.length % Object.values(OID).length] ?? OID.usage;
+    const other = OURS[input.length % OURS.length] ?? OID.usage;
     for (const oid of new Set([OID.attestation, other])) {
       const payload = readExtension(certificate, oid);
       const inside = INSIDE[oid];
