@@ -32,7 +32,8 @@ describe('dstack-util', () => {
   it.each([
     { args: [], message: 'a subcommand is missing' },
     { args: ['nonsense'], message: "unknown command 'nonsense'" },
-    { args: ['derive-key'], message: "required option '--path <path>' not specified" },
+    { args: ['derive-key'], message: '--path is missing' },
+    { args: ['gen-ra-cert'], message: "required option '--ca-cert <file>' not specified" },
     { args: ['hex', '--nonsense'], message: "unknown option '--nonsense'" },
   ])('wrong usage $args is one error with code and hint, exit status 2', ({ args, message }) => {
     const { exit, stdout, stderr } = util(...args);
