@@ -65,7 +65,7 @@ function declare(): Command {
     .option('--port <port>', 'vsock port', (text) => Number(text), 4050)
     .action(async (options: { seed: string; port: number }) => {
       if (!Number.isInteger(options.port) || options.port < 1 || options.port > 0xfffffffe) {
-        throw new DstackError('USAGE', '--port is no vsock port', { field: '--port', value: options.port });
+        throw new DstackError('USAGE', '--port is not a vsock port', { field: '--port', value: options.port });
       }
       const { runQuoteService } = await import('./quote-service.ts');
       await runQuoteService({ seed: seedOf(options.seed), port: options.port });

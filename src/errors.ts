@@ -108,7 +108,7 @@ export const ERRORS = {
   KMS_UNREACHABLE: e(1, true, 'check kms_urls and the network'),
   KMS_TIMEOUT: e(1, true, 'the KMS is overloaded or hangs: look at its log'),
   KMS_REFUSED: e(1, false, 'the KMS does not give keys to this app: read its words, then its list of allowed apps'),
-  KMS_ANSWER_INVALID: e(1, false, 'what answers at this address is no KMS, or a damaged one'),
+  KMS_ANSWER_INVALID: e(1, false, 'what answers at this address is not a KMS, or a damaged one'),
   CERT_INVALID: e(1, false, 'the certificate is damaged or does not match its key'),
   CERT_EXPIRED: e(1, false, 'renew the certificate, or correct the clock'),
   CERT_NOT_YET_VALID: e(1, true, 'the clock of this VM or of the issuer is wrong'),

@@ -21,7 +21,8 @@ export class PeerTable {
   #next = FIRST;
 
   constructor(prefix: string) {
-    if (!/^10\.\d{1,3}$/.test(prefix)) throw new DstackError('INPUT_INVALID', `${prefix} is no network such as 10.4`);
+    if (!/^10\.\d{1,3}$/.test(prefix))
+      throw new DstackError('INPUT_INVALID', `${prefix} is not a network such as 10.4`);
     this.#prefix = prefix;
   }
 

@@ -30,7 +30,7 @@ export function fromHex(text: string, options: FromHexOptions = {}): Uint8Array 
     throw new DstackError('HEX_INVALID', `hex text${where} has an odd number of digits`, details);
   }
   if (!/^[0-9a-fA-F]*$/.test(digits)) {
-    throw new DstackError('HEX_INVALID', `hex text${where} has a character that is no hex digit`, details);
+    throw new DstackError('HEX_INVALID', `hex text${where} has a character that is not a hex digit`, details);
   }
   if (length !== undefined && digits.length !== 2 * length) {
     throw new DstackError(

@@ -13,9 +13,11 @@ export default function define(command: Command): void {
       await mountHostShare(mountPoint, realBootMachine);
     },
   );
-  sub('unmount', 'unmount it; nothing mounted is no error').action(async ({ mountPoint }: { mountPoint: string }) => {
-    const { unmountHostShare } = await loadHostShare();
-    const { realBootMachine } = await loadBootMachine();
-    await unmountHostShare(mountPoint, realBootMachine);
-  });
+  sub('unmount', 'unmount it; it is not an error when nothing is mounted').action(
+    async ({ mountPoint }: { mountPoint: string }) => {
+      const { unmountHostShare } = await loadHostShare();
+      const { realBootMachine } = await loadBootMachine();
+      await unmountHostShare(mountPoint, realBootMachine);
+    },
+  );
 }

@@ -32,7 +32,7 @@ export default function define(command: Command): void {
     });
 }
 
-/** NaN for anything that is no count in range: refused in the action, where the error type is at hand. */
+/** NaN for anything that is not a count in range: refused in the action, where the error type is at hand. */
 function parseCount(text: string): number {
   const count = /^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN;
   return count <= MAX_BYTES ? count : Number.NaN;

@@ -99,7 +99,7 @@ function timeOf(text: string | undefined): number {
     ? Date.parse(text)
     : Number.NaN;
   if (!Number.isNaN(time)) return time;
-  throw new DstackError('INPUT_INVALID', `--at ${JSON.stringify(text)} is no time`, {
+  throw new DstackError('INPUT_INVALID', `--at ${JSON.stringify(text)} is not a time`, {
     field: '--at',
     value: text,
     hint: 'RFC 3339 with a zone, for example 2026-01-31T12:00:00Z',

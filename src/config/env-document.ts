@@ -44,7 +44,7 @@ export function readEnvDocument(
       throw malformed(`the value of ${key} has ${valueLength} bytes, at most ${MAX_ENV_VALUE}`, `${at}.value`);
     }
     if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(key)) {
-      throw malformed(`${at}.key ${JSON.stringify(key)} is no name of an environment variable`, `${at}.key`);
+      throw malformed(`${at}.key ${JSON.stringify(key)} is not a name of an environment variable`, `${at}.key`);
     }
     // no environment can hold it, and a shell that drops it would join what stands around it
     if (value.includes('\0')) throw malformed(`the value of ${key} has a NUL character`, `${at}.value`);

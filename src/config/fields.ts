@@ -26,7 +26,7 @@ export class Fields {
   readonly #prefix: string;
   readonly options: FieldOptions;
 
-  /** @throws DOCUMENT_INVALID (or the given code) if `value` is no object */
+  /** @throws DOCUMENT_INVALID (or the given code) if `value` is not an object */
   constructor(value: unknown, options: FieldOptions = {}, prefix = '') {
     this.options = options;
     this.#prefix = prefix;

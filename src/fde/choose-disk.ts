@@ -62,7 +62,7 @@ export async function chooseDataDevice(options: ChooseOptions, machine: DiskMach
 /** The data device behind a device somebody named on the command line. @throws as chooseDataDevice */
 export async function namedDataDevice(device: string, machine: DiskMachine): Promise<DataDevice> {
   if (!(await machine.isBlockDevice(device))) {
-    throw new DstackError('DISK_NOT_FOUND', `${device} is no block device`, { path: device });
+    throw new DstackError('DISK_NOT_FOUND', `${device} is not a block device`, { path: device });
   }
   return useDisk(device, 'override', await partitions(machine), machine);
 }

@@ -57,7 +57,7 @@ export async function openDataDisk(options: DataDiskOptions, machine: DiskMachin
 export async function mountExisting(options: DataDiskOptions, machine: DiskMachine): Promise<DataDisk> {
   const { device, encrypted, mountPoint, fs } = options;
   if (!isDryRun() && !(await machine.isBlockDevice(device))) {
-    throw new DstackError('DISK_NOT_FOUND', `${device} is no block device`, { path: device });
+    throw new DstackError('DISK_NOT_FOUND', `${device} is not a block device`, { path: device });
   }
   const target = encrypted ? await openOnce(device, options.key, machine) : device;
   const done = { ...(encrypted ? { mapper: target } : {}), action: 'mounted' } as const;

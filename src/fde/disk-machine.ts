@@ -63,7 +63,7 @@ export const realDiskMachine: DiskMachine = {
   swaps: async () => (await ifExists(() => fs.readFile('/proc/swaps', 'utf8'))) ?? '',
 };
 
-/** The mount on top of `path`, or undefined when `path` is no mount point. */
+/** The mount on top of `path`, or undefined when `path` is not a mount point. */
 export async function topMount(path: string, machine: DiskMachine): Promise<MountEntry | undefined> {
   return (await machine.mounts()).findLast((entry) => entry.mountPoint === path);
 }

@@ -19,7 +19,7 @@ export async function growVolume(
   machine: DiskMachine,
 ): Promise<string> {
   if (!(await machine.isBlockDevice(device))) {
-    throw new DstackError('DISK_NOT_FOUND', `${device} is no block device`, { path: device });
+    throw new DstackError('DISK_NOT_FOUND', `${device} is not a block device`, { path: device });
   }
   const partition = (await growPartition(device, machine)) ? 'partition grown' : 'partition as large as it can be';
   if ((await mappedDevice(machine)) !== (await kernelName(device))) return `${partition}, volume not open`;

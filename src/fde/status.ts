@@ -45,7 +45,7 @@ export interface HeaderStatus {
 export async function diskStatus(device: string | undefined, machine: DiskMachine): Promise<DiskStatus> {
   const path = device ?? (await likelyDevice(machine));
   if (!(await machine.isBlockDevice(path))) {
-    throw new DstackError('DISK_NOT_FOUND', `${path} is no block device`, { path });
+    throw new DstackError('DISK_NOT_FOUND', `${path} is not a block device`, { path });
   }
   const part = await partitionOf(path, machine);
   const marks = [await readMark(path, true, machine), await readMark(path, false, machine)];

@@ -25,7 +25,10 @@ const swapFile = (mountPoint: string): string => `${mountPoint}/swapfile`;
 /** Makes the swap anew, or removes it for size 0. @throws SWAP_FAILED */
 export async function setupSwap({ fs: kind, mountPoint, size }: SwapOptions, machine: DiskMachine): Promise<void> {
   if (!Number.isSafeInteger(size) || size < 0) {
-    throw new DstackError('SWAP_FAILED', `swap_size ${size} is no size in bytes`, { field: 'swap_size', value: size });
+    throw new DstackError('SWAP_FAILED', `swap_size ${size} is not a size in bytes`, {
+      field: 'swap_size',
+      value: size,
+    });
   }
   await swapOff(mountPoint, machine);
   const device = kind === 'zfs' ? await zfsVolume(size, machine) : await file(swapFile(mountPoint), size, machine);

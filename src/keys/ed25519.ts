@@ -50,6 +50,6 @@ async function checkPoint(publicKey: Uint8Array): Promise<void> {
     if (publicKey.length !== 32) throw new Error('length');
     ed25519.ExtendedPoint.fromHex(Uint8Array.from(publicKey), true); // y need not be canonical, as in ed25519-dalek
   } catch {
-    throw new DstackError('KEY_INVALID', 'the public key is no ed25519 point of 32 bytes', { field: 'public_key' });
+    throw new DstackError('KEY_INVALID', 'the public key is not an ed25519 point of 32 bytes', { field: 'public_key' });
   }
 }

@@ -46,7 +46,8 @@ export async function recoverEnvKeySigner(
   if (appId.length !== 20) refuse('the app id must have 20 bytes', 'app_id', appId.length);
   if (timestamp !== undefined) {
     const age = now - timestamp;
-    if (!Number.isSafeInteger(timestamp) || timestamp < 0) refuse('the timestamp is no time', 'timestamp', timestamp);
+    if (!Number.isSafeInteger(timestamp) || timestamp < 0)
+      refuse('the timestamp is not a time', 'timestamp', timestamp);
     if (age > maxAge) refuse(`the signature is ${age} s old, at most ${maxAge} s are accepted`, 'timestamp', timestamp);
     if (age < -MAX_AHEAD_S) refuse(`the signature is ${-age} s in the future`, 'timestamp', timestamp);
   }

@@ -54,7 +54,7 @@ function withLibrary(library: LibSecp256k1): K256Signer {
   };
 }
 
-const invalid = () => new DstackError('KEY_INVALID', 'the key is no valid secp256k1 scalar');
+const invalid = () => new DstackError('KEY_INVALID', 'the key is not a valid secp256k1 scalar');
 
 /** Scalar and hash of 32 equal bytes, and what comes of them: computed with noble, OpenSSL agrees on the point. */
 const KNOWN = {

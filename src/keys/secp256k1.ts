@@ -13,7 +13,7 @@ export function compressedPublicKey(scalar: Uint8Array): Uint8Array {
   try {
     return secp256k1.getPublicKey(scalar, true);
   } catch {
-    throw new DstackError('KEY_INVALID', 'the key is no valid secp256k1 scalar');
+    throw new DstackError('KEY_INVALID', 'the key is not a valid secp256k1 scalar');
   }
 }
 
@@ -34,7 +34,7 @@ function signHash(scalar: Uint8Array, hash: Uint8Array): ReturnType<typeof secp2
   try {
     return secp256k1.sign(hash, scalar, { lowS: true });
   } catch {
-    throw new DstackError('KEY_INVALID', 'the key is no valid secp256k1 scalar');
+    throw new DstackError('KEY_INVALID', 'the key is not a valid secp256k1 scalar');
   }
 }
 
@@ -68,7 +68,7 @@ function parsePoint(publicKey: Uint8Array): Uint8Array {
     if (!compressed && !uncompressed) throw new Error('form');
     return secp256k1.ProjectivePoint.fromHex(publicKey).toRawBytes(true);
   } catch {
-    throw new DstackError('KEY_INVALID', 'the public key is no SEC1 point of secp256k1', { field: 'public_key' });
+    throw new DstackError('KEY_INVALID', 'the public key is not a SEC1 point of secp256k1', { field: 'public_key' });
   }
 }
 

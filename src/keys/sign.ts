@@ -88,7 +88,7 @@ export async function verifyData(
   return hash !== undefined && valid;
 }
 
-/** ECDSA takes the leftmost 32 bytes of a longer digest and pads a shorter one; under 16 bytes it is no digest at all. */
+/** ECDSA takes the leftmost 32 bytes of a longer digest and pads a shorter one; under 16 bytes it is not a digest at all. */
 function prehash(data: Uint8Array): Uint8Array | undefined {
   if (data.length < DIGEST_LENGTH / 2) return undefined;
   const out = new Uint8Array(DIGEST_LENGTH);

@@ -44,7 +44,7 @@ export async function mounts(): Promise<MountEntry[]> {
   return parseMountinfo(await fs.readFile('/proc/self/mountinfo', 'utf8'));
 }
 
-/** The mount on top of `path`, or undefined when `path` is no mount point. */
+/** The mount on top of `path`, or undefined when `path` is not a mount point. */
 export async function mountAt(path: string): Promise<MountEntry | undefined> {
   return (await mounts()).findLast((entry) => entry.mountPoint === path);
 }

@@ -41,7 +41,7 @@ export async function readAttestationFile(path: string): Promise<AttestationFile
   try {
     return { ...decodeVersioned(bytes), bytes };
   } catch (thrown) {
-    throw new DstackError('ATTESTATION_INVALID', `${path} is no attestation`, { path, cause: thrown });
+    throw new DstackError('ATTESTATION_INVALID', `${path} is not an attestation`, { path, cause: thrown });
   }
 }
 

@@ -34,7 +34,7 @@ export function parseCollateral(bytes: Uint8Array, path: string): Collateral {
   try {
     return fromFields(new Fields(parseStrictJsonBytes(bytes, path), { path }));
   } catch (thrown) {
-    throw new DstackError('COLLATERAL_INVALID', `${path} is no DCAP collateral`, { path, cause: thrown });
+    throw new DstackError('COLLATERAL_INVALID', `${path} is not DCAP collateral`, { path, cause: thrown });
   }
 }
 

@@ -39,7 +39,7 @@ export interface SgxRules {
 export function parseSgxQuote(quote: Uint8Array): SgxReport {
   const view = new DataView(quote.buffer, quote.byteOffset, quote.byteLength);
   if (quote.length < BODY_END || view.getUint16(0, true) !== VERSION || view.getUint32(4, true) !== 0) {
-    throw new DstackError('QUOTE_INVALID', 'the quote of the sealing key provider is no SGX quote of version 3', {
+    throw new DstackError('QUOTE_INVALID', 'the quote of the sealing key provider is not an SGX quote of version 3', {
       field: 'provider_quote',
       value: quote.length,
     });

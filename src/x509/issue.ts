@@ -116,7 +116,10 @@ function validity(request: CertificateRequest): { notBefore: number; notAfter: n
 
 function time(field: string, seconds: number): number {
   if (!Number.isSafeInteger(seconds) || seconds < 0 || seconds > LAST_TIME) {
-    throw new DstackError('CERT_INVALID', `${field} is no time a certificate can hold`, { field, value: seconds });
+    throw new DstackError('CERT_INVALID', `${field} is not a time that a certificate can hold`, {
+      field,
+      value: seconds,
+    });
   }
   return seconds;
 }

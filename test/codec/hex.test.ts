@@ -17,7 +17,7 @@ describe('hex', () => {
 
   it('takes a prefix only where it is told so', () => {
     expect(fromHex('0x0X0xab', { prefix: true })).toEqual(Uint8Array.from([0xab]));
-    expect(() => fromHex('0xab')).toThrow('no hex digit');
+    expect(() => fromHex('0xab')).toThrow('not a hex digit');
     expect(() => fromHex('0x0xa', { prefix: true })).toThrow('odd number');
   });
 

@@ -73,7 +73,7 @@ describe('msgpack', () => {
     ['an extension', 'd40100'],
     ['the unused tag', 'c1'],
     ['a number that is no safe integer', 'cfffffffffffffffff'],
-    ['a map key that is no text', '810101'],
+    ['a map key that is not text', '810101'],
     ['a map key twice', '82a16101a16102'],
     ['a list of 4 billion', 'ddffffffff'],
     ['a map of 4 billion', 'dfffffffff'],

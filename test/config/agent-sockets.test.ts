@@ -50,7 +50,7 @@ describe('agent_sockets', () => {
     ['a method of another service', [{ ...good, allow: ['Shutdown'] }], 'agent_sockets[0].allow[0]'],
     ['a wildcard', [{ ...good, allow: ['*'] }], 'agent_sockets[0].allow[0]'],
     ['a method twice', [{ ...good, allow: ['Info', 'Info'] }], 'agent_sockets[0].allow[1]'],
-    ['a method that is no text', [{ ...good, allow: [1] }], 'agent_sockets[0].allow[0]'],
+    ['a method that is not text', [{ ...good, allow: [1] }], 'agent_sockets[0].allow[0]'],
     ['an unknown field', [{ ...good, keyPrefix: 'web/' }], 'agent_sockets[0].keyPrefix'],
     ['a prefix without a slash', [{ ...good, key_prefix: 'web' }], 'agent_sockets[0].key_prefix'],
     ['a prefix that starts with a slash', [{ ...good, key_prefix: '/web/' }], 'agent_sockets[0].key_prefix'],

@@ -64,7 +64,7 @@ describe('a sealing key', () => {
       'from something that is no enclave',
       provider({ quote: mockQuote(pki, { mrtd: new Uint8Array(48), rtmrs: [], reportData: new Uint8Array(64) }) }),
       'QUOTE_INVALID',
-      /no SGX quote/,
+      /not an SGX quote/,
     ],
     [
       'that was sealed for somebody else',

@@ -22,7 +22,7 @@ export interface InheritedSocket {
 }
 
 export interface InheritedSockets {
-  /** of a socket unit, in the order of the unit file; undefined at an index that is no listening unix socket */
+  /** of a socket unit, in the order of the unit file; undefined at an index that is not a listening unix socket */
   readonly activated: readonly (InheritedSocket | undefined)[];
   /** given to the service manager by an earlier agent: listener -> socket */
   readonly kept: ReadonlyMap<string, InheritedSocket>;

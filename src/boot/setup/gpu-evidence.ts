@@ -95,7 +95,7 @@ function parseClaim(claim: unknown, index: number, nonce: string): GpuClaim {
   demand('eat_nonce', nonce);
   demand('x-nvidia-gpu-attestation-report-nonce-match', true);
   const measres = fields.raw('measres');
-  if (typeof measres !== 'string') throw refuse(`${fields.name('measres')} is no text`);
+  if (typeof measres !== 'string') throw refuse(`${fields.name('measres')} is not text`);
   return {
     measured: measres === 'success',
     secureBoot: oneOf('secboot', true, false),
