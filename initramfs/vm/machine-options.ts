@@ -35,6 +35,11 @@ export interface MachineOptions {
   readonly extraDisks?: readonly Disk[];
   readonly memoryMiB?: number;
   readonly cpus?: number;
+  /**
+   * Go on from a guest that was frozen when its file systems were there and nothing else had started (see thaw.ts). Without
+   * a frozen guest that works, the VM boots as far as that.
+   */
+  readonly thaw?: boolean;
   /** appended to the kernel command line */
   readonly kernelArgs?: readonly string[];
   /** guest TCP ports to forward from free ports of 127.0.0.1, default 8090 and 8080 */

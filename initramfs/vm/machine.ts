@@ -2,15 +2,17 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HostApi } from '../../simulator/host-api.ts';
 import type { HostEvent } from '../../simulator/host-event.ts';
+import { removeTree } from '../lib/cache.ts';
 import { loadTools } from '../lib/tools.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { type EventMatch, waitForEvent } from './boot-events.ts';
 import { claim } from './claim.ts';
 import { ConsoleLog } from './console.ts';
 import { startPastEarlyAbort } from './early-abort.ts';
+import { ensureFrozen, NOTHING_STARTED } from './freeze.ts';
 import { ask, askUntilReady, type HttpAnswer } from './http.ts';
 import { instanceFile, prepareDisks, prepareShare, shareFolder } from './machine-disks.ts';
 import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
@@ -20,6 +22,7 @@ import { type Forward, type QemuConfig, qemuArgv } from './qemu.ts';
 import { Qmp } from './qmp.ts';
 import type { ShareFiles } from './share.ts';
 import { Shell, type ShellResult } from './shell.ts';
+import { type Thawed, thaw } from './thaw.ts';
 import { HOST_API_PORT, VSOCK_HOST_API_URL, VsockDevice, vsockDevice } from './vsock.ts';
 import { retry, within } from './wait.ts';
 
@@ -35,6 +38,29 @@ function freshSocketDir(dir: string): string {
   rmSync(path, { recursive: true, force: true });
   mkdirSync(path, { mode: 0o700 });
   return path;
+}
+
+/** A thawed guest, or undefined after it was said why there is none. A vsock device is another process, whose state is not frozen. */
+async function thawOrSay(
+  { image, dir, kernelArgs = [] }: MachineOptions,
+  config: QemuConfig,
+  console: ConsoleLog,
+  binds: string[],
+): Promise<Thawed | undefined> {
+  if (config.vsock !== undefined || config.hostile !== undefined) return undefined;
+  // the share is there under both names, and the labelled disk, if there is one, comes first
+  const shared = { ...config, share9p: shareFolder(dir), cmdline: `${image.cmdline} ${NOTHING_STARTED}` };
+  let frozen: string | undefined;
+  try {
+    frozen = await ensureFrozen(shared, image.osImageHash, dir);
+    return await thaw({ ...shared, frozen }, kernelArgs, console, binds);
+  } catch (thrown) {
+    if (frozen !== undefined) await removeTree(dirname(frozen)); // the next one is frozen anew
+    const said = `no thawed guest, it is booted instead: ${(thrown as Error).message}`;
+    process.stderr.write(`${said}\n`);
+    console.append(Buffer.from(`${said}\n`), 'qemu');
+    return undefined;
+  }
 }
 
 export class Machine implements AsyncDisposable {
@@ -68,6 +94,7 @@ export class Machine implements AsyncDisposable {
     release: () => void;
     startedAt: number;
     vsock: VsockDevice | undefined;
+    shell: Shell | undefined;
   }) {
     this.options = parts.options;
     this.console = parts.console;
@@ -79,10 +106,11 @@ export class Machine implements AsyncDisposable {
     this.#releaseDir = parts.release;
     this.startedAt = parts.startedAt;
     this.vsock = parts.vsock;
+    if (parts.shell) this.#shell = Promise.resolve(parts.shell);
     process.once('exit', this.#atExit);
   }
 
-  /** Starts a VM; returns when its first program runs, or when QEMU has ended. */
+  /** Starts a VM; returns when its first program runs, when a frozen guest runs again, or when QEMU has ended. */
   static async boot(given: MachineOptions): Promise<Machine> {
     const vsockUrl = given.vsock ? { host_api_url: VSOCK_HOST_API_URL } : {};
     const options = { ...given, sysConfig: { ...vsockUrl, ...given.sysConfig } };
@@ -115,7 +143,11 @@ export class Machine implements AsyncDisposable {
         memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
         kernel: options.image.kernel,
         initrd: options.image.initrd,
-        cmdline: [options.image.cmdline, ...(options.kernelArgs ?? [])].join(' '),
+        cmdline: [
+          options.image.cmdline,
+          ...(options.thaw ? [NOTHING_STARTED] : []),
+          ...(options.kernelArgs ?? []),
+        ].join(' '),
         disks,
         ...(options.shareMode === '9p' ? { share9p: shareFolder(options.dir) } : {}),
         forwards: await chooseForwards(options.guestPorts ?? [8090, 8080], options.forwards),
@@ -126,11 +158,11 @@ export class Machine implements AsyncDisposable {
         ...(vsock === undefined ? {} : { vsock: `${socketDir}/vhost` }),
       };
       const startedAt = Date.now();
-      const qemu = await startPastEarlyAbort(
-        () => QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]),
-        console,
-      );
-      return new Machine({ options, console, hostApi, config, qemu, socketDir, release, startedAt, vsock });
+      const thawed = options.thaw ? await thawOrSay(options, config, console, [options.dir, socketDir]) : undefined;
+      const boots = () => QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]);
+      const qemu = thawed?.qemu ?? (await startPastEarlyAbort(boots, console));
+      const shell = thawed?.shell;
+      return new Machine({ options, console, hostApi, config, qemu, socketDir, release, startedAt, vsock, shell });
     } catch (thrown) {
       vsock?.close();
       await hostApi.close();

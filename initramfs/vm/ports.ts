@@ -23,6 +23,9 @@ export function isFree(port: number): Promise<boolean> {
   );
 }
 
+/** A port of 127.0.0.1 that the kernel chooses: hardly ever the same one for two that ask at the same time. */
+export const freePort = (): Promise<number> => bind(0);
+
 /** Binds and releases a port; 0 lets the kernel choose. */
 function bind(port: number): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -49,7 +52,7 @@ export async function chooseForwards(
   for (const guest of guestPorts) {
     if (chosen.some((forward) => forward.guest === guest)) continue;
     const wanted = guest >= 1024 && !chosen.some(({ host }) => host === guest) && (await isFree(guest));
-    chosen.push({ guest, host: wanted ? guest : await bind(0) });
+    chosen.push({ guest, host: wanted ? guest : await freePort() });
   }
   return chosen;
 }

@@ -51,11 +51,18 @@ export interface QemuConfig {
   readonly vsock?: string;
   /** further arguments of QEMU, where a test plays a hostile host */
   readonly hostile?: readonly string[];
+  /** a machine that can be frozen: it has the first disk only, and slots into which the others are plugged while it runs */
+  readonly freezable?: boolean;
+  /** file of a frozen machine, which goes on running instead of a boot */
+  readonly frozen?: string;
 }
 
 /** PCI slots of the disks: fixed, so that a missing disk does not move the others in an unexpected way. */
 const FIRST_DISK_SLOT = 0x4;
 const MAX_DISKS = 8;
+
+/** The port into which the disk of that index (1 to 7) is plugged. */
+export const diskPort = (index: number): string => `port${index}`;
 
 /** A value inside a comma-separated QEMU option. */
 const value = (text: string): string => text.replaceAll(',', ',,');
@@ -71,7 +78,8 @@ export function qemuArgv(config: QemuConfig): string[] {
     // what `dmidecode` of a real dstack VM says: the guest recognises its platform by the product name
     ...['-smbios', 'type=1,manufacturer=Dstack,product=dstack'],
     ...['-kernel', config.kernel, '-initrd', config.initrd, '-append', config.cmdline],
-    ...config.disks.flatMap(disk),
+    ...config.disks.slice(0, config.freezable ? 1 : MAX_DISKS).flatMap(disk),
+    ...(config.freezable ? freezable(config.frozen) : []),
     ...(config.share9p === undefined ? [] : share9p(config.share9p)),
     ...['-device', 'virtio-rng-pci'],
     ...network(config),
@@ -102,6 +110,19 @@ function disk({ file, readOnly }: Disk, index: number): string[] {
   return [
     ...['-drive', `if=none,id=${id},file=${value(file)},format=raw,${access}`],
     ...['-device', `virtio-blk-pci,drive=${id},addr=0x${(FIRST_DISK_SLOT + index).toString(16)}`],
+  ];
+}
+
+/** Slots for disks; a new generation id in each life, for which the kernel mixes its random numbers anew. */
+function freezable(frozen: string | undefined): string[] {
+  const ports = Array.from({ length: MAX_DISKS - 1 }, (_, index) => [
+    '-device',
+    `pcie-root-port,id=${diskPort(index + 1)},chassis=${index + 1},addr=0x${(FIRST_DISK_SLOT + 1 + index).toString(16)}`,
+  ]);
+  return [
+    ...ports.flat(),
+    ...['-device', 'vmgenid,guid=auto'],
+    ...(frozen === undefined ? [] : ['-incoming', `file:${frozen}`]),
   ];
 }
 

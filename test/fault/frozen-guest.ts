@@ -49,7 +49,9 @@ export class FrozenGuest {
     mkdirSync(dir, { recursive: true });
     const accelerator = await chooseAccelerator(image.kernel);
     const frozen = new FrozenGuest(image, accelerator, dir);
-    const sources = ['test/fault/frozen-guest.ts', 'initramfs/vm/qemu.ts'].map((path) => join(projectRoot, path));
+    const sources = ['test/fault/frozen-guest.ts', 'initramfs/vm/qemu.ts', 'initramfs/vm/freeze.ts'].map((path) =>
+      join(projectRoot, path),
+    );
     const hashes = await Promise.all(sources.map(hashFile));
     const key = keyOf('frozen 2', tools.key, image.name, accelerator, fs, hashes);
     const made = await cached('frozen', key, async (temp) => {

@@ -1,10 +1,10 @@
 /** A running guest without a disk: run scripts in it, plug the disk in, take the power away. */
 import { rmSync } from 'node:fs';
 import type { ConsoleLog } from '../../initramfs/vm/console.ts';
+import { connect, freeze } from '../../initramfs/vm/freeze.ts';
 import type { QemuProcess } from '../../initramfs/vm/process.ts';
-import { Qmp } from '../../initramfs/vm/qmp.ts';
-import { Shell, type ShellResult } from '../../initramfs/vm/shell.ts';
-import { retry } from '../../initramfs/vm/wait.ts';
+import type { Qmp } from '../../initramfs/vm/qmp.ts';
+import type { Shell, ShellResult } from '../../initramfs/vm/shell.ts';
 
 export class Guest {
   readonly console: ConsoleLog;
@@ -23,20 +23,7 @@ export class Guest {
 
   /** Takes over a QEMU that boots, or one that loads a frozen guest. */
   static async connect(qemu: QemuProcess, console: ConsoleLog, sockets: string): Promise<Guest> {
-    const wait = {
-      timeoutMs: 60_000,
-      pauseMs: 20,
-      abandon: () => (qemu.ended ? `QEMU has ended\n${console.tail().join('\n')}` : undefined),
-    };
-    const qmp = await retry('QEMU', () => Qmp.open(`${sockets}/qmp`), wait);
-    // before the guest runs: the port was connected when it was frozen, so its shell sees no difference and goes on
-    const shell = await retry('shell of the VM', () => Shell.open(`${sockets}/shell`), wait);
-    const runs = async () => {
-      const { status } = (await qmp.execute('query-status')) as { status: string };
-      if (status === 'paused' || status === 'postmigrate') await qmp.execute('cont');
-      return status === 'running' ? true : undefined;
-    };
-    await retry('the guest to run', runs, wait);
+    const { qmp, shell } = await connect(qemu, console, { qmp: `${sockets}/qmp`, shell: `${sockets}/shell` });
     return new Guest(qemu, console, sockets, qmp, shell);
   }
 
@@ -61,16 +48,8 @@ export class Guest {
   }
 
   /** Writes the whole machine into a file. */
-  async freeze(file: string): Promise<void> {
-    await this.#qmp.execute('stop');
-    await this.#qmp.execute('migrate-set-parameters', { 'max-bandwidth': 8 * 1024 ** 3 });
-    await this.#qmp.execute('migrate', { uri: `file:${file}` });
-    const done = async () => {
-      const { status } = (await this.#qmp.execute('query-migrate')) as { status?: string };
-      if (status === 'failed') throw new Error('QEMU cannot freeze the guest');
-      return status === 'completed' ? true : undefined;
-    };
-    await retry('freezing', done, { timeoutMs: 120_000, pauseMs: 100 });
+  freeze(file: string): Promise<void> {
+    return freeze(this.#qmp, file);
   }
 
   /** The power is gone. What the guest had said until then has arrived when this returns. */

@@ -73,6 +73,15 @@ describe('qemuArgv', () => {
     );
   });
 
+  it('gives a machine that can be frozen its first disk and free slots for the others, the same in each life', () => {
+    const before = qemuArgv({ ...config, disks: config.disks.slice(0, 1), freezable: true });
+    const after = qemuArgv({ ...config, freezable: true, frozen: '/f' });
+    expect(after).toEqual([...before.slice(0, -14), ...['-incoming', 'file:/f'], ...before.slice(-14)]);
+    expect(before.filter((word) => word.startsWith('virtio-blk-pci'))).toEqual(['virtio-blk-pci,drive=disk0,addr=0x4']);
+    expect(before.filter((word) => word.startsWith('pcie-root-port'))).toHaveLength(7);
+    expect(before).toContain('pcie-root-port,id=port7,chassis=7,addr=0xb');
+  });
+
   it('refuses more disks than it has slots for', () => {
     expect(() => qemuArgv({ ...config, disks: Array.from({ length: 9 }, () => ({ file: '/x' })) })).toThrow(/8 disks/);
   });

@@ -10,7 +10,7 @@ import { encodeMark, MARK_AT } from '../../src/fde/marks.ts';
 import { bentHeader } from '../fde/header-corpus.ts';
 import { DiskRoom, type Fs, fde, KEY, LONG, OTHER, reference, SIZE } from './disk-room.ts';
 import { readExecTrace, START_EXEC_TRACE } from './exec-trace.ts';
-import { boot, fails, NOTHING_STARTED, vmDir } from './support.ts';
+import { boot, fails, THAWED, vmDir } from './support.ts';
 import { checkVerityVolumes } from './verity-volume.ts';
 
 const volumeDisk = `${vmDir('disk')}/volume.img`;
@@ -20,12 +20,11 @@ let room: DiskRoom;
 beforeAll(async () => {
   await ensureDisk(volumeDisk, { size: 64 * 1024 * 1024, blank: true });
   vm = await boot('disk', {
+    ...THAWED,
     zfs: true,
     dataDisk: 'none',
     shareMode: '9p',
-    memoryMiB: 3072,
     extraDisks: [{ file: volumeDisk }],
-    kernelArgs: NOTHING_STARTED,
   });
   room = new DiskRoom(vm);
   await room.prepare();

@@ -10,7 +10,7 @@ import { startVmKms, type VmKms } from '../../initramfs/vm/kms.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
 import { vsockDevice } from '../../initramfs/vm/vsock.ts';
-import { boot, fails, NOTHING_STARTED, payloads, vmDir } from './support.ts';
+import { boot, fails, payloads, THAWED, vmDir } from './support.ts';
 
 const PAGE = 'the page of the app';
 const APP = { key_provider: 'kms', gateway_enabled: true };
@@ -45,12 +45,12 @@ beforeAll(async () => {
   gateways = [await VmGateway.start(kms.roots, 0), await VmGateway.start(kms.roots, 1)];
   pages = [await gateways[0].publish(8080), await gateways[1].publish(8080)];
   vm = await boot('gateway', {
+    ...THAWED,
     app: APP,
     vsock: overVsock,
     network: 'open',
     services: [...kms.services, ...gateways.flatMap(({ services }) => services)],
     sysConfig: { ...kms.sysConfig, gateway_urls: gateways.flatMap(({ sysConfig }) => sysConfig.gateway_urls) },
-    kernelArgs: NOTHING_STARTED,
     dataDiskSize: 512 * 1024 * 1024,
   });
   await vm.ok(`${SERVE}\n${GO}`, { timeoutMs: 240_000 });

@@ -17,7 +17,7 @@ import { envCryptKey, issueKeys } from '../../simulator/kms/derive.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { envPublicKey, sealEnvBlob } from '../../src/config/env-cipher.ts';
 import { readExecTrace, START_EXEC_TRACE } from './exec-trace.ts';
-import { boot, fails, NOTHING_STARTED, payloads, vmDir } from './support.ts';
+import { type BootOptions, boot, fails, NOTHING_STARTED, payloads, THAWED, vmDir } from './support.ts';
 import { overtaken, ran, startDockerPlainly, WITNESS_APP } from './witness.ts';
 
 const APP = { key_provider: 'kms', allowed_envs: ['PLANTED'], storage_fs: 'zfs', ...WITNESS_APP };
@@ -34,10 +34,14 @@ let kms: VmKms;
 let instanceId = '';
 let keyFile = '';
 
-async function start(dataDisk: 'blank' | 'keep', before = '', units = ''): Promise<Machine> {
+async function start(
+  dataDisk: 'blank' | 'keep',
+  { before = '', units = '', from = THAWED }: { before?: string; units?: string; from?: BootOptions } = {},
+): Promise<Machine> {
   const env = JSON.stringify({ env: [{ key: 'PLANTED', value: planted }] });
   const publicKey = envPublicKey(envCryptKey(kms.roots, fromHex(appId)));
   const vm = await boot('kms', {
+    ...from,
     zfs: true,
     share: { 'app-compose.json': demoAppComposeText(APP), '.encrypted-env': sealEnvBlob(Buffer.from(env), publicKey) },
     dataDisk,
@@ -45,7 +49,6 @@ async function start(dataDisk: 'blank' | 'keep', before = '', units = ''): Promi
     services: kms.services,
     sysConfig: kms.sysConfig,
     rememberInstance: true,
-    kernelArgs: NOTHING_STARTED,
     guestPorts: [8090],
   });
   // the units of the real boot up to the data disk; what belongs to containers only when it is asked for
@@ -71,7 +74,7 @@ afterAll(() => kms?.close());
 describe.sequential('the first boot with a KMS', () => {
   let vm: Machine;
   beforeAll(async () => {
-    vm = await start('blank', START_EXEC_TRACE);
+    vm = await start('blank', { before: START_EXEC_TRACE });
     await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
     await vm.ok('systemctl start dstack-guest-agent.service', { timeoutMs: 300_000 });
   });
@@ -181,7 +184,7 @@ describe.sequential('the first boot with a KMS', () => {
 describe.sequential('the next boot', () => {
   let vm: Machine;
   beforeAll(async () => {
-    vm = await start('keep', '', 'app-compose.service');
+    vm = await start('keep', { units: 'app-compose.service', from: { kernelArgs: NOTHING_STARTED } });
     await vm.waitFor({ event: 'boot.progress', payload: 'data disk ready' }, 840_000);
   });
   afterAll(() => vm?.kill().then(() => vm.stop()));

@@ -5,11 +5,11 @@ import type { Machine } from '../../initramfs/vm/machine.ts';
 import { countsRestarts } from './boot-failed.ts';
 import { attestCommands, foreignMeasurement, manyEmitters, quoteService } from './evidence.ts';
 import { checkerAttacked, checkerSandbox, shutdownByHost } from './sandbox.ts';
-import { boot, NOTHING_STARTED, payloads } from './support.ts';
+import { boot, payloads, THAWED } from './support.ts';
 
 let vm: Machine;
 beforeAll(async () => {
-  vm = await boot('no-docker', { kernelArgs: NOTHING_STARTED });
+  vm = await boot('no-docker', THAWED);
   await vm.ok('systemctl mask --runtime docker.service docker.socket', { timeoutMs: 120_000 });
   await vm.ok('systemctl start --no-block multi-user.target');
 });

@@ -10,7 +10,7 @@ import { ensureDisk, fingerprint, writeDisk } from '../../initramfs/vm/disk.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import type { Disk } from '../../initramfs/vm/qemu.ts';
 import { haltsWithReason } from './boot-failed.ts';
-import { boot, fails, NOTHING_STARTED, payloads, vmDir } from './support.ts';
+import { boot, fails, payloads, THAWED, vmDir } from './support.ts';
 
 const MIB = 1024 * 1024;
 const disk = (name: string): string => join(vmDir('refusals'), `${name}.img`);
@@ -28,11 +28,12 @@ beforeAll(async () => {
   // just behind a place where many tools stop looking
   await writeDisk(foreign.file, 8 * MIB, Buffer.from('photographs of the last summer'));
   vm = await boot('refusals', {
+    ...THAWED,
     dataDisk: 'none',
     shareMode: '9p',
     extraDisks: [foreign, blank, clear],
     // for the last test; nothing before it gets as far as the data disk of a boot
-    kernelArgs: [...NOTHING_STARTED, 'dstack.storage_encrypted=0'],
+    kernelArgs: ['dstack.storage_encrypted=0'],
   });
   await vm.ok('systemctl start systemd-networkd', { timeoutMs: 120_000 });
 });

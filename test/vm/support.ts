@@ -6,9 +6,16 @@ import { cacheRoot } from '../../initramfs/lib/cache.ts';
 import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';
 import { Machine } from '../../initramfs/vm/machine.ts';
 import type { MachineOptions } from '../../initramfs/vm/machine-options.ts';
+import { freePort } from '../../initramfs/vm/ports.ts';
 
 /** Kernel arguments of a VM that stops after its file systems and the shell: no network, no dstack unit, no docker. */
 export const NOTHING_STARTED = ['systemd.unit=sysinit.target'];
+
+/**
+ * Such a VM without a boot of its own, where nothing of the boot is looked at. All have one size, so that one frozen guest
+ * serves them all. A second boot of one disk is booted: thawed guests share a boot id.
+ */
+export const THAWED = { thaw: true, memoryMiB: 3072 } as const;
 
 export const vmDir = (name: string): string => join(cacheRoot, 'vm', `test-${name}`);
 
@@ -20,10 +27,13 @@ export interface BootOptions extends Partial<Omit<MachineOptions, 'dir'>> {
 
 /** Boots a VM with the demo app, changed as asked. The caller stops it. */
 export async function boot(name: string, { app = {}, zfs = false, ...options }: BootOptions = {}): Promise<Machine> {
+  // not the guest's own numbers: another test may run beside this one
+  const ports = (options.guestPorts ?? [8090, 8080]).map(async (guest) => ({ guest, host: await freePort() }));
   return Machine.boot({
     image: options.image ?? (await ensureDevImage({ zfs })),
     dir: vmDir(name),
     share: { 'app-compose.json': demoAppComposeText(app) },
+    forwards: await Promise.all(ports),
     ...options,
   });
 }
