@@ -1,11 +1,13 @@
 import { defineConfig } from 'vitest/config';
+import { ZfsLast } from './test/vm/order.ts';
 
-// Tests that boot a VM, one after the other: `npx vitest run --config vitest.vm.config.ts [name]`.
+// Tests that boot a VM: `npx vitest run --config vitest.vm.config.ts [name]`.
 export default defineConfig({
   test: {
     include: ['test/vm/**/*.vm.test.ts'],
     globalSetup: ['test/vm/build-image.ts'],
-    fileParallelism: false,
+    maxWorkers: 2, // one guest often waits for a timer, or for its one busy processor
+    sequence: { sequencer: ZfsLast },
     maxConcurrency: 2, // a test file may boot small VMs side by side
     pool: 'forks',
     testTimeout: 300_000,
