@@ -1,13 +1,25 @@
 import { defineConfig } from 'vitest/config';
 
-// Unit tests only: the VM tests in test/vm have their own config because they need an image and run one at a time.
+/**
+ * Rooms whose tests leave nothing behind in a module: their files share a process, which saves loading the same sources
+ * again for each file. A room of which a module remembers something (quotes, registers, the agent) stays out.
+ */
+const SHARED = ['codec', 'config', 'conformance', 'fault', 'fde', 'http', 'initramfs', 'keys', 'vm-unit', 'verify', 'x509'];
+
+const all = 'test/**/*.test.ts';
+const others = ['test/vm/**', 'test/**/*.bun.test.ts', 'node_modules/**'];
+const shared = SHARED.map((room) => `test/${room}/**/*.test.ts`);
+
+// Unit tests only: the VM tests in test/vm have their own config because they need an image and boot machines.
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/vm/**', 'test/**/*.bun.test.ts', 'node_modules/**'],
     testTimeout: 20_000,
     pool: 'forks',
     maxWorkers: '100%', // the default leaves one processor out, which is half of a small machine
     env: { NO_COLOR: '1' },
+    projects: [
+      { extends: true, test: { name: 'alone', include: [all], exclude: [...others, ...shared] } },
+      { extends: true, test: { name: 'shared', include: shared, exclude: others, isolate: false } },
+    ],
   },
 });
