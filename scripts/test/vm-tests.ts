@@ -9,7 +9,7 @@ const WHOLE_BOOT = ['ext4'];
 const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'src/': ['ext4', 'no-docker', 'kms', 'disk', 'refusals', 'gateway', 'zfs'],
   'src/agent/': [...WHOLE_BOOT, 'no-docker', 'kms'],
-  'src/boot/': [...WHOLE_BOOT, 'refusals', 'kms', 'no-docker'],
+  'src/boot/': [...WHOLE_BOOT, 'refusals', 'kms', 'no-docker', 'host-inputs'],
   'src/commands/': [...WHOLE_BOOT, 'no-docker', 'refusals', 'disk'],
   'src/deploy/': ['deploy', 'deploy-faults', 'no-docker', 'kms'],
   'src/fde/': ['disk', 'refusals', 'power-cut', 'zfs', ...WHOLE_BOOT],
@@ -20,7 +20,7 @@ const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'src/verify/': WHOLE_BOOT,
   'src/x509/': [...WHOLE_BOOT, 'kms', 'gateway'],
   'simulator/': [...WHOLE_BOOT, 'kms', 'gateway'],
-  'initramfs/init': ['verified-boot'],
+  'initramfs/init': ['verified-boot', 'host-inputs'],
   'initramfs/demo/': WHOLE_BOOT,
   'initramfs/lib/': [...WHOLE_BOOT, 'rebuilt', 'verified-boot'],
   'initramfs/lib/zfs.ts': ['zfs'],
