@@ -4,7 +4,19 @@ import { defineConfig } from 'vitest/config';
  * Rooms whose tests leave nothing behind in a module: their files share a process, which saves loading the same sources
  * again for each file. A room of which a module remembers something (quotes, registers, the agent) stays out.
  */
-const SHARED = ['codec', 'config', 'conformance', 'fault', 'fde', 'http', 'initramfs', 'keys', 'vm-unit', 'verify', 'x509'];
+const SHARED = [
+  'codec',
+  'config',
+  'conformance',
+  'fault',
+  'fde',
+  'http',
+  'initramfs',
+  'keys',
+  'vm-unit',
+  'verify',
+  'x509',
+];
 
 const all = 'test/**/*.test.ts';
 const others = ['test/vm/**', 'test/**/*.bun.test.ts', 'node_modules/**'];
