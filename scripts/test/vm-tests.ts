@@ -8,7 +8,7 @@ const WHOLE_BOOT = ['ext4'];
 /** The longest prefix of a path decides. */
 const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'src/': ['ext4', 'no-docker', 'kms', 'disk', 'refusals', 'gateway', 'zfs'],
-  'src/agent/': [...WHOLE_BOOT, 'no-docker', 'kms'],
+  'src/agent/': [...WHOLE_BOOT, 'no-docker', 'kms', 'sandbox'],
   'src/boot/': [...WHOLE_BOOT, 'refusals', 'kms', 'no-docker', 'host-inputs'],
   'src/commands/': [...WHOLE_BOOT, 'no-docker', 'refusals', 'disk'],
   'src/deploy/': ['deploy', 'deploy-faults', 'no-docker', 'kms'],
@@ -22,6 +22,7 @@ const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'simulator/': [...WHOLE_BOOT, 'kms', 'gateway'],
   'initramfs/init': ['verified-boot', 'host-inputs'],
   'initramfs/demo/': WHOLE_BOOT,
+  'initramfs/overlay/common/usr/lib/systemd/': [...WHOLE_BOOT, 'no-docker', 'sandbox'],
   'initramfs/lib/': [...WHOLE_BOOT, 'rebuilt', 'verified-boot'],
   'initramfs/lib/zfs.ts': ['zfs'],
   'initramfs/tdx-sim/': [...WHOLE_BOOT, 'no-docker'],
