@@ -10,7 +10,7 @@ import { workerService } from './services/worker-service.ts';
 import { workerServiceV1 } from './services/worker-service-v1.ts';
 import type { AgentState } from './state.ts';
 
-const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+const NO_STORE = { 'cache-control': 'no-store' };
 
 /** readers share what costs work to write for so long: a public port must not be able to keep the app from working */
 const SHARED_MS = 1000;

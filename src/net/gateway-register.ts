@@ -48,20 +48,23 @@ export async function register(
     // said only where it is asked for: older gateways do not know it
     ...(requirements?.healthCheck === true ? { health_check: true } : {}),
   };
-  const failures: string[] = [];
+  const failures: { readonly url: string; readonly error: unknown }[] = [];
   for (const url of urls) {
     try {
       const answer = await registerAt(gatewayRpcUrl(url), body, identity, call);
       return { ...parseRegistration(answer, url, occupied), url };
     } catch (thrown) {
-      failures.push(`${url}: ${errorChain(thrown)}`);
+      failures.push({ url, error: thrown });
       ui.warn(`gateway ${url} did not register this guest: ${errorChain(thrown)}`);
     }
   }
   throw new DstackError('GATEWAY_UNREACHABLE', 'failed to register CVM, all dstack-gateway urls are down', {
     field: 'gateway_urls',
     value: urls.join(', '),
-    cause: failures.join('; '),
+    cause:
+      failures.length === 1
+        ? failures[0]?.error
+        : failures.map(({ url, error }) => `${url}: ${errorChain(error)}`).join('; '),
   });
 }
 

@@ -33,7 +33,7 @@ afterEach(async () => {
 describe('plans', () => {
   it('prepare finds the TEE before it touches anything', async () => {
     await main(['prepare', '--plan']);
-    expect(out.split('\n')[0]).toBe('prepare 1/6  find the TEE device');
+    expect(out.split('\n')[0]).toBe('prepare 1/8  find the TEE device');
   });
 
   it('setup, with and without the handover, as text and as JSON', async () => {

@@ -20,7 +20,6 @@ const STREAMS = 64;
 const TEXT = {
   'content-type': 'text/plain; charset=utf-8',
   'cache-control': 'no-store',
-  'x-content-type-options': 'nosniff',
 };
 
 export interface LogQuery {

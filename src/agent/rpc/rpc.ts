@@ -58,7 +58,7 @@ const basesOf = ({ base }: Mount): readonly string[] => (typeof base === 'string
 /** The method name that a path asks for, or undefined when the path is not below the mount. */
 export function methodName(mount: Mount, path: string): string | undefined {
   const base = path.slice(0, path.lastIndexOf('/'));
-  if (!basesOf(mount).includes(base === '' ? '/' : base)) return undefined;
+  if (base === '/' || !basesOf(mount).includes(base || '/')) return undefined; // `//name` is not `/name`
   let name = path.slice(base.length + 1);
   if (name === '') return undefined;
   if (name.includes('%')) {

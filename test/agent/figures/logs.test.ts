@@ -160,7 +160,6 @@ describe('/logs', () => {
     expect(answer).toMatchObject({ status: 200, text: 'out\nerr\n' });
     expect(answer.headers).toMatchObject({
       'content-type': 'text/plain; charset=utf-8',
-      'x-content-type-options': 'nosniff',
     });
     expect(requests).toEqual([
       expect.stringMatching(
