@@ -43,6 +43,6 @@ describe('the guests a gateway knows', () => {
   });
 
   it('live in a private network', () => {
-    expect(() => new PeerTable('192.168')).toThrow('no network');
+    expect(() => new PeerTable('192.168')).toThrow('is not a network');
   });
 });
