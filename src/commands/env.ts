@@ -1,73 +1,31 @@
 /** `env`: makes and tests the encrypted environment of an app. Values come from stdin or a 0600 file and are never shown. */
 import type { Command } from 'commander';
-import type { EnvVariable } from '../config/env-text.ts';
+import type { EnvSource } from '../config/env-check.ts';
+import type { RecipientOptions } from '../keys/env-recipient.ts';
 import * as ui from '../ui.ts';
 
-interface Input {
-  readonly env?: string;
-  readonly appCompose?: string;
+interface Encrypt extends EnvSource, RecipientOptions {
   readonly json?: boolean;
-}
-
-interface Encrypt extends Input {
-  readonly publicKey?: string;
-  readonly kmsAnswer?: string;
-  readonly appId?: string;
-  readonly signer?: string;
-  readonly maxAge: string;
-  readonly trustKey?: boolean;
   readonly output?: string;
 }
 
-interface Check extends Input {
-  readonly encrypted?: string;
-  readonly keys?: string;
+interface Check extends EnvSource {
+  readonly json?: boolean;
 }
 
-/** more than the largest legal environment, escaped as JSON at its worst */
-const LIMIT = 8 * 1024 * 1024;
-
-/** The plain variables from the file or stdin. */
-async function readVariables({ env }: Input): Promise<EnvVariable[]> {
-  const { parseEnvText } = await import('../config/env-text.ts');
-  const { readSecretFile, wipe } = await import('../sys/files.ts');
-  const { readStdin } = await import('../sys/stdin.ts');
-  const raw = env === undefined ? await readStdin(LIMIT) : await readSecretFile(env, LIMIT);
-  try {
-    return parseEnvText(raw, env ?? 'stdin');
-  } finally {
-    wipe(raw);
-  }
-}
-
-async function allowedEnvs({ appCompose }: Input): Promise<readonly string[] | undefined> {
-  if (appCompose === undefined) return undefined;
-  const { readAppCompose } = await import('../config/app-compose.ts');
-  return (await readAppCompose(appCompose)).allowedEnvs;
-}
-
-/** Judges the document as a guest does, but refuses what a guest would skip. */
-async function judge(document: Uint8Array, allowed: readonly string[] | undefined): Promise<Map<string, string>> {
-  const { envNotAllowed } = await import('../config/encrypted-env.ts');
-  const { envDocumentNames, readEnvDocument } = await import('../config/env-document.ts');
-  return readEnvDocument(document, allowed ?? envDocumentNames(document), (key) => {
-    throw envNotAllowed(key);
-  });
-}
-
-function report(variables: Map<string, string>, extra: Record<string, unknown>, options: Input): void {
+function report(variables: Map<string, string>, extra: Record<string, unknown>, json: boolean | undefined): void {
   const list = [...variables].map(([key, value]) => ({ key, bytes: Buffer.byteLength(value) }));
   const text = () => (list.length === 0 ? ['no variables'] : list.map(({ key, bytes }) => `${key}  ${bytes} bytes`));
-  ui.result({ ...extra, variables: list }, { json: options.json, text });
+  ui.result({ ...extra, variables: list }, { json, text });
 }
 
 async function encrypt(options: Encrypt): Promise<void> {
+  const { checkPlainEnv } = await import('../config/env-check.ts');
   const { sealEnvBlob } = await import('../config/env-cipher.ts');
-  const { formatEnvDocument } = await import('../config/env-text.ts');
+  const { envRecipient } = await import('../keys/env-recipient.ts');
   const { wipe, writeAtomic } = await import('../sys/files.ts');
-  const publicKey = await recipient(options);
-  const document = formatEnvDocument(await readVariables(options));
-  const variables = await judge(document, await allowedEnvs(options));
+  const publicKey = await envRecipient(options);
+  const { document, variables } = await checkPlainEnv(options);
   const blob = sealEnvBlob(document, publicKey);
   wipe(document);
   if (options.output === undefined) {
@@ -76,63 +34,18 @@ async function encrypt(options: Encrypt): Promise<void> {
     return;
   }
   await writeAtomic(options.output, blob, 0o600);
-  report(variables, { file: options.output, bytes: blob.length }, options);
-}
-
-/** The key to encrypt for; without a valid signature of the KMS only when the caller insists. */
-async function recipient(options: Encrypt): Promise<Uint8Array> {
-  const { fromHex } = await import('../codec/hex.ts');
-  const { DstackError } = await import('../errors.ts');
-  const usage = (message: string, field: string) => new DstackError('INPUT_INVALID', message, { field });
-  if ((options.publicKey === undefined) === (options.kmsAnswer === undefined)) {
-    throw usage('give either --kms-answer or --public-key', '--kms-answer');
-  }
-  if (options.publicKey !== undefined) {
-    if (!options.trustKey) throw usage('a bare --public-key is nobody’s word: add --trust-key', '--trust-key');
-    return fromHex(options.publicKey, { field: '--public-key', prefix: true, length: 32 });
-  }
-  const { parseEnvKeyAnswer } = await import('../config/env-key-answer.ts');
-  const { readLimited } = await import('../sys/files.ts');
-  const path = options.kmsAnswer ?? '';
-  const signed = parseEnvKeyAnswer(await readLimited(path, 64 * 1024), path);
-  if (options.trustKey) return signed.publicKey;
-  if (options.signer === undefined || options.appId === undefined) {
-    throw usage('--signer and --app-id are needed to verify the key of the KMS', '--signer');
-  }
-  const { verifyEnvKey } = await import('../keys/env-encrypt-key.ts');
-  const appId = fromHex(options.appId, { field: '--app-id', prefix: true, length: 20 });
-  const signer = fromHex(options.signer, { field: '--signer', prefix: true, length: 33 });
-  const maxAge = Number(options.maxAge);
-  if (!Number.isSafeInteger(maxAge) || maxAge < 0) throw usage('--max-age must be whole seconds', '--max-age');
-  await verifyEnvKey(signed, appId, signer, undefined, maxAge);
-  return signed.publicKey;
+  report(variables, { file: options.output, bytes: blob.length }, options.json);
 }
 
 async function check(options: Check): Promise<void> {
-  const allowed = await allowedEnvs(options);
+  const { checkEncryptedEnv, checkPlainEnv } = await import('../config/env-check.ts');
   if (options.encrypted === undefined) {
-    const { formatEnvDocument } = await import('../config/env-text.ts');
-    report(await judge(formatEnvDocument(await readVariables(options)), allowed), {}, options);
-    return;
+    const { document, variables } = await checkPlainEnv(options);
+    (await import('../sys/files.ts')).wipe(document);
+    return report(variables, {}, options.json);
   }
-  const { openEnvBlob } = await import('../config/env-cipher.ts');
-  const { DstackError } = await import('../errors.ts');
-  const { readLimited, readSecretFile, wipe } = await import('../sys/files.ts');
-  if (options.keys === undefined) {
-    throw new DstackError('INPUT_INVALID', '--encrypted needs --keys: only the app itself can open its environment', {
-      field: '--keys',
-    });
-  }
-  const { parseAppKeys, wipeAppKeys } = await import('../config/app-keys.ts');
-  const keys = parseAppKeys(await readSecretFile(options.keys, 1024 * 1024), options.keys);
-  try {
-    const blob = await readLimited(options.encrypted, 256 * 1024);
-    const document = openEnvBlob(keys.envCryptKey, blob);
-    report(await judge(document, allowed), { bytes: blob.length }, options);
-    wipe(document);
-  } finally {
-    wipeAppKeys(keys);
-  }
+  const { variables, bytes } = await checkEncryptedEnv(options.encrypted, options);
+  report(variables, { bytes }, options.json);
 }
 
 export default function define(command: Command): void {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { prepare, setup } from '../../src/boot/run.ts';
 import { DstackError } from '../../src/errors.ts';
 import * as ui from '../../src/ui.ts';
+import { rejection } from '../failure.ts';
 import { COMPOSE, FakeBootMachine, SYS_CONFIG } from './fake-boot-machine.ts';
 
 let machine: FakeBootMachine;
@@ -23,15 +24,6 @@ const boot = (options = {}) => setup({ ...machine.options, ...options }, machine
 const names = () => machine.events.map(({ event }) => event);
 const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest();
 const mode = async (path: string) => ((await stat(machine.path(path))).mode & 0o777).toString(8);
-
-async function failure(promise: Promise<unknown>): Promise<DstackError> {
-  const thrown = await promise.then(
-    () => expect.fail('succeeded'),
-    (error: unknown) => error,
-  );
-  expect(thrown).toBeInstanceOf(DstackError);
-  return thrown as DstackError;
-}
 
 describe('setup', () => {
   it('measures in the documented order', async () => {
@@ -165,7 +157,7 @@ describe('setup', () => {
   it('waits for the clock before anything is measured, if the app wants secure time', async () => {
     await machine.share('app-compose.json', { ...COMPOSE, secure_time: true });
     machine.failing.add('chronyc waitsync 1 0.1 0 0');
-    expect((await failure(boot())).code).toBe('COMMAND_FAILED');
+    expect((await rejection(boot())).code).toBe('COMMAND_FAILED');
     expect(names()).toEqual([]);
   });
 
@@ -282,7 +274,7 @@ describe('setup refuses', () => {
   ];
   it.each(cases)('%s, before anything is measured', async (_, arrange, expected) => {
     await arrange();
-    const error = await failure(boot());
+    const error = await rejection(boot());
     expect(error).toMatchObject(expected);
     expect(names()).toEqual([]);
     expect(machine.of('boot.error')).toHaveLength(1);
@@ -294,26 +286,26 @@ describe('setup refuses', () => {
 
   it('a VM that was started for another app', async () => {
     machine.mrConfigId = new Uint8Array(48).fill(1, 0, 33);
-    expect((await failure(boot())).code).toBe('MR_CONFIG_MISMATCH');
+    expect((await rejection(boot())).code).toBe('MR_CONFIG_MISMATCH');
     expect(names()).not.toContain('key-provider');
     expect(machine.steps.some((step) => step.startsWith('disk'))).toBe(false);
   });
 
   it('a provider that the app does not pin', async () => {
     await machine.share('app-compose.json', { ...COMPOSE, key_provider_id: 'ab' });
-    expect(await failure(boot())).toMatchObject({ code: 'KEY_PROVIDER_MISMATCH', field: 'key_provider_id' });
+    expect(await rejection(boot())).toMatchObject({ code: 'KEY_PROVIDER_MISMATCH', field: 'key_provider_id' });
     expect(names()).not.toContain('key-provider');
   });
 
   it('a wrong storage option before the disk is touched', async () => {
     machine.cmdline = 'dstack.storage_encrypted=maybe';
-    expect((await failure(boot())).code).toBe('STORAGE_OPTION_INVALID');
+    expect((await rejection(boot())).code).toBe('STORAGE_OPTION_INVALID');
     expect(machine.steps.some((step) => step.startsWith('disk'))).toBe(false);
   });
 
   it('a damaged .sys-config.json, and still tells the host', async () => {
     await machine.share('.sys-config.json', { host_api_url: SYS_CONFIG.host_api_url });
-    expect(await failure(boot())).toMatchObject({ code: 'DOCUMENT_INVALID', field: 'vm_config' });
+    expect(await rejection(boot())).toMatchObject({ code: 'DOCUMENT_INVALID', field: 'vm_config' });
     expect(machine.of('boot.error')).toHaveLength(1);
   });
 
@@ -328,7 +320,7 @@ describe('setup refuses', () => {
         });
       },
     });
-    expect((await failure(setup(machine.options, dependencies))).code).toBe('LUKS_KEY_WRONG');
+    expect((await rejection(setup(machine.options, dependencies))).code).toBe('LUKS_KEY_WRONG');
     expect(machine.of('boot.error')).toEqual([
       'the keys of this app do not open the disk: No key available with this passphrase. (file /dev/vdb1) [LUKS_KEY_WRONG]',
     ]);
@@ -338,6 +330,6 @@ describe('setup refuses', () => {
 
   it('to go on without a data device', async () => {
     const { device: _, ...options } = machine.options;
-    expect((await failure(setup(options, machine.dependencies()))).code).toBe('DISK_NOT_FOUND');
+    expect((await rejection(setup(options, machine.dependencies()))).code).toBe('DISK_NOT_FOUND');
   });
 });

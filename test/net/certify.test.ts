@@ -13,6 +13,7 @@ import { requestAppKeys } from '../../src/net/kms-client.ts';
 import { decodeAppInfoExtension } from '../../src/tdx/app-info-extension.ts';
 import { decodeVersioned } from '../../src/tdx/attestation.ts';
 import { issueCertificate, OID, readExtension } from '../../src/x509/x509.ts';
+import { rejection } from '../failure.ts';
 import { hasOpenssl, opensslVerify } from '../keys/openssl.ts';
 import { ANY, guest, startKms, VM_CONFIG } from '../simulator/kms/guest.ts';
 import { type Authority, closeServers, rpcServer } from './ra-tls-server.ts';
@@ -30,15 +31,6 @@ beforeAll(async () => {
 });
 afterEach(closeServers);
 afterAll(() => kms.close());
-
-async function failed(work: Promise<unknown>): Promise<DstackError> {
-  const thrown = await work.then(
-    () => expect.fail('succeeded'),
-    (error: unknown) => error,
-  );
-  expect(thrown).toBeInstanceOf(DstackError);
-  return thrown as DstackError;
-}
 
 const everything = {
   commonName: 'app.example',
@@ -102,7 +94,7 @@ describe('a certificate signed by the KMS', () => {
       if (broken && toHex(data) !== toHex(certReportData(key.spkiDer))) throw new DstackError('QUOTE_BUSY', 'busy');
       return app.attest(data);
     };
-    expect((await failed(certifyKey(fresh, key, { commonName: 'x' }, attest))).code).toBe('QUOTE_BUSY');
+    expect((await rejection(certifyKey(fresh, key, { commonName: 'x' }, attest))).code).toBe('QUOTE_BUSY');
     broken = false;
     expect(await certifyKey(fresh, key, { commonName: 'x' }, attest)).toHaveLength(3);
   });
@@ -123,7 +115,7 @@ describe('the KMS is not believed', () => {
     const answer = (response: { end(text: string): unknown }) => response.end(JSON.stringify(body));
     return withUrl((await rpcServer({ issuer: authority(), request: () => ({ usage: 'kms:rpc' }), answer })).url);
   };
-  const ask = (from: AppKeys, key = freshTlsKey()) => failed(certifyKey(from, key, { commonName: 'x' }, app.attest));
+  const ask = (from: AppKeys, key = freshTlsKey()) => rejection(certifyKey(from, key, { commonName: 'x' }, app.attest));
 
   it('with a certificate for another key, another root, or none', async () => {
     const [mine, theirs] = [freshTlsKey(), freshTlsKey()];
@@ -191,7 +183,7 @@ describe('a certificate signed by the app itself', () => {
     const own = await generateAppKeys(1);
     const refuse = () => Promise.reject(new DstackError('TEE_NOT_FOUND', 'no TEE'));
     expect(await certifyKey(own, freshTlsKey(), { commonName: 'x' }, refuse)).toHaveLength(2);
-    expect((await failed(certifyKey(own, freshTlsKey(), { commonName: 'x', withQuote: true }, refuse))).code).toBe(
+    expect((await rejection(certifyKey(own, freshTlsKey(), { commonName: 'x', withQuote: true }, refuse))).code).toBe(
       'TEE_NOT_FOUND',
     );
     const [leaf] = await certifyKey(own, freshTlsKey(), everything, app.attest);

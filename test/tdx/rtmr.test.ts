@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../src/codec/hex.ts';
-import { DstackError } from '../../src/errors.ts';
 import { type ErrnoError, setNative } from '../../src/sys/native.ts';
 import { extend } from '../../src/tdx/events.ts';
 import { REPORT_OFFSET, TDX_CMD_GET_REPORT0, takeReport } from '../../src/tdx/report.ts';
 import { extendRtmr, readRtmr, TDX_CMD_EXTEND_RTMR } from '../../src/tdx/rtmr.ts';
 import { realTdxMachine } from '../../src/tdx/tdx-machine.ts';
+import { rejection } from '../failure.ts';
 import vectors from '../vectors/measurement.json' with { type: 'json' };
 import { fakeNative } from './fake-native.ts';
 import { FakeTsm } from './fake-tsm.ts';
@@ -25,15 +25,6 @@ afterEach(() => {
   setNative(undefined);
   rmSync(root, { recursive: true });
 });
-
-async function failure(promise: Promise<unknown>): Promise<DstackError> {
-  const thrown = await promise.then(
-    () => new Error('nothing was thrown'),
-    (error: unknown) => error,
-  );
-  expect(thrown).toBeInstanceOf(DstackError);
-  return thrown as DstackError;
-}
 
 /** A TDX device behind the two ioctls of its ABI. */
 function device() {
@@ -94,32 +85,32 @@ describe('measurement attributes', () => {
     const { fake, system } = machine();
     device(); // is there, but there is no fallback
     fake.fail('write rtmr3:sha384', errno);
-    const thrown = await failure(extendRtmr(3, DIGEST, system));
+    const thrown = await rejection(extendRtmr(3, DIGEST, system));
     expect(thrown.code).toBe(code);
     expect(thrown.message).toContain(`RTMR3 through ${fake.measurementsDir}/rtmr3:sha384`);
   });
 
   it('the kernel refuses the registers of the firmware', async () => {
     const { system } = machine();
-    expect((await failure(extendRtmr(0, DIGEST, system))).code).toBe('RTMR_PERMISSION');
+    expect((await rejection(extendRtmr(0, DIGEST, system))).code).toBe('RTMR_PERMISSION');
   });
 
   it.each([-1, 4, 1.5, Number.NaN])('refuses index %s itself', async (index) => {
     const { fake, system } = machine();
-    expect((await failure(extendRtmr(index, DIGEST, system))).code).toBe('RTMR_INDEX_INVALID');
-    expect((await failure(readRtmr(index, system))).code).toBe('RTMR_INDEX_INVALID');
+    expect((await rejection(extendRtmr(index, DIGEST, system))).code).toBe('RTMR_INDEX_INVALID');
+    expect((await rejection(readRtmr(index, system))).code).toBe('RTMR_INDEX_INVALID');
     expect(fake.calls).toEqual([]);
   });
 
   it('refuses a digest of another size', async () => {
     const { system } = machine();
-    expect((await failure(extendRtmr(3, new Uint8Array(32), system))).code).toBe('RTMR_EXTEND_FAILED');
+    expect((await rejection(extendRtmr(3, new Uint8Array(32), system))).code).toBe('RTMR_EXTEND_FAILED');
   });
 
   it('refuses a register that is not 48 bytes', async () => {
     const { fake, system } = machine();
     fake.registers[3] = new Uint8Array(32);
-    expect((await failure(readRtmr(3, system))).code).toBe('RTMR_READ_FAILED');
+    expect((await rejection(readRtmr(3, system))).code).toBe('RTMR_READ_FAILED');
   });
 });
 
@@ -137,8 +128,8 @@ describe('override', () => {
     async (value) => {
       device();
       vi.stubEnv('DCAP_TDX_RTMR_SYSFS_PATH', value);
-      expect((await failure(extendRtmr(3, DIGEST, { ...realTdxMachine, root }))).code).toBe('RTMR_PATH_INVALID');
-      expect((await failure(readRtmr(3, { ...realTdxMachine, root }))).code).toBe('RTMR_PATH_INVALID');
+      expect((await rejection(extendRtmr(3, DIGEST, { ...realTdxMachine, root }))).code).toBe('RTMR_PATH_INVALID');
+      expect((await rejection(readRtmr(3, { ...realTdxMachine, root }))).code).toBe('RTMR_PATH_INVALID');
     },
   );
 });
@@ -149,7 +140,7 @@ describe('TDX device', () => {
     await extendRtmr(3, DIGEST, { ...realTdxMachine, root });
     expect(registers[3]).toEqual(ONCE);
     expect(await readRtmr(3, { ...realTdxMachine, root })).toEqual(ONCE);
-    expect((await failure(extendRtmr(1, DIGEST, { ...realTdxMachine, root }))).code).toBe('RTMR_INDEX_INVALID');
+    expect((await rejection(extendRtmr(1, DIGEST, { ...realTdxMachine, root }))).code).toBe('RTMR_INDEX_INVALID');
   });
 
   it('reports bind their report data', async () => {
@@ -157,13 +148,13 @@ describe('TDX device', () => {
     const report = await takeReport(new Uint8Array(64).fill(3), { ...realTdxMachine, root });
     expect(toHex(report.reportData)).toBe('03'.repeat(64));
     expect(report.raw.length).toBe(1024);
-    expect((await failure(takeReport(new Uint8Array(32), { ...realTdxMachine, root }))).code).toBe(
+    expect((await rejection(takeReport(new Uint8Array(32), { ...realTdxMachine, root }))).code).toBe(
       'REPORT_DATA_INVALID',
     );
   });
 
   it('is named when it does not exist', async () => {
-    const thrown = await failure(extendRtmr(3, DIGEST, { ...realTdxMachine, root }));
+    const thrown = await rejection(extendRtmr(3, DIGEST, { ...realTdxMachine, root }));
     expect(thrown.code).toBe('RTMR_EXTEND_FAILED');
     expect(thrown.path).toBe(join(root, 'dev/tdx_guest'));
   });
