@@ -16,7 +16,7 @@ interface Answer {
   readonly header?: readonly [name: string, chain: string];
 }
 
-/** Collateral is made anew for each answer: it is valid from one day ago to 30 days from now. */
+/** New collateral is made for each answer: it is valid from one day ago to 30 days from now. */
 function answer(pki: MockPki, path: string): Answer | undefined {
   const collateral = mockCollateral(pki);
   const json = (member: string, text: string, signature: string) => `{"${member}":${text},"signature":"${signature}"}`;

@@ -18,7 +18,7 @@ function parseInstance(payload: string): string {
   }
 }
 
-/** Follows the boots of one VM; a boot begins with the first event, and anew after a power-off. */
+/** Follows the boots of one VM; a boot begins with the first event, and another one after a power-off. */
 export class HostView {
   #began: number | undefined;
   #phase: PhaseReport | undefined;

@@ -159,7 +159,7 @@ export const ERRORS = {
   IMAGE_PULL_FAILED: e(1, true, 'check the image name, the registry and the network of the guest'),
   IMAGE_BUILD_FAILED: e(1, false, 'read the output of the build in the journal'),
   PORT_TAKEN: e(1, false, 'publish another port: something in the guest, or another service, has this one'),
-  SERVICE_UNHEALTHY: e(1, true, 'read the words of the health check, then the log of the container'),
+  SERVICE_UNHEALTHY: e(1, true, 'read the output of the health check, then the log of the container'),
   SERVICE_EXITED: e(1, false, 'read the last lines of the container’s log'),
   DISK_FULL: e(1, false, 'remove images and volumes, or let the host enlarge the data disk: it grows at the next boot'),
   SCRIPT_FAILED: e(1, false, 'read the output of the script in the journal'),

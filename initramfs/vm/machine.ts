@@ -55,7 +55,7 @@ async function thawOrSay(
     frozen = await ensureFrozen(shared, image.osImageHash, dir);
     return await thaw({ ...shared, frozen }, kernelArgs, console, binds);
   } catch (thrown) {
-    if (frozen !== undefined) await removeTree(dirname(frozen)); // the next one is frozen anew
+    if (frozen !== undefined) await removeTree(dirname(frozen)); // the next one is frozen again
     const said = `no thawed guest, it is booted instead: ${(thrown as Error).message}`;
     process.stderr.write(`${said}\n`);
     console.append(Buffer.from(`${said}\n`), 'qemu');

@@ -113,7 +113,7 @@ function disk({ file, readOnly }: Disk, index: number): string[] {
   ];
 }
 
-/** Slots for disks; a new generation id in each life, for which the kernel mixes its random numbers anew. */
+/** Slots for disks; a new generation id in each life, for which the kernel mixes new random numbers. */
 function freezable(frozen: string | undefined): string[] {
   const ports = Array.from({ length: MAX_DISKS - 1 }, (_, index) => [
     '-device',

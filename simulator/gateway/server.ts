@@ -20,7 +20,7 @@ export interface GatewayFaults {
   down?: boolean;
   /** closes the connection in the middle of the answer */
   dieMidAnswer?: boolean;
-  /** answers with something that is no registration */
+  /** answers with something that is not a registration */
   garbage?: boolean;
   /** wants a quote in the certificate, as gateways did */
   oldVersion?: boolean;

@@ -51,7 +51,7 @@ function freshK256(): Uint8Array {
   for (;;) {
     const key = Uint8Array.from(randomBytes(32));
     try {
-      compressedPublicKey(key); // zero and what is beyond the group order are no keys
+      compressedPublicKey(key); // zero and what is beyond the group order are not keys
       return key;
     } catch {}
   }

@@ -23,7 +23,7 @@ export interface PredictOptions {
   /** KMS only: what it answers as os_image_hash */
   readonly osImageHash?: Uint8Array | undefined;
   readonly cmdline: Pick<Cmdline, 'last'>;
-  /** the kernel command line was given, so that its defaults are no assumption */
+  /** the kernel command line was given, so that its defaults are not assumed */
   readonly cmdlineKnown: boolean;
   /** events that the app is known to measure after the boot */
   readonly later?: readonly { readonly event: string; readonly payload: Uint8Array }[];
@@ -129,7 +129,7 @@ function instance(
   if (fixed === undefined) {
     const why =
       compose.keyProvider === 'none'
-        ? 'made anew at every boot with key provider none: give --instance-id of the running guest'
+        ? 'new at every boot with key provider none: give --instance-id of the running guest'
         : 'made at the first boot: give --instance-info the host keeps, or --instance-id';
     unknown.push({ event: EVENT.instanceId, why });
   }

@@ -42,7 +42,7 @@ async function harmless(work: () => Promise<void>): Promise<void> {
 
 export interface BootTimelines {
   readonly current: readonly PhaseRecord[];
-  /** empty when the data disk is new, or was made anew for this boot */
+  /** empty when the data disk is new, or was made again for this boot */
   readonly previous: readonly PhaseRecord[];
 }
 

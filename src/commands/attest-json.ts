@@ -6,7 +6,7 @@ export default function define(command: Command): void {
   command
     .option('-i, --input <file>', 'versioned attestation, bytes or hex text', 'attestation.bin')
     .option('-o, --output <file>', 'file to write (default: standard output)')
-    .option('--json', 'accepted for symmetry: the output is JSON anyway')
+    .option('--json', 'accepted, without effect: the output is always JSON')
     .action(async ({ input, output }: { input: string; output?: string }) => {
       const { attestationJson, readAttestationFile } = await import('../tdx/attestation-view.ts');
       const text = `${ui.json(attestationJson(await readAttestationFile(input)))}\n`;

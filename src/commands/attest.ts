@@ -15,8 +15,8 @@ const DEFAULT_FILE = 'attestation.bin';
 
 export default function define(command: Command): void {
   command
-    .option('--report-data <hex>', 'what the quote binds: up to 64 bytes, padded with zero bytes', '')
-    .option('--app-id <hex>', '20 bytes; checked, and without effect on TDX, where the app id is measured')
+    .option('--report-data <hex>', 'report data of the quote: up to 64 bytes, padded with zero bytes', '')
+    .option('--app-id <hex>', '20 bytes; checked, but without effect on TDX, where the app id is measured')
     .option('-o, --output <file>', `file to write (default: ${DEFAULT_FILE}, with --hex standard output)`)
     .option('--hex', 'write hex text instead of bytes')
     .action(async (options: Options) => {

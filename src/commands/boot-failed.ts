@@ -50,7 +50,7 @@ export default function define(command: Command): void {
   command
     .option('--device <device>', 'data device (default: what `prepare` chose)')
     .option('--file <path>', 'timeline with the failure', PATHS.bootTimeline)
-    .option('--dry-run', 'decide, but write and start nothing')
+    .option('--dry-run', 'print the decision, write and start nothing')
     .option('--json', 'print the decision as JSON')
     .addHelpText(
       'after',

@@ -140,14 +140,14 @@ export default function define(command: Command): void {
   const changing = (name: string, summary: string) =>
     sub(name, summary)
       .option('--plan', 'print the steps and do nothing')
-      .option('--dry-run', 'print each change instead of making it');
+      .option('--dry-run', 'print each change without making it');
   changing('start', 'run the pre-launch script and start the containers')
     .option('--wait <seconds>', 'how long to wait for health checks; 0 = not at all (default: 120)')
     .option('--script-limit <seconds>', 'end a script of the app that takes longer (default: no limit)')
     .action(start);
   changing('stop', 'stop the containers').action(stop);
   changing('hold', 'before dockerd starts: keep it from starting containers by itself')
-    .option('--docker-root <folder>', 'folder of docker', '/var/lib/docker')
+    .option('--docker-root <folder>', 'data folder of docker', '/var/lib/docker')
     .action(hold);
   sub('status', 'show the containers of the app').action(status);
 }

@@ -21,14 +21,14 @@ const KEYS_FILE_LIMIT = 1024 * 1024;
 export default function define(command: Command): void {
   command
     .addOption(
-      new Option('--api <version>', 'version of the guest API whose key is meant; they have no key in common')
+      new Option('--api <version>', 'version of the guest API that the key belongs to; the two have different keys')
         .choices(['v0', 'v1'])
         .default('v0'),
     )
-    .option('--path <path>', 'v0: path of the key; it alone decides which key this is')
+    .option('--path <path>', 'v0: path of the key; nothing else chooses the key')
     .option('--purpose <text>', 'v0: signed together with the public key (default: empty)')
     .option('--domain <text>', 'v1: domain of the key')
-    .option('--algorithm <name>', 'secp256k1 or ed25519; v0 also knows k256 and takes secp256k1 unless told')
+    .option('--algorithm <name>', 'secp256k1 or ed25519; v0 also accepts k256 and defaults to secp256k1')
     .option('--keys-file <file>', 'key file (default: .appkeys.json of the host-shared directory)')
     .option('--json', 'print {key, public_key, signature_chain} as JSON')
     .action(async (options: Options) => {

@@ -6,7 +6,7 @@ import { seconds } from './seconds.ts';
 export default function define(command: Command): void {
   command
     .option('--docker-socket <path>', 'socket of dockerd', PATHS.dockerSocket)
-    .option('--idle <seconds>', 'end after so many seconds without a question', '60')
+    .option('--idle <seconds>', 'exit after this many seconds without a request', '60')
     .addHelpText(
       'after',
       '\nIt lists containers, tells their state and figures, and reads their logs; every other request gets status 403.\n' +

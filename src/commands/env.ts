@@ -55,15 +55,15 @@ export default function define(command: Command): void {
       .command(name)
       .description(summary)
       .option('--env <file>', 'KEY=value lines or {"env":[{"key","value"}]}, mode 0600 (default: stdin)')
-      .option('--app-compose <file>', 'refuse names that its allowed_envs does not have')
+      .option('--app-compose <file>', 'refuse names that are missing in its allowed_envs')
       .option('--json', 'print the result as JSON');
   sub('encrypt', 'encrypt variables for one app')
     .option('--kms-answer <file>', 'answer of the KMS method GetAppEnvEncryptPubKey, JSON')
     .option('--app-id <hex>', 'app the key must be signed for')
-    .option('--signer <hex>', 'public key of the KMS one trusts, 33 bytes')
+    .option('--signer <hex>', 'public key of the KMS that you trust, 33 bytes')
     .option('--max-age <seconds>', 'oldest accepted signature', '300')
     .option('--public-key <hex>', 'encrypt for this X25519 key')
-    .option('--trust-key', 'do not verify who gave the key')
+    .option('--trust-key', 'do not verify who signed the key')
     .option('-o, --output <file>', 'write the bytes of .encrypted-env (default: hex on stdout)')
     .addHelpText(
       'after',
@@ -72,9 +72,9 @@ export default function define(command: Command): void {
         'It is the signature of the answer that counts (--signer), not the connection it came through.',
     )
     .action(encrypt);
-  sub('check', 'judge variables, or an encrypted file, as a guest does')
+  sub('check', 'check variables, or an encrypted file, as a guest does')
     .option('--encrypted <file>', 'an .encrypted-env file')
-    .option('--keys <file>', 'the .appkeys.json that opens it')
+    .option('--keys <file>', 'the .appkeys.json whose key opens the encrypted file')
     .addHelpText(
       'after',
       '\nThree different failures: ENV_DECRYPT_FAILED (another key), ENV_NOT_ALLOWED (allowed_envs lacks a name),\n' +

@@ -46,7 +46,7 @@ export default function define(command: Command): void {
 
   volumeOptions(command.command('open'))
     .description('open an encrypted volume and mount it; never formats unless told to')
-    .option('--create', 'make it first on a blank disk, as a boot does')
+    .option('--create', 'make the volume first if the disk is blank, as a boot does')
     .action(async (options: VolumeOptions & { create?: boolean }) => {
       const fde = await import('../fde/fde.ts');
       const machine = fde.realDiskMachine;
@@ -65,7 +65,7 @@ export default function define(command: Command): void {
     });
 
   volumeOptions(command.command('grow'))
-    .description('make partition, mapping and file system as large as the disk has become')
+    .description('grow partition, mapping and file system to the size of the disk')
     .addHelpText('after', '\nA closed volume grows the rest of the way when it is opened the next time.')
     .action(async (options: VolumeOptions) => {
       const { growVolume, realDiskMachine } = await import('../fde/fde.ts');
@@ -75,7 +75,7 @@ export default function define(command: Command): void {
       });
     });
 
-  const volumes = command.command('volumes').description('verity volumes: read-only data an app asks for');
+  const volumes = command.command('volumes').description('verity volumes: read-only data that an app asks for');
   volumes.helpCommand(false);
   volumes
     .command('list')
@@ -109,7 +109,7 @@ export default function define(command: Command): void {
   command
     .command('close')
     .description('stop swapping, unmount, export the pool and close the mapping')
-    .option('--mount-point <dir>', 'where it is mounted', PATHS.dataMount)
+    .option('--mount-point <dir>', 'where the volume is mounted', PATHS.dataMount)
     .action(async (options: { mountPoint: string }) => {
       const { closeDataDisk, realDiskMachine } = await import('../fde/fde.ts');
       await closeDataDisk(options, realDiskMachine);
@@ -119,7 +119,7 @@ export default function define(command: Command): void {
     .command('check-header')
     .description('check a LUKS2 header (device or header backup) against the only accepted form')
     .argument('<path>', 'device or file')
-    .option('--json', 'print the facts as JSON')
+    .option('--json', 'print the result as JSON')
     .action(async (path: string, options: { json?: boolean }) => {
       const { checkHeader } = await import('../fde/fde.ts');
       const header = await checkHeader(path);
@@ -133,7 +133,7 @@ function volumeOptions(command: Command): Command {
     .requiredOption('--device <device>', 'partition or disk')
     .requiredOption('--key-file <path>', 'disk key, 32 bytes or 64 hex digits: a private file, or - for stdin')
     .option('--fs <type>', 'zfs or ext4', 'zfs')
-    .option('--mount-point <dir>', 'where to mount it', PATHS.dataMount);
+    .option('--mount-point <dir>', 'where to mount the volume', PATHS.dataMount);
 }
 
 function volume({ device, fs, mountPoint }: VolumeOptions) {

@@ -7,7 +7,7 @@ import * as ui from '../ui.ts';
 export default function define(command: Command): void {
   command
     .option('--work-dir <dir>', 'work folder of setup', PATHS.dstack)
-    .option('--force', 'also when nothing has changed', false)
+    .option('--force', 'register even when nothing has changed', false)
     .action(async ({ workDir, force }: { workDir: string; force: boolean }) => {
       const { refreshGateway, realNetMachine } = await loadGateway();
       const outcome = await refreshGateway({ workDir, force }, realNetMachine());

@@ -11,7 +11,7 @@ interface Options {
 export default function define(command: Command): void {
   command
     .requiredOption('-o, --output <file>', 'where the key file goes (mode 0600, replaced atomically)')
-    .option('--ca-level <number>', 'how many CAs may follow below the one of the app', '1')
+    .option('--ca-level <number>', 'how many CAs may stand below the CA of the app', '1')
     .option('--no-evidence', 'make the CA certificate without evidence: works outside of a TEE, proves nothing')
     .action(async ({ output, caLevel, evidence }: Options) => {
       const [{ generateAppKeys, parseCaLevel }, { formatAppKeys, wipeAppKeys }, { writeAtomic }, tdx] =

@@ -11,8 +11,8 @@ interface Options {
 export default function define(command: Command): void {
   command
     .requiredOption('--cert <file>', 'where the certificate goes (replaced atomically)')
-    .requiredOption('--key <file>', 'where its new key goes (mode 0600, replaced atomically)')
-    .option('--ca-level <number>', 'how many CAs may follow below it', '1')
+    .requiredOption('--key <file>', 'where the new private key goes (mode 0600, replaced atomically)')
+    .option('--ca-level <number>', 'how many CAs may stand below it', '1')
     .action(async ({ cert, key, caLevel }: Options) => {
       const [{ generateCa, parseCaLevel }, { writeKeyPair }, { certificateEvidence }] = await Promise.all([
         import('../keys/generate.ts'),

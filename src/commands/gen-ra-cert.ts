@@ -14,9 +14,9 @@ const PEM_LIMIT = 1024 * 1024;
 export default function define(command: Command): void {
   command
     .requiredOption('--ca-cert <file>', 'certificate of the signing CA (PEM)')
-    .requiredOption('--ca-key <file>', 'its private key (PEM)')
+    .requiredOption('--ca-key <file>', 'private key of the signing CA (PEM)')
     .requiredOption('-c, --cert-path <file>', 'where the certificate goes (replaced atomically)')
-    .requiredOption('-k, --key-path <file>', 'where its new key goes (mode 0600, replaced atomically)')
+    .requiredOption('-k, --key-path <file>', 'where the new private key goes (mode 0600, replaced atomically)')
     .action(async ({ caCert, caKey, certPath, keyPath }: Options) => {
       const [{ writeKeyPair }, { readLimited, utf8, wipe }, { tempCertificate }, { certificateEvidence }] =
         await Promise.all([

@@ -15,13 +15,16 @@ const SYS_CONFIG_LIMIT = 32 * 1024;
 
 export default function define(command: Command): void {
   command
-    .requiredOption('-k, --kms-url <url>', 'address of the KMS; /prpc is appended unless it is there')
+    .requiredOption('-k, --kms-url <url>', 'address of the KMS; /prpc is appended if it is missing')
     .option('--app-id <hex>', 'app id for platforms whose evidence names none (not TDX)')
     .option('-o, --output <file>', 'write to this file (mode 0600, replaced atomically) instead of standard output')
-    .option('--root-ca <file>', 'PEM certificate that the KMS must lead to (default: the one that it names itself)')
+    .option(
+      '--root-ca <file>',
+      'root certificate (PEM) that the chain of the KMS must end at (default: the one that the KMS names)',
+    )
     .addHelpText(
       'after',
-      '\nThe result is secret: use -o. The purpose in the certificate of the KMS is not looked at, and no event is measured.',
+      '\nThe result is secret: use -o. The usage in the certificate of the KMS is not checked, and no event is measured.',
     )
     .action(run);
 }

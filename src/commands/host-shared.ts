@@ -13,7 +13,7 @@ export default function define(command: Command): void {
       await mountHostShare(mountPoint, realBootMachine);
     },
   );
-  sub('unmount', 'unmount it; it is not an error when nothing is mounted').action(
+  sub('unmount', 'unmount the host share; not an error when it is not mounted').action(
     async ({ mountPoint }: { mountPoint: string }) => {
       const { unmountHostShare } = await loadHostShare();
       const { realBootMachine } = await loadBootMachine();

@@ -28,10 +28,10 @@ export default function define(command: Command): void {
   command
     .argument('[file]', 'the app’s app-compose.json, byte for byte as it is deployed', 'app-compose.json')
     .option('--instance-info <file>', 'the .instance_info that the host keeps for this instance')
-    .option('--app-id <hex>', '20 bytes, when the host names the app')
-    .option('--instance-id <hex>', '20 bytes, of the guest as it runs')
+    .option('--app-id <hex>', '20 bytes, if the host names the app')
+    .option('--instance-id <hex>', '20 bytes, of the running guest')
     .option('--key-provider-id <hex>', 'KMS root key (SPKI in DER) or MRENCLAVE of the local provider')
-    .option('--os-image-hash <hex>', 'what the KMS answers for this image')
+    .option('--os-image-hash <hex>', 'os image hash that the KMS answers for this image')
     .option('--cmdline <text>', 'kernel command line, for its storage options')
     .option('--event <name=hex>', 'event that the app measures after the boot; may be repeated', collect, [])
     .option('--json', 'print JSON instead of text')

@@ -19,7 +19,7 @@ async function plan(options: Options): Promise<void> {
 export default function define(command: Command): void {
   command
     .option('--plan', 'print the phases and do nothing')
-    .option('--dry-run', 'print each program call and file write instead of making it')
+    .option('--dry-run', 'print each program call and file write without doing it')
     .option('--json', 'print the result as JSON: the data device and the phases')
     .addHelpText('after', '\nLeaves /run/dstack/prepared.json for `setup`. Changes nothing on a machine without a TEE.')
     .action(async (options: Options) => {

@@ -13,14 +13,14 @@ interface Options {
 
 export default function define(command: Command): void {
   command
-    .option('--report-data <hex>', 'what the quote binds: up to 64 bytes, padded with zero bytes', '')
+    .option('--report-data <hex>', 'report data of the quote: up to 64 bytes, padded with zero bytes', '')
     .option(
       '--sys-config <file>',
       'system configuration whose vm_config goes with the quote (default: .sys-config.json of the host share)',
     )
     .option('-o, --output <file>', 'file to write (default: standard output)')
-    .option('--debug', 'tell on stderr what is being reported')
-    .option('--json', 'accepted for symmetry: the output is JSON anyway')
+    .option('--debug', 'print on stderr what is reported')
+    .option('--json', 'accepted, without effect: the output is always JSON')
     .action(async (options: Options) => {
       const { padReportData } = await import('../tdx/report.ts');
       const reportData = padReportData(fromHex(options.reportData, { field: '--report-data', prefix: true }));

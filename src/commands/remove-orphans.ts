@@ -16,9 +16,9 @@ const SHORT_ID = 12;
 export default function define(command: Command): void {
   command
     .requiredOption('-f, --compose <file>', 'compose file of the app')
-    .option('-n, --dry-run', 'only tell what would be removed')
-    .option('--no-dockerd', 'work on the folders of docker, while dockerd does not run')
-    .option('-d, --docker-root <folder>', 'folder of docker, with --no-dockerd', '/var/lib/docker')
+    .option('-n, --dry-run', 'only print what would be removed')
+    .option('--no-dockerd', 'work on the data folder of docker, while dockerd is stopped')
+    .option('-d, --docker-root <folder>', 'data folder of docker, with --no-dockerd', '/var/lib/docker')
     .option('--json', 'print the result as JSON')
     .action(async (options: Options) => {
       const { removeOrphansOffline, removeOrphansOnline } = await loadOrphans();

@@ -3,12 +3,9 @@ import type { Command } from 'commander';
 
 export default function define(command: Command): void {
   command
-    .option('-c, --config <file>', 'configuration file, the last of the layers (.toml, or JSON)')
-    .option('-w, --watchdog', 'send signs of life to the service manager (WATCHDOG_USEC)')
-    .option(
-      '--docker-socket <path>',
-      'where docker is asked about containers (default: DOCKER_HOST, or its own socket)',
-    )
+    .option('-c, --config <file>', 'configuration file, read last and so the strongest (.toml, or JSON)')
+    .option('-w, --watchdog', 'notify the watchdog of the service manager (WATCHDOG_USEC)')
+    .option('--docker-socket <path>', 'where to ask docker about containers (default: DOCKER_HOST, or its own socket)')
     .action(async (options: { config?: string; watchdog?: boolean; dockerSocket?: string }) => {
       // the one place where every reader of docker looks; children get an environment of their own
       if (options.dockerSocket !== undefined) process.env['DOCKER_HOST'] = `unix://${options.dockerSocket}`;

@@ -29,13 +29,13 @@ async function plan({ handover, json }: Options): Promise<void> {
 
 export default function define(command: Command): void {
   command
-    .option('--work-dir <dir>', 'folder that becomes /dstack', PATHS.workDir)
+    .option('--work-dir <dir>', 'folder that is mounted at /dstack', PATHS.workDir)
     .option('--device <device>', 'data device (default: what `prepare` chose)')
     .option('--mount-point <dir>', 'where the data disk is mounted', PATHS.dataMount)
     .option('--host-shared <dir>', 'read the files of the host from this folder instead of mounting the share')
     .option('--handover', 'also bind mounts, verity volumes, init scripts and the compose file')
     .option('--plan', 'print the phases and do nothing')
-    .option('--dry-run', 'check the inputs, print each program call and file write instead of making it')
+    .option('--dry-run', 'check the inputs, print each program call and file write without doing it')
     .option('--json', 'print the plan, or an error, as JSON')
     .addHelpText(
       'after',

@@ -4,7 +4,7 @@ import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
 
 export default function define(command: Command): void {
-  command.option('--json', 'accepted for symmetry: the output is JSON anyway').action(async () => {
+  command.option('--json', 'accepted, without effect: the output is always JSON').action(async () => {
     const { ownEvidence } = await import('../tdx/report-identity.ts');
     const { appInfoJson, decodeAppInfo } = await import('../tdx/app-identity.ts');
     ui.result(appInfoJson(decodeAppInfo(await ownEvidence(realTdxMachine))), { json: true, text: () => '' });

@@ -29,7 +29,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'deploy', summary: 'start or stop the containers of the app', load: () => import('./deploy.ts') },
   {
     name: 'remove-orphans',
-    summary: 'remove containers of services the app no longer has',
+    summary: 'remove containers of services that the app no longer has',
     load: () => import('./remove-orphans.ts'),
   },
   {
@@ -40,7 +40,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'docker-view',
-    summary: 'show the guest agent what docker says of containers, and nothing else',
+    summary: 'show the guest agent what docker says about containers, and nothing else',
     load: () => import('./docker-view.ts'),
   },
   {
@@ -61,12 +61,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'attest-json', summary: 'print an attestation as JSON', load: () => import('./attest-json.ts') },
   {
     name: 'attest-strip',
-    summary: 'shorten an attestation to what certificates carry',
+    summary: 'shorten an attestation to the form that certificates carry',
     load: () => import('./attest-strip.ts'),
   },
   {
     name: 'quote-report',
-    summary: 'take an attestation as a request for the verifier service',
+    summary: 'take an attestation, in the form that the verifier service reads',
     load: () => import('./quote-report.ts'),
   },
   {
@@ -89,7 +89,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'gen-app-keys',
-    summary: 'make random keys of an app',
+    summary: 'make random keys for an app',
     secrets: true,
     load: () => import('./gen-app-keys.ts'),
   },
@@ -129,7 +129,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'env', summary: 'encrypt or check the environment of an app', secrets: true, load: () => import('./env.ts') },
   {
     name: 'timeline',
-    summary: 'show where the time of this boot went',
+    summary: 'show how long each step of this boot took',
     load: () => import('./timeline.ts'),
   },
   {

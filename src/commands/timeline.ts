@@ -27,8 +27,8 @@ async function show(options: Options): Promise<void> {
 export default function define(command: Command): void {
   command
     .option('--file <path>', 'timeline to read', PATHS.bootTimeline)
-    .option('--previous', 'the boot before this one, as the data disk kept it')
-    .option('--svg', 'print a picture')
+    .option('--previous', 'show the boot before this one, which the data disk keeps')
+    .option('--svg', 'print an SVG picture')
     .option('--json', 'print both boots as JSON')
     .addHelpText(
       'after',

@@ -29,14 +29,17 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 export default function define(command: Command): void {
   command
     .argument('<file>', 'evidence: quote, GetQuote answer, attestation or RA-TLS certificate; - for stdin')
-    .option('--collateral <file|url>', 'DCAP collateral in JSON, or a PCCS or PCS; default: what was fetched before')
+    .option(
+      '--collateral <file|url>',
+      'DCAP collateral as a JSON file, or the address of a PCCS or PCS (default: what was fetched before)',
+    )
     .option('--root-ca <pem>', 'trust this root certificate instead of Intel’s')
     .option('--at <rfc3339>', 'judge as of this time instead of now')
     .option('--expect <name=value>', 'demand a value; may be repeated', collect, [])
     .option('--expect-measure <file>', 'demand the events that `measure --json` predicted')
     .option('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', collect, [])
     .option('--allow-unencrypted-storage', 'accept a guest whose data disk is not encrypted')
-    .option('--event-log <file>', 'event log in JSON, for a quote alone')
+    .option('--event-log <file>', 'event log as JSON, for a quote that comes without one')
     .option('--json', 'print everything as JSON')
     .addHelpText(
       'after',

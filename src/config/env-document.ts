@@ -63,7 +63,7 @@ function readItems(plaintext: Uint8Array): { key: string; value: string }[] {
     throw malformed('the decrypted environment is not JSON'); // no cause: it could quote the text
   }
   const env = isObject(document) && Object.hasOwn(document, 'env') ? document['env'] : undefined;
-  if (!Array.isArray(env)) throw malformed('the decrypted environment has no array env', 'env');
+  if (!Array.isArray(env)) throw malformed('the array env is missing in the decrypted environment', 'env');
   const items = env.map((item: unknown, i) => {
     const field = (name: string): string => {
       const text = isObject(item) && Object.hasOwn(item, name) ? item[name] : undefined;

@@ -22,7 +22,7 @@ export function parseEnvText(raw: Uint8Array, name: string): EnvVariable[] {
     if (bare.trim() === '' || bare.trimStart().startsWith('#')) return [];
     const at = bare.indexOf('=');
     if (at <= 0) {
-      throw new DstackError('ENV_MALFORMED', `line ${i + 1} has no KEY=value`, { path: name, field: `line ${i + 1}` });
+      throw new DstackError('ENV_MALFORMED', `line ${i + 1} is not KEY=value`, { path: name, field: `line ${i + 1}` });
     }
     const value = bare.slice(at + 1);
     if (/^(["']).*\1$/.test(value)) ui.warn(`${name}: line ${i + 1}: the quotes become part of the value`);
@@ -39,7 +39,7 @@ function parseEnvJson(text: string, name: string): EnvVariable[] {
   }
   const env = isObject(document) && Object.hasOwn(document, 'env') ? document['env'] : undefined;
   if (!Array.isArray(env))
-    throw new DstackError('ENV_MALFORMED', 'there is no array env', { path: name, field: 'env' });
+    throw new DstackError('ENV_MALFORMED', 'the array env is missing', { path: name, field: 'env' });
   return env.map((item: unknown, i) => {
     const { key, value } = isObject(item) ? item : {};
     if (typeof key !== 'string' || typeof value !== 'string') {

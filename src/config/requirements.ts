@@ -194,9 +194,10 @@ function checkLaunchToken(required: Uint8Array | undefined, userConfig: Uint8Arr
   }
   const section = isObject(document) && Object.hasOwn(document, 'dstack') ? document['dstack'] : undefined;
   const token = isObject(section) && Object.hasOwn(section, 'launch_token') ? section['launch_token'] : undefined;
-  if (typeof token !== 'string') throw unmet('the user config has no text at /dstack/launch_token', field);
+  if (typeof token !== 'string')
+    throw unmet('/dstack/launch_token is missing in the user config, or is not a string', field);
   if (Buffer.byteLength(token) < LAUNCH_TOKEN_MIN) {
     throw unmet(`the launch token is shorter than ${LAUNCH_TOKEN_MIN} bytes`, field);
   }
-  if (!timingSafeEqual(launchTokenHash(token), required)) throw unmet('the launch token is another one', field);
+  if (!timingSafeEqual(launchTokenHash(token), required)) throw unmet('the launch token does not match', field);
 }

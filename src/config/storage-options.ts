@@ -31,7 +31,7 @@ export interface ComposeStorage {
  * The last occurrence of a parameter counts: the boot loader appends.
  *
  * Swap lies on the data disk. Without encryption the kernel would write pages of memory, keys among them, where the host
- * reads them, so the two together are refused. A swap with a key of its own is no way out: a file on ext4 would need a
+ * reads them, so the two together are refused. A swap with a key of its own does not help: a file on ext4 would need a
  * loop device under dm-crypt, which takes memory just when there is none.
  * @throws STORAGE_OPTION_INVALID
  */

@@ -13,7 +13,7 @@ export const MAX_DEPTH = 127;
 
 export type JsonObject = { [key: string]: unknown };
 
-/** Numbers written with a fraction, an exponent or as `-0`: they are no integers, even if their value is whole. */
+/** Numbers written with a fraction, an exponent or as `-0`: they are not integers, even if their value is whole. */
 const fractional = new WeakMap<object, Set<string | number>>();
 
 /** True if the number at `container[key]` was written as an integer (`2`, not `2.0`, `2e0` or `-0`). */

@@ -25,7 +25,7 @@ export interface PhaseRecord {
 /** A boot writes some 50 lines of 300 bytes; an operator who starts the app again and again writes more. */
 export const TIMELINE_LIMIT = 1024 * 1024;
 
-/** Reads a timeline; a missing file is empty, a line that is no record is left out. @throws FILE_TOO_LARGE, FILE_IO */
+/** Reads a timeline; a missing file is empty, a line that is not a record is left out. @throws FILE_TOO_LARGE, FILE_IO */
 export async function readTimelineFile(path: string): Promise<PhaseRecord[]> {
   const bytes = await ifExists(() => readLimited(path, TIMELINE_LIMIT));
   return bytes === undefined ? [] : parseTimeline(Buffer.from(bytes).toString('utf8'));

@@ -108,6 +108,6 @@ async function parse(text: string, path?: string): Promise<Parsed> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('is not a mapping');
   const { name, services } = value as { name?: unknown; services?: unknown };
   if (typeof services !== 'object' || services === null || Array.isArray(services))
-    throw invalid('has no mapping `services`');
+    throw invalid('is missing the mapping `services`');
   return { name, services };
 }

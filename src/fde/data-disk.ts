@@ -166,7 +166,7 @@ async function finished(options: DataDiskOptions, machine: DiskMachine): Promise
     await mountExisting(options, machine);
     return true;
   } catch (thrown) {
-    ui.info(`${options.device}: the unfinished file system is made anew: ${errorChain(thrown)}`);
+    ui.info(`${options.device}: the unfinished file system is made again: ${errorChain(thrown)}`);
     return false;
   }
 }
@@ -196,7 +196,7 @@ async function mountChecked(target: string, mountPoint: string, machine: DiskMac
   await mountExt4(target, mountPoint, machine);
 }
 
-/** Saves the question where the answer is no surprise: a process costs a twentieth of a later boot. */
+/** Asks only where the answer may be another one: a process costs a twentieth of a later boot. */
 async function mountPool(target: string, mountPoint: string, machine: DiskMachine): Promise<void> {
   if (!isDryRun() && (await looksLikeExt4(target, machine))) await expectFileSystem(target, 'zfs', machine);
   try {
@@ -219,7 +219,7 @@ async function looksLikeExt4(target: string, machine: DiskMachine): Promise<bool
 /** Says in plain words what mount would only fail at. */
 async function expectFileSystem(device: string, fs: FileSystem, machine: DiskMachine): Promise<void> {
   const type = await fileSystemType(device, machine);
-  // no answer is no verdict: libblkid needs several ZFS uberblocks before it is sure
+  // silence decides nothing: libblkid needs several ZFS uberblocks before it is sure
   if (type === '' || type === (fs === 'zfs' ? 'zfs_member' : 'ext4')) return;
   throw new DstackError('FS_MOUNT_FAILED', `the volume on ${device} holds ${type}, not ${fs}`, {
     path: device,

@@ -18,7 +18,7 @@ export interface DiskRequest {
 export type DiskAction = 'initialised' | 'mounted' | 'reformatted-ephemeral';
 
 /**
- * A volume is made anew only if it was never ready, if its keys are known to be gone, or if the device is blank.
+ * A volume is made again only if it was never ready, if its keys are known to be gone, or if the device is blank.
  * Everything else is opened as it is or refused.
  * @param mark only one that was made for this content (`marksContent`), and that the key does not disprove
  * @throws DISK_NOT_BLANK, DISK_FOREIGN

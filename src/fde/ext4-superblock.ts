@@ -4,7 +4,7 @@
  * It has 1024 bytes, two sectors on many disks, and a cut may keep an old one beside a new one. All that changes in an
  * ordinary life is in the first sector, except the checksum at the very end. So such a superblock is a whole old or a
  * whole new one that only bears the checksum of another, and both are what a cut between two writes could have left:
- * with the checksum made anew, e2fsck replays the journal as it would have done then. (`e2fsck -b` is not that: a copy
+ * with a new checksum, e2fsck replays the journal as it would have done then. (`e2fsck -b` is not that: a copy
  * is as old as the last growth, and does not say that the journal holds anything.)
  *
  * A checksum also guards against damage. What stands in for it: a copy of the superblock in another block group that has
@@ -73,7 +73,7 @@ const SIZES: readonly [at: number, length: number][] = [
 ];
 
 /**
- * The superblock of a device with its checksum made anew, if a power cut tore it: right magic, wrong checksum, and
+ * The superblock of a device with a new checksum, if a power cut tore it: right magic, wrong checksum, and
  * a whole copy that agrees. undefined for everything else, a superblock without fault and a device that cannot be read
  * included.
  */
@@ -108,7 +108,7 @@ export async function mendSuperblock(device: string, machine: DiskMachine): Prom
   return true;
 }
 
-/** Only what metadata_csum checks: without it a torn superblock is as good as any. */
+/** Only what metadata_csum checks: without it nothing tells a torn superblock from a good one. */
 function isSuperblock(bytes: Buffer): boolean {
   return (
     bytes.length === SIZE &&

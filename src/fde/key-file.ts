@@ -29,7 +29,7 @@ export function parseDiskKey(bytes: Uint8Array, name: string): Uint8Array {
     .toString('latin1')
     .replace(/\r?\n$/, '');
   if (!/^[0-9a-fA-F]{64}$/.test(text)) {
-    throw new DstackError('INPUT_INVALID', `${name} holds no disk key (32 bytes or 64 hex digits)`, {
+    throw new DstackError('INPUT_INVALID', `${name} does not hold a disk key (32 bytes or 64 hex digits)`, {
       field: '--key-file',
     });
   }
@@ -42,7 +42,7 @@ async function readPrivate(path: string): Promise<Uint8Array> {
     throw new DstackError('INPUT_INVALID', `key file ${path} is open to others (mode ${(mode & 0o777).toString(8)})`, {
       path,
       field: '--key-file',
-      hint: 'chmod 600 it, and consider the key as known',
+      hint: 'chmod 600 it, and treat the key as known to others',
     });
   }
   return readLimited(path, LIMIT);

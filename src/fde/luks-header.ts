@@ -109,7 +109,7 @@ function checkCopy(bytes: Uint8Array, copy: 0 | 1, start: number): LuksHeader {
   if (headerSize === undefined) throw rejected(copy, 'hdr_size', size, `is not one of ${HEADER_SIZES.join(', ')}`);
   for (const [field, at] of [['label', 24] as const, ['subsystem', 208] as const]) {
     if (!empty(at, at + 48)) {
-      throw rejected(copy, field, text(at, 48), 'is not empty: it is free text of whoever wrote the disk');
+      throw rejected(copy, field, text(at, 48), 'is not empty: anybody could have written this text');
     }
   }
   if (binary.toString('latin1', 72, 104) !== 'sha256'.padEnd(32, '\0')) {
@@ -136,7 +136,7 @@ function checkCopy(bytes: Uint8Array, copy: 0 | 1, start: number): LuksHeader {
   for (const [from, to] of PADDING) {
     if (!empty(from, to)) throw rejected(copy, 'padding', `bytes ${from} to ${to}`, 'is not empty');
   }
-  if (!zeros(json.subarray(end))) throw rejected(copy, 'json', `bytes from ${end} on`, 'has something behind its end');
+  if (!zeros(json.subarray(end))) throw rejected(copy, 'json', `bytes from ${end} on`, 'has bytes after its end');
   // last: whoever bends a header repairs its checksum, so the fields are what says most about it
   if (!checksum(binary, json).equals(binary.subarray(CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_SIZE))) {
     throw rejected(copy, 'csum', binary.toString('hex', CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_SIZE), 'is wrong');

@@ -9,7 +9,7 @@
  * One sector is written completely or not at all, so a mark is the old one or the new one. No mark means: ready.
  * A mark counts only together with what it was made for (`marksContent`): a volume that somebody else made on the same
  * disk later is never taken for an unfinished one. The host can write marks; all it wins is that the volume is made
- * anew, which it can have by attaching a blank disk.
+ * again, which it can have by attaching a blank disk.
  */
 import type { Content } from './content.ts';
 import type { DiskMachine } from './disk-machine.ts';

@@ -26,7 +26,7 @@ export async function nodeAppears(path: string, machine: DiskMachine, limitMs = 
   }
 }
 
-/** `udevadm settle`, bounded. Its failure is no error: a system without udev has its nodes from devtmpfs at once. */
+/** `udevadm settle`, bounded. Its failure is not an error: a system without udev has its nodes from devtmpfs at once. */
 export async function settle(machine: DiskMachine): Promise<void> {
   try {
     await machine.run('udevadm', ['settle', '--timeout=5'], { timeout: 10_000, ok: [0, 1] });

@@ -15,7 +15,7 @@ export function statusText(status: DiskStatus): string {
     ],
     ['holds', content.kind === 'unknown' ? content.seen : HOLDS[content.kind]],
   ];
-  if (mark?.initialising) rows.push(['mark', 'initialising: was never ready, the next boot makes it anew']);
+  if (mark?.initialising) rows.push(['mark', 'initialising: was never ready, the next boot makes it again']);
   if (mark?.ephemeral) rows.push(['mark', 'ephemeral: says that its keys ended with the boot that made it']);
   if (header !== null) {
     rows.push(['header', header.accepted ? `accepted, uuid ${header.uuid}` : `rejected: ${header.reason}`]);

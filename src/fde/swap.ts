@@ -22,7 +22,7 @@ const VOLUME = `${POOL}/swap`;
 const volumeDevice = (machine: DiskMachine): string => `${machine.dev}/zvol/${VOLUME}`;
 const swapFile = (mountPoint: string): string => `${mountPoint}/swapfile`;
 
-/** Makes the swap anew, or removes it for size 0. @throws SWAP_FAILED */
+/** Makes a new swap, or removes it for size 0. @throws SWAP_FAILED */
 export async function setupSwap({ fs: kind, mountPoint, size }: SwapOptions, machine: DiskMachine): Promise<void> {
   if (!Number.isSafeInteger(size) || size < 0) {
     throw new DstackError('SWAP_FAILED', `swap_size ${size} is not a size in bytes`, {

@@ -30,7 +30,7 @@ const readText = async (path: string): Promise<string | undefined> =>
 
 async function readNumber(path: string): Promise<number> {
   const text = (await readText(path)) ?? '';
-  if (!/^\d+$/.test(text)) throw new DstackError('FILE_IO', `${path} holds no number`, { path, value: text });
+  if (!/^\d+$/.test(text)) throw new DstackError('FILE_IO', `${path} does not hold a number`, { path, value: text });
   return Number(text);
 }
 

@@ -62,7 +62,7 @@ async function readEnvelope(path: string): Promise<ReturnType<typeof parseEnvelo
       await handle.close();
     }
   } catch (thrown) {
-    ui.warn(`${path} cannot be read and is not looked at: ${errorChain(thrown)}`);
+    ui.warn(`${path} cannot be read and is skipped: ${errorChain(thrown)}`);
     return undefined;
   }
 }

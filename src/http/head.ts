@@ -38,7 +38,7 @@ export function parseHead(text: string): RequestHead {
   if (line === null) throw new HttpSyntaxError(400, 'the request line is malformed');
   const [, method = '', rawTarget = '', minor] = line;
   const target = rawTarget.replace(ABSOLUTE_FORM, '');
-  // of the four forms (RFC 9112, section 3.2) a server that is no proxy gets these
+  // of the four forms (RFC 9112, section 3.2) a server that is not a proxy gets these
   if (!target.startsWith('/') && target === rawTarget && !(target === '*' && method === 'OPTIONS'))
     throw new HttpSyntaxError(400, 'the target is malformed');
   const question = target.indexOf('?');

@@ -62,5 +62,5 @@ export function p256FromPem(pem: string): P256Key {
   } catch {
     // no cause: a parser's message could quote the key
   }
-  throw new DstackError('KEY_INVALID', 'the text holds no P-256 private key in PEM form');
+  throw new DstackError('KEY_INVALID', 'the text does not hold a P-256 private key in PEM form');
 }

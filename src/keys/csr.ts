@@ -144,12 +144,12 @@ export function verifyCsr(encoded: Uint8Array, signature: Uint8Array, spkiDer: U
     key = createPublicKey({ key: Buffer.from(spkiDer), format: 'der', type: 'spki' });
     if (key.export({ format: 'jwk' }).crv !== 'P-256') throw new Error('curve');
   } catch {
-    throw new DstackError('CSR_INVALID', 'the certificate request holds no P-256 key', { field: 'pubkey' });
+    throw new DstackError('CSR_INVALID', 'the certificate request does not hold a P-256 key', { field: 'pubkey' });
   }
   try {
     valid = verify('sha256', encoded, key, signature);
   } catch {
-    // a signature that is no DER is as wrong as any other
+    // a signature that is not DER is as wrong as any other
   }
   if (!valid) {
     throw new DstackError('CSR_INVALID', 'the certificate request is not signed with its own key', {

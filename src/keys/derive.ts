@@ -83,7 +83,7 @@ function p256Point(scalar: Uint8Array): Uint8Array {
   try {
     ecdh.setPrivateKey(scalar); // checks the range
   } catch {
-    throw new DstackError('KEY_INVALID', 'the derived bytes are no valid P-256 scalar');
+    throw new DstackError('KEY_INVALID', 'the derived bytes are not a valid P-256 scalar');
   }
   return ecdh.getPublicKey();
 }

@@ -30,7 +30,7 @@ export function ed25519Sign(seed: Uint8Array, data: Uint8Array): Uint8Array {
 
 /**
  * Verifies; a wrong signature is false.
- * @throws KEY_INVALID for a public key that is no point of the curve, or a signature of another length than 64 bytes
+ * @throws KEY_INVALID for a public key that is not a point of the curve, or a signature of another length than 64 bytes
  */
 export async function ed25519Verify(publicKey: Uint8Array, data: Uint8Array, signature: Uint8Array): Promise<boolean> {
   await checkPoint(publicKey);
@@ -43,7 +43,7 @@ export async function ed25519Verify(publicKey: Uint8Array, data: Uint8Array, sig
   return verify(null, data, createPublicKey({ key: der, format: 'der', type: 'spki' }), signature);
 }
 
-/** node:crypto would only answer false; clients of Verify get an error for a key that is none. */
+/** node:crypto would only answer false; clients of Verify get an error for bytes that are not a key. */
 async function checkPoint(publicKey: Uint8Array): Promise<void> {
   const { ed25519 } = await import('@noble/curves/ed25519');
   try {

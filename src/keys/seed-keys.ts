@@ -32,7 +32,8 @@ export function keysFromSeed(seed: Uint8Array, provider: SeedProvider): SeedKeys
   }
   const k256Key = deriveKey(seed, [utf8Part('app-k256-key')], 32);
   // the definition knows no second try: a seed whose key is none (one in 2^127) cannot be used
-  if (!isK256Scalar(k256Key)) throw new DstackError('KEY_INVALID', 'the seed derives no valid secp256k1 key');
+  if (!isK256Scalar(k256Key))
+    throw new DstackError('KEY_INVALID', 'the key derived from the seed is not a valid secp256k1 key');
   const appKey = deriveP256(seed, [utf8Part('app-key')]);
   return {
     diskCryptKey: dhSecret(seed, [utf8Part('app-disk-key')]),

@@ -2,7 +2,7 @@
  * When the gateway checker registers again. A pure function of what is known, so that it can be tested second by second
  * and run for a whole fleet in virtual time (`npm run bench -- fleet`). Source: dstack boot order, gateway checker.
  *
- * Times are seconds of any clock that only moves forward. Jitter is ours: `spread` is drawn anew for each wait and makes
+ * Times are seconds of any clock that only moves forward. Jitter is ours: `spread` is drawn again for each wait and makes
  * it longer by up to a part of itself. Ours too is the early look at a tunnel that is about to be given up (`staleAfter`).
  * With spread 0 and without `staleAfter` the decisions are exactly those of the deployed checker.
  */
@@ -82,7 +82,7 @@ export function decide(
   return { state: next, action: stale || due(next.lastAttempt, refreshDelay(next), now) ? 'refresh' : 'wait' };
 }
 
-/** Notes a refresh that ended at `now`; `spread` is drawn anew for the next wait. */
+/** Notes a refresh that ended at `now`; a new `spread` is drawn for the next wait. */
 export function record(
   state: CheckerState,
   forced: boolean,

@@ -100,7 +100,7 @@ async function resolveName(host: string): Promise<string[]> {
 type Restore = 'iptablesRestore' | 'ip6tablesRestore';
 type Tables = 'iptables' | 'ip6tables';
 
-/** One transaction: fills the chain anew and puts the jump in front of everything else, taking an older jump out. */
+/** One transaction: empties and fills the chain and puts the jump in front of everything else, taking an older jump out. */
 async function restore(tools: FirewallTools, program: Restore, tables: Tables, sources: readonly string[]) {
   const present = await tools.run(tables, ['-w', '5', '-C', 'INPUT', ...MATCH.split(' ')], {
     ok: [0, 1, 2], // 1: no such rule; 2: no such chain (nft backend)
@@ -134,7 +134,7 @@ async function guardIPv6(tools: FirewallTools, sources: readonly string[]): Prom
   }
 }
 
-/** One nft transaction: the table is made if it is missing, deleted, and made anew. */
+/** One nft transaction: the table is made if it is missing, deleted, and made again. */
 export function nftRules({ v4, v6 }: Addresses): string {
   const accept = (family: 'ip' | 'ip6', list: readonly string[]) =>
     list.length === 0 ? [] : [`    ${family} saddr { ${list.join(', ')} } accept`];

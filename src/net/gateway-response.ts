@@ -82,7 +82,7 @@ export function splitEndpoint(endpoint: string): { host: string; port: number } 
   if (port < 1 || port > 65_535) return undefined;
   if (six !== undefined) return isIPv6(six) ? { host: six, port } : undefined;
   const host = other ?? '';
-  // four numbers that are no address must not pass for a name
+  // four numbers that are not an address must not pass for a name
   if (/^[0-9.]+$/.test(host) ? !isIPv4(host) : !NAME.test(host)) return undefined;
   return { host, port };
 }

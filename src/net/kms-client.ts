@@ -251,7 +251,7 @@ function checked(answer: Message<'AppKeyResponse'>, base: string): Message<'AppK
       const found = answer[field].length;
       if (found !== length) throw unusable(base, field, `has ${found} bytes instead of ${length}`);
     }
-    if (!isK256Scalar(answer.k256_key)) throw unusable(base, 'k256_key', 'is no secp256k1 key');
+    if (!isK256Scalar(answer.k256_key)) throw unusable(base, 'k256_key', 'is not a secp256k1 key');
     if (answer.disk_crypt_key.every((byte) => byte === 0)) throw unusable(base, 'disk_crypt_key', 'is all zero');
     return answer;
   } catch (thrown) {

@@ -37,7 +37,8 @@ export async function signWithKms(
   attestation: Attestation,
 ): Promise<string[]> {
   const { keyProvider, caCert } = keys;
-  if (keyProvider.kind !== 'kms') throw new DstackError('KEY_PROVIDER_UNSUPPORTED', 'these keys are not of a KMS');
+  if (keyProvider.kind !== 'kms')
+    throw new DstackError('KEY_PROVIDER_UNSUPPORTED', 'these keys do not come from a KMS');
   const csr = encodeCsr({
     spkiDer: key.spkiDer,
     commonName: request.commonName,

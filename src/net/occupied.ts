@@ -81,7 +81,7 @@ function ownAddresses(interfaces: Sources['interfaces']): Occupied[] {
   );
 }
 
-/** Networks without a next hop, and every next hop. Routes behind a next hop are no obstacle: a more exact route wins. */
+/** Networks without a next hop, and every next hop. Routes behind a next hop do not matter: a more exact route wins. */
 function routed(text: string): Occupied[] {
   return text.split('\n').flatMap((line) => {
     const [name = '', destination = '', hop = '', , , , , mask = ''] = line.trim().split(/\s+/);

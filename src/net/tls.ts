@@ -16,7 +16,7 @@ export interface TlsRules {
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
-/** a chain longer than this is cut, and then leads nowhere */
+/** a chain longer than this is cut, and then does not reach a root */
 const MAX_CHAIN = 16;
 
 /**

@@ -26,7 +26,7 @@ export async function publishedTdxRoot(dir: string = ANCHOR_DIR): Promise<Uint8A
   const found = await lstat(list);
   if (found === undefined) return undefined;
   const folder = await lstat(dir);
-  if (folder === undefined || !folder.isDirectory()) throw invalid(dir, 'is no folder');
+  if (folder === undefined || !folder.isDirectory()) throw invalid(dir, 'is not a folder');
   checkOwner(dir, folder);
   const roots = parseRoots(await readOwned(list), list);
   const path = roots['tdx'];
@@ -48,7 +48,7 @@ async function lstat(path: string): Promise<Stats | undefined> {
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
-    throw invalid(path, 'cannot be looked at', thrown);
+    throw invalid(path, 'cannot be read', thrown);
   }
 }
 
@@ -60,7 +60,7 @@ function checkOwner(path: string, { uid, mode }: Stats): void {
 async function readOwned(path: string): Promise<Uint8Array> {
   const found = await lstat(path);
   if (found === undefined) throw invalid(path, 'does not exist');
-  if (!found.isFile()) throw invalid(path, 'is no regular file');
+  if (!found.isFile()) throw invalid(path, 'is not a regular file');
   checkOwner(path, found);
   try {
     return await readLimited(path, LIMIT);
@@ -76,7 +76,7 @@ function parseRoots(bytes: Uint8Array, path: string): Record<string, unknown> {
       return document as Record<string, unknown>;
     }
   } catch (thrown) {
-    throw invalid(path, 'is no JSON document', thrown);
+    throw invalid(path, 'is not a JSON document', thrown);
   }
-  throw invalid(path, 'is no JSON object');
+  throw invalid(path, 'is not a JSON object');
 }

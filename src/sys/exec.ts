@@ -100,7 +100,7 @@ function capture(path: string, args: readonly string[], options: RunOptions, tim
     });
     const stdout = collect(child.stdout, (line) => options.onLine?.(line, 'stdout'));
     const stderr = collect(child.stderr, (line) => options.onLine?.(line, 'stderr'));
-    child.stdin.on('error', () => {}); // a program that does not read its stdin is no failure
+    child.stdin.on('error', () => {}); // a program that does not read its stdin is not a failure
     child.stdin.end(options.stdin ?? '');
 
     const limit = timeLimit(timeout, (signal) => child.kill(signal));

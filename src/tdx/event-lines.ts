@@ -39,9 +39,9 @@ function parseLine(line: string, where: string): RuntimeEvent {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refuse('is not an object');
   const { event, payload, version = 1 } = value as Record<string, unknown>;
-  if (typeof event !== 'string') throw refuse('has no event name');
-  if (typeof payload !== 'string') throw refuse('has no payload');
-  if (version !== 1 && version !== 2) throw refuse('has a version other than 1 and 2');
+  if (typeof event !== 'string') throw refuse('is missing the event name');
+  if (typeof payload !== 'string') throw refuse('is missing the payload');
+  if (version !== 1 && version !== 2) throw refuse('is neither version 1 nor version 2');
   const bytes = Buffer.from(payload, 'base64');
   if (bytes.toString('base64') !== payload) throw refuse('has a payload that is not standard base64');
   return { event, payload: new Uint8Array(bytes), version };

@@ -64,7 +64,7 @@ async function fromCache(path: string, { fmspc }: Platform): Promise<FoundCollat
   return { collateral: parseCollateral(bytes, path), source: `cache ${path}` };
 }
 
-/** Keeping it is a convenience: a folder that cannot be written to is no reason to stop. */
+/** Keeping it is a convenience: a folder that cannot be written to does not stop us. */
 async function keep(path: string, collateral: Collateral): Promise<void> {
   try {
     await fs.mkdir(join(path, '..'), { recursive: true, mode: 0o700 });

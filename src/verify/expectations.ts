@@ -71,7 +71,7 @@ export function parseExpectations(texts: readonly string[]): Expectations {
   for (const text of pins.map((pin) => pin.trim()).filter((pin) => pin !== '')) {
     // an event name may contain the sign itself, a hex payload cannot
     const at = text.startsWith('event') ? text.lastIndexOf('=') : text.indexOf('=');
-    if (at < 0) throw bad(text, 'has no =');
+    if (at < 0) throw bad(text, 'is missing =');
     const name = text.slice(0, at).trim();
     const value = text.slice(at + 1).trim();
     const event = /^event[ :]\s*(.+)$/.exec(name)?.[1];

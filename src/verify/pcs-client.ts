@@ -45,7 +45,7 @@ async function bounded(response: Response, url: string): Promise<Uint8Array> {
 /** A header with a URL-encoded PEM chain, under the first of its names that is there. */
 function chainOf({ headers }: Answer, url: string, ...names: string[]): string {
   const value = names.map((name) => headers.get(name)).find((text) => text !== null);
-  if (value === undefined || value === null) throw unavailable(url, `the answer has no header ${names[0]}`);
+  if (value === undefined || value === null) throw unavailable(url, `the answer lacks the header ${names[0]}`);
   try {
     return decodeURIComponent(value);
   } catch (thrown) {
@@ -75,7 +75,7 @@ function signedPart({ body }: Answer, url: string, member: string): { text: stri
   } catch (thrown) {
     throw unavailable(url, 'the answer is not JSON', thrown);
   }
-  throw unavailable(url, `the answer has no ${member} with its signature`);
+  throw unavailable(url, `the answer lacks ${member} with its signature`);
 }
 
 /** The service's base: with or without the API path, with or without a slash at its end. */

@@ -17,7 +17,7 @@ const invalid = (what: string, cause?: unknown): DstackError =>
   new DstackError('EVIDENCE_INVALID', what, {
     field: 'input',
     cause,
-    hint: 'see docs/verification.md for what is read',
+    hint: 'docs/verification.md lists what can be read',
   });
 
 /**
@@ -58,7 +58,7 @@ function recognise(bytes: Uint8Array): Evidence {
   throw invalid('the input is neither a quote, an attestation, an answer of the agent nor a certificate');
 }
 
-/** One level only: hex of hex is nobody's form. */
+/** One level only: nothing writes hex of hex. */
 function fromHexText(text: string): Evidence {
   const bytes = fromHex(text, { prefix: true, field: 'input' });
   const [first = 0, second = 0] = bytes;

@@ -28,7 +28,7 @@ interface ModuleIdentity {
 export function validity(fields: Fields): { issued: number; nextUpdate: number } {
   const time = (field: string): number => {
     const value = Date.parse(fields.string(field));
-    if (Number.isNaN(value)) fields.fail(field, 'is no time', fields.raw(field));
+    if (Number.isNaN(value)) fields.fail(field, 'is not a time', fields.raw(field));
     return value;
   };
   return { issued: time('issueDate'), nextUpdate: time('nextUpdate') };

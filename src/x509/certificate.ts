@@ -132,7 +132,7 @@ export function parsePemChain(text: string, only = false): Certificate[] {
   } catch (thrown) {
     throw invalid('the certificates cannot be read', thrown);
   }
-  if (blocks.length === 0) throw invalid('the text holds no certificate in PEM form');
+  if (blocks.length === 0) throw invalid('the text does not hold a certificate in PEM form');
   if (blocks.length > CHAIN_LIMIT) throw invalid(`the text holds ${blocks.length} certificates`);
   return blocks.map(parseCertificate);
 }

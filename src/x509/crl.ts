@@ -19,7 +19,7 @@ export interface Crl {
 }
 
 /**
- * None: what is critical in a list says that it is no whole list of its issuer's certificates (a delta, a part, a list for
+ * None: what is critical in a list says that it is not the whole list of its issuer's certificates (a delta, a part, a list for
  * others), and taking it for one would let a revoked certificate pass.
  */
 const UNDERSTOOD: ReadonlySet<string> = new Set();

@@ -78,7 +78,7 @@ export function readGeneralName(reader: DerReader): GeneralName {
   return { tag, value: content };
 }
 
-/** The content of iPAddress for an address literal, undefined for anything else. IPv6 zones are no part of an address. */
+/** The content of iPAddress for an address literal, undefined for anything else. IPv6 zones are not part of an address. */
 export function addressBytes(text: string): Uint8Array | undefined {
   const kind = text.includes('%') ? 0 : isIP(text);
   if (kind === 0) return undefined;

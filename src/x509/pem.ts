@@ -42,6 +42,6 @@ export function pemSpan(text: string, label: string): string | undefined {
 /** The DER inside the first PEM block with the label. @throws KEY_INVALID */
 export function fromPem(text: string, label: string): Uint8Array {
   const [first] = pemBlocks(text, label);
-  if (first === undefined) throw new DstackError('KEY_INVALID', `the text holds no PEM block ${label}`);
+  if (first === undefined) throw new DstackError('KEY_INVALID', `the text does not hold a PEM block ${label}`);
   return first;
 }

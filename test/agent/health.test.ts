@@ -1,4 +1,4 @@
-/** The agent asks its own listeners: who does not answer is opened anew, and only what the app needs counts. */
+/** The agent asks its own listeners: who does not answer is opened again, and only what the app needs counts. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ describe('the view of the agent of itself', () => {
     await checkListeners(listeners);
     expect(summary(listeners)).toBe('serving 2 of 2 listeners');
   });
-  it('opens one anew that does not answer, and does not hold it against the others', async () => {
+  it('opens one again that does not answer, and does not hold it against the others', async () => {
     let hang = true;
     const stuck = await make('stuck', (request) => (hang ? new Promise(() => {}) : answer(request)));
     const listeners = [await make('app', answer, true), stuck];

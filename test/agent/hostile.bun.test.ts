@@ -114,10 +114,10 @@ describe.runIf('Bun' in globalThis)('an agent with bad clients', () => {
   }, 30_000);
 
   it.each([
-    ['bytes that are no UTF-8', '/GetKey', Buffer.from('{"path":"\xff"}', 'latin1')],
+    ['bytes that are not UTF-8', '/GetKey', Buffer.from('{"path":"\xff"}', 'latin1')],
     ['hex that is none', '/GetQuote', Buffer.from('{"report_data":"zz"}')],
     ['odd hex', '/GetQuote', Buffer.from('{"report_data":"abc"}')],
-    ['a body that is no JSON', '/GetKey', Buffer.from('{"path":')],
+    ['a body that is not JSON', '/GetKey', Buffer.from('{"path":')],
     ['very deep JSON', '/GetKey', Buffer.from('['.repeat(200_000))],
     ['a number for a text', '/GetKey', Buffer.from('{"path":1}')],
     ['an unknown method', '/__proto__', Buffer.from('{}')],

@@ -112,7 +112,7 @@ describe.runIf(bun)('an agent that is started again', () => {
     90_000,
   );
 
-  it('makes a socket anew whose file is gone, and has that one kept', async () => {
+  it('makes a socket again whose file is gone, and has that one kept', async () => {
     const { guest, manager, web } = await prepare();
     await stop((await run(manager, guest)).child);
     rmSync(web);

@@ -74,7 +74,7 @@ describe('the GPU gate', () => {
   });
 
   it.each([
-    ['a VGA controller of somebody', '0x030000', '0x1234', 'not of NVIDIA'],
+    ['a VGA controller of somebody', '0x030000', '0x1234', 'not made by NVIDIA'],
     ['a 3D controller of NVIDIA without nvattest', '0x030200', '0x10de', 'no /usr/bin/nvattest'],
   ])('is closed beside %s', async (_, pciClass, vendor, why) => {
     await device('0000:01:00.0', pciClass, vendor);

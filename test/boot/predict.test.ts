@@ -129,7 +129,7 @@ describe('the command', () => {
     expect(report.rtmr3).toMatch(/^[0-9a-f]{96}$/);
     expect(report.events.at(-1)).toMatchObject({ event: 'mine', payload: 'ff', rtmr3: report.rtmr3 });
     expect(report.app_id).toBe(report.compose_hash.slice(0, 40));
-    expect(text.stdout).toContain('unknown     instance-id: made anew at every boot');
+    expect(text.stdout).toContain('unknown     instance-id: new at every boot');
     await expect(measure(machine.path('none.json'))).rejects.toMatchObject({
       stderr: expect.stringContaining('[FILE_NOT_FOUND]'),
     });

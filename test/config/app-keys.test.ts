@@ -95,7 +95,7 @@ describe('.appkeys.json', () => {
     }
   });
 
-  it('does not quote a file that is no JSON', () => {
+  it('does not quote a file that is not JSON', () => {
     for (const text of ['SECRET', '{"SECRET":1,"SECRET":2}']) {
       try {
         parseAppKeys(bytes(text));

@@ -134,7 +134,7 @@ describe('strict JSON', () => {
     expect(isIntegerLiteral(nested.a, 0)).toBe(false);
   });
 
-  it('refuses bytes that are no UTF-8', () => {
+  it('refuses bytes that are not UTF-8', () => {
     expect(() => parseStrictJsonBytes(Uint8Array.from([0x22, 0xff, 0x22]), 'f')).toThrow(DstackError);
   });
 

@@ -211,7 +211,7 @@ export class DiskLife {
     this.#report.recoveries++;
     if (/ initialised at /.test(opened.stderr) && this.#everReady) {
       this.#report.formattedAnew++;
-      this.#fail('a volume that was ready was made anew', guest);
+      this.#fail('a volume that was ready was made again', guest);
     }
     this.#everReady = true;
     const read = await guest.sh(readScript).catch(() => undefined);

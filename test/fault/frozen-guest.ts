@@ -93,7 +93,7 @@ export class FrozenGuest {
     const argv = [
       ...qemuArgv(config),
       ...['-device', 'virtio-scsi-pci,id=scsi0'],
-      // a new generation id in each life: the kernel mixes its random numbers anew when it is thawed
+      // a new generation id in each life: the kernel mixes new random numbers when it is thawed
       ...['-device', 'vmgenid,guid=auto'],
       ...(thaw ? ['-incoming', `file:${this.#file}`] : []),
     ];

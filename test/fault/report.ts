@@ -19,7 +19,7 @@ export interface Report {
   lostAcknowledged: number;
   /** boots that did not come up */
   bricked: number;
-  /** boots in which a volume that had been ready was made anew */
+  /** boots in which a volume that had been ready was made again */
   formattedAnew: number;
   /** cuts that came upon data in the cache, and bytes that were lost with it */
   cutsWithLoss: number;
@@ -78,7 +78,7 @@ export function reportText(report: Report): string {
     `${cuts} power cuts (${list(report.byKind)}; ${list(report.byFileSystem)}), seed ${report.seed}, ${report.seconds} s`,
     `first boots were cut at: ${list(report.byStage)}`,
     `${report.cutsWithLoss} cuts lost data of the cache, ${report.lostBytes} bytes in all`,
-    `${recoveries} boots came up, ${bricked} did not, ${formattedAnew} made a ready volume anew`,
+    `${recoveries} boots came up, ${bricked} did not, ${formattedAnew} made a ready volume again`,
     `${acknowledged} acknowledged entries, ${lostAcknowledged} of them lost`,
     `control: ${control?.lost} of ${control?.claimed} entries without fsync lost, as must be`,
     ...(report.emulatorAborts > 0 ? [`QEMU ended by itself, or never answered, ${report.emulatorAborts} times`] : []),

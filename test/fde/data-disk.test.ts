@@ -132,7 +132,7 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
     60_000,
   );
 
-  it('never makes a ready volume anew, whatever happens while the power fails again and again', async () => {
+  it('never makes a ready volume again, whatever happens while the power fails again and again', async () => {
     for (let seed = 1; seed <= 2; seed++) {
       await machine.addDisk('vdb', 26);
       let ready = false;
@@ -169,7 +169,7 @@ describe.each(['ext4', 'zfs'] as const)('openDataDisk with %s', (fs) => {
 describe('keys that end with the boot (key provider none)', () => {
   const none = { ephemeral: true } as const;
 
-  it('make a marked volume that the next such boot makes anew', async () => {
+  it('make a marked volume that the next such boot makes again', async () => {
     await machine.addDisk('vdb', 48);
     expect((await boot(none)).action).toBe('initialised');
     expect(await machine.mark('vdb1')).toMatchObject(EPHEMERAL);

@@ -29,7 +29,7 @@ export function jsonText(header: Uint8Array, copy: 0 | 1 = 0): string {
     .replace(/\0[\s\S]*$/, '');
 }
 
-/** Writes the checksums of both copies anew. */
+/** Writes new checksums into both copies. */
 export function seal(header: Buffer, size: number): Buffer {
   for (const copy of BOTH) {
     const bytes = header.subarray(copy * size, (copy + 1) * size);

@@ -86,7 +86,7 @@ describe('a certificate signed by the KMS', () => {
     expect(quotes).toBe(3);
   });
 
-  it('is tried anew when the evidence for the connection could not be made', async () => {
+  it('is tried again when the evidence for the connection could not be made', async () => {
     const fresh = { ...keys };
     let broken = true;
     const key = freshTlsKey();

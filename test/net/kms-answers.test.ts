@@ -86,7 +86,7 @@ it.each([
   ['a disk key of another length', { disk_crypt_key: SECRET }, /disk_crypt_key .* has 31 bytes instead of 32/],
   ['a disk key of zeros', { disk_crypt_key: '00'.repeat(32) }, /disk_crypt_key .* is all zero/],
   ['no environment key', { env_crypt_key: '' }, /env_crypt_key .* has 0 bytes/],
-  ['an app key that is no scalar', { k256_key: 'ff'.repeat(32) }, /k256_key .* is no secp256k1 key/],
+  ['an app key that is not a scalar', { k256_key: 'ff'.repeat(32) }, /k256_key .* is not a secp256k1 key/],
   ['a short signature', { k256_signature: SECRET }, /k256_signature .* has 31 bytes instead of 65/],
   ['an odd hex digit', { disk_crypt_key: `${SECRET}a` }, /field disk_crypt_key has an odd number/],
   ['a number for a key', { k256_key: 7 }, /field k256_key must be a string of hex digits/],

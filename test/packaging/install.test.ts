@@ -129,7 +129,7 @@ describe('install.sh', () => {
     expect(readdirSync(root)).toEqual([]);
   });
 
-  it('refuses a missing root, a root that is no folder, and unknown options', () => {
+  it('refuses a missing root, a root that is not a folder, and unknown options', () => {
     expect(install().status).toBe(2);
     expect(install('--root', join(dir, 'nowhere')).status).toBe(2);
     expect(install('--root', newRoot(), '--force').status).toBe(2);

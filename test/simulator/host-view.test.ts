@@ -34,7 +34,7 @@ describe('the view of a booting guest', () => {
     expect(view.status(6000)).toContain('[####################]');
   });
 
-  it('shows an error, and begins anew after a power-off', () => {
+  it('shows an error, and begins again after a power-off', () => {
     const view = new HostView();
     view.event(record(0, 'boot.progress', 'setting up docker'));
     expect(view.event(record(1000, 'boot.error', 'it broke'))).toBe('+   1.0 s  ERROR     it broke');

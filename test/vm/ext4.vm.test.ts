@@ -321,7 +321,7 @@ describe.sequential('the same disk once more, with a 9p share', () => {
   // the first VM has shown the rest of the boot and a clean end
   afterAll(() => vm?.kill().then(() => vm.stop()));
 
-  it('makes the volume anew, because keys of provider none live for one boot', async () => {
+  it('makes the volume again, because keys of provider none live for one boot', async () => {
     expect(payloads(vm, 'boot.progress')).toContain('initializing data disk');
     expect((await vm.sh('test -e /var/volatile/dstack/persistent/marker')).exit).toBe(1);
     const [info] = payloads(vm, 'instance.info').map((text) => JSON.parse(text));

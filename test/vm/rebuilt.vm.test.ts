@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => vm?.kill().then(() => vm.stop()));
 
-it('makes the squashfs and its hash tree anew and nothing else', () => {
+it('makes the squashfs and its hash tree again and nothing else', () => {
   for (const [step, ms] of steps) {
     if (!['root image', 'verity'].includes(step)) expect(ms, `${step} should come from the cache`).toBeLessThan(2000);
   }

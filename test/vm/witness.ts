@@ -83,7 +83,7 @@ export async function overtaken(vm: Machine, { times: [first = 0], preLaunch }: 
 }
 
 /**
- * The control: docker is started anew as its own package starts it, without our order and with nothing held back.
+ * The control: docker is started again as its own package starts it, without our order and with nothing held back.
  * @returns when that began, in seconds of uptime
  */
 export async function startDockerPlainly(vm: Machine): Promise<number> {

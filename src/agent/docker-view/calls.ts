@@ -62,7 +62,7 @@ function recogniseList(query: string): DockerCall | undefined {
   return PROJECT.test(project) ? { kind: 'list', project } : undefined;
 }
 
-/** All parameters of a log, written anew; undefined when one is missing, unknown, twice there or of another form. */
+/** All parameters of a log, written again; undefined when one is missing, unknown, twice there or of another form. */
 function logParameters(query: string): string | undefined {
   const given = new URLSearchParams(query);
   if (given.size !== LOG_PARAMETERS.size) return undefined;

@@ -27,14 +27,14 @@ const CONNECTIONS = 128;
 
 /**
  * Serves the socket that was handed over until it is idle, or until SIGTERM. A docker that cannot be reached ends it after a
- * second: the next process sees a socket file that docker may have made anew.
+ * second: the next process sees a socket file that docker may have made again.
  * @throws LISTENER_FAILED without a socket of a socket unit
  */
 export async function serveDockerView({ dockerSocket, idleMs }: DockerViewServeOptions): Promise<void> {
   const [socket] = (await inheritedSockets()).activated;
   if (socket === undefined) {
     throw new DstackError('LISTENER_FAILED', 'no socket was handed over', {
-      hint: 'start dstack-docker-view.socket: the process is started by the first question',
+      hint: 'start dstack-docker-view.socket: the first request starts the process',
     });
   }
   let endAt = Number.POSITIVE_INFINITY;

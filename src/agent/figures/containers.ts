@@ -115,7 +115,7 @@ export class Containers {
     const now = Date.now();
     const before = this.#readings.get(id);
     if (before !== undefined && now - before.at < SHORTEST_MS) return before.cpus;
-    // a container that was started anew counts from zero again
+    // a container that was started again counts from zero again
     const continued = before !== undefined && before.cpuSeconds <= cpuSeconds;
     const since = continued ? before.at : details?.startedAt;
     const seconds = since === undefined ? 0 : (now - since) / 1000;

@@ -1,7 +1,7 @@
 /**
  * Sockets that the service manager passes as descriptors from 3 on (sd_listen_fds(3)): those of a socket unit, and those
  * that an earlier agent of this boot gave it to keep. Containers bind-mount the socket files, so neither kind may be made
- * anew when the agent starts again: a container would go on holding a file that leads nowhere.
+ * again when the agent starts again: a container would go on holding a file that leads nowhere.
  */
 import { readFile, readlink } from 'node:fs/promises';
 import { native } from '../../sys/native.ts';
@@ -63,7 +63,7 @@ export async function inheritedSockets(): Promise<InheritedSockets> {
 
 /** Closes a kept socket that nobody can use, here and in the service manager. */
 export async function giveUp(listener: string, fd: number): Promise<void> {
-  ui.warn(`${listener}: the socket of an earlier agent (descriptor ${fd}) is of no use and closed`);
+  ui.warn(`${listener}: the socket of an earlier agent (descriptor ${fd}) cannot be used and is closed`);
   (await native()).close(fd);
   await dropDescriptor(keptName(listener));
 }

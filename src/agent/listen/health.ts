@@ -1,5 +1,5 @@
 /**
- * The agent's view of itself: every listener is asked in turn, one that does not answer is opened anew, and the service
+ * The agent's view of itself: every listener is asked in turn, one that does not answer is opened again, and the service
  * manager learns what came out (sd_notify(3)). A listener the app does not need never costs it the ones it does need.
  */
 import { DstackError, errorChain } from '../../errors.ts';

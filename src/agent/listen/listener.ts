@@ -110,7 +110,7 @@ export class Listener {
       const failure = errorChain(thrown);
       if (kept !== undefined) this.#drop();
       if (this.#stopped) return false;
-      // the same failure again is no news: a machine without vsock would fill the journal with it
+      // the same failure again is not logged: a machine without vsock would fill the journal with it
       ui.log(
         failure === this.#failure ? 'debug' : 'error',
         `${name}: ${failure}; next try in ${ui.duration(this.#pause)}`,
@@ -137,7 +137,7 @@ export class Listener {
   }
 
   /**
-   * Asks it over a connection of our own. One that does not answer is opened anew; one of a socket unit cannot
+   * Asks it over a connection of our own. One that does not answer is opened again; one of a socket unit cannot
    * be, since its descriptor ends with it: for that the service manager starts the process again.
    * @returns why it does not serve, or undefined
    */

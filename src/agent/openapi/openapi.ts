@@ -105,7 +105,7 @@ const text = (description: string, type: string): Json => ({
 
 const LOG_PARAMETERS = ['since', 'until', 'follow', 'text', 'bare', 'timestamps', 'tail', 'ansi'];
 
-/** Routes of the public port that are no RPC. */
+/** Routes of the public port that are not RPC. */
 function pages(): Json {
   const page = (summary: string, responses: Json, more: Json = {}) => ({
     get: { tags: ['pages'], summary, ...more, responses },

@@ -63,7 +63,7 @@ async function registerAgainstLog(guest: GuestMachine): Promise<Outcome> {
   if (replayed !== register) {
     return failed(
       `the log of ${events.length} events replays to ${replayed.slice(0, 16)}…, the register holds ${register.slice(0, 16)}…`,
-      'no verifier will accept this guest: boot it anew; if it comes back, something outside dstack-util extends RTMR3',
+      'no verifier will accept this guest: boot it again; if it comes back, something outside dstack-util extends RTMR3',
     );
   }
   if (!names.has('system-ready'))
@@ -123,9 +123,9 @@ async function certificate(guest: GuestMachine): Promise<Outcome> {
   const [{ notAfter, commonName }] = parsePemChain(pem) as [Certificate];
   const left = notAfter - guest.now();
   const text = `CA of the app (CN=${ui.printable(commonName)}) until ${new Date(notAfter).toISOString().slice(0, 10)}`;
-  if (left < 0) return failed(`${text}: expired`, 'boot again: the certificate is made anew with the keys');
+  if (left < 0) return failed(`${text}: expired`, 'boot again: a new certificate is made with the keys');
   return left < 7 * DAY
-    ? warning(text, 'boot again within the week: the certificate is made anew with the keys')
+    ? warning(text, 'boot again within the week: a new certificate is made with the keys')
     : ok(text);
 }
 

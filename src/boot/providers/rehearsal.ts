@@ -1,4 +1,4 @@
-/** Keys for a dry run: of the right shape, from nowhere. They open nothing, and nobody is asked for them. */
+/** Keys for a dry run: random ones of the right shape. They open nothing, and no provider is asked. */
 import type { AppCompose } from '../../config/app-compose.ts';
 import type { AppKeys, KeyProvider } from '../../config/app-keys.ts';
 import type { SysConfig } from '../../config/sys-config.ts';

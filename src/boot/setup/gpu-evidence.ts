@@ -66,17 +66,17 @@ export async function takeEvidence(
 
 /** @throws GPU_NOT_ATTESTED unless the result is success, about so many GPUs and over this nonce */
 export function parseEvidence(output: string, nonce: string, count: number): GpuEvidence {
-  if (output.includes('\ufffd')) throw refuse('nvattest printed bytes that are no text'); // what is hashed must be what it printed
+  if (output.includes('\ufffd')) throw refuse('nvattest printed bytes that are not text'); // what is hashed must be what it printed
   let document: unknown;
   try {
     document = parseStrictJson(output);
   } catch (thrown) {
-    throw new DstackError('GPU_NOT_ATTESTED', 'nvattest printed no JSON', { cause: thrown });
+    throw new DstackError('GPU_NOT_ATTESTED', 'nvattest did not print JSON', { cause: thrown });
   }
   const fields = new Fields(document, { code: 'GPU_NOT_ATTESTED' });
   if (fields.raw('result_code') !== 0) throw refuse(`nvattest says result_code ${String(fields.raw('result_code'))}`);
   const claims = fields.raw('claims');
-  if (!Array.isArray(claims)) throw refuse('nvattest printed no array of claims');
+  if (!Array.isArray(claims)) throw refuse('nvattest did not print an array of claims');
   if (claims.length !== count) throw refuse(`nvattest speaks of ${claims.length} GPUs, and ${count} are attached`);
   return { claims, gpus: claims.map((claim, index) => parseClaim(claim, index, nonce)), output };
 }
@@ -88,7 +88,7 @@ function parseClaim(claim: unknown, index: number, nonce: string): GpuClaim {
   };
   const oneOf = <T>(name: string, ...allowed: readonly T[]): T => {
     const value = fields.raw(name) as T;
-    if (!allowed.includes(value)) throw refuse(`${fields.name(name)} is none of ${JSON.stringify(allowed)}`);
+    if (!allowed.includes(value)) throw refuse(`${fields.name(name)} is not one of ${JSON.stringify(allowed)}`);
     return value;
   };
   demand('x-nvidia-device-type', 'gpu');

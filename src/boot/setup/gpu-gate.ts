@@ -61,7 +61,7 @@ export async function checkGpuGate(compose: AppCompose, gate: GpuGate): Promise<
   }
   if (gpus.length === 0) return rego([]);
   const foreign = gpus.filter((gpu) => !gpu.nvidia);
-  if (foreign.length > 0) throw unsupported(`GPU ${namesOf(foreign)} is not of NVIDIA, so nothing can attest it`);
+  if (foreign.length > 0) throw unsupported(`GPU ${namesOf(foreign)} is not made by NVIDIA, so nothing can attest it`);
   if (!(await exists(`${machine.root}${PATHS.nvattest}`))) {
     throw unsupported(`GPU ${names} must be attested, but this image has no ${PATHS.nvattest}`);
   }

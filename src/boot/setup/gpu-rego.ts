@@ -60,7 +60,7 @@ export function judge(output: string): void {
   try {
     answer = parseStrictJson(output);
   } catch (thrown) {
-    throw new DstackError('GPU_REFUSED', 'opa gave no JSON', { field: FIELD, cause: thrown });
+    throw new DstackError('GPU_REFUSED', 'opa did not print JSON', { field: FIELD, cause: thrown });
   }
   const results = isObject(answer) ? answer['result'] : undefined;
   if (!Array.isArray(results) || results.length === 0) throw refuse(`has no rule ${RULE}, or it does not hold`);

@@ -31,7 +31,7 @@ export async function openStorage(context: SetupContext): Promise<void> {
   ui.info(`data disk ${need(context, 'device')}: ${done.action}`);
 }
 
-/** Makes the swap area anew, or only removes the old one for size 0. */
+/** Makes a new swap area, or only removes the old one for size 0. */
 export async function openSwap(context: SetupContext): Promise<void> {
   const { swapSize } = need(context, 'compose');
   await context.services.setupSwap({

@@ -30,7 +30,7 @@ describe('Containers', () => {
     const use = (seconds: number) => ({ ...web.stats, cpu_stats: { cpu_usage: { total_usage: seconds * 1e9 } } });
     web.stats = use(339);
     expect((await containers.list())[0]?.cpus).toBeCloseTo(1.5, 1);
-    // started anew: the counter begins at zero
+    // started again: the counter begins at zero
     vi.setSystemTime(Date.now() + 10_000);
     web.stats = use(2);
     web.inspect = { State: { StartedAt: new Date(Date.now() - 4000).toISOString() } };

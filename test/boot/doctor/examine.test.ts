@@ -109,7 +109,7 @@ describe('doctor', () => {
 
   it('names a register that no verifier would accept', async () => {
     const [finding] = await find(guest({ rtmr3: async () => new Uint8Array(48) }), 'event log and RTMR3');
-    expect(finding).toMatchObject({ status: 'failed', advice: expect.stringContaining('boot it anew') });
+    expect(finding).toMatchObject({ status: 'failed', advice: expect.stringContaining('boot it again') });
   });
 
   it('sees a boot that is not over', async () => {
