@@ -1,8 +1,8 @@
 /** Making TDX quotes of version 4 that standard DCAP verification accepts against the mock root (dstack simulators). */
 
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { concat, cut } from '../src/codec/bytes.ts';
-import { REPORT_OFFSET } from '../src/tdx/report.ts';
+import { concat } from '../src/codec/bytes.ts';
+import { parseReport } from '../src/tdx/report.ts';
 import { QE_IDENTITY } from './mock-collateral.ts';
 import { signRaw } from './mock-keys.ts';
 import { type MockPki, pckChain } from './pki.ts';
@@ -37,15 +37,8 @@ const le = (size: 2 | 4, value: number): Uint8Array => {
 
 /** Takes what the quote shows out of a TDREPORT_STRUCT of 1024 bytes. */
 export function contentOfReport(report: Uint8Array): QuoteContent {
-  const at = (offset: number, size = 48): Uint8Array => cut(report, offset, offset + size);
-  return {
-    mrtd: at(REPORT_OFFSET.mrtd),
-    mrConfigId: at(REPORT_OFFSET.mrConfigId),
-    mrOwner: at(REPORT_OFFSET.mrOwner),
-    mrOwnerConfig: at(REPORT_OFFSET.mrOwnerConfig),
-    rtmrs: [0, 1, 2, 3].map((index) => at(REPORT_OFFSET.rtmr0 + 48 * index)),
-    reportData: at(REPORT_OFFSET.reportData, 64),
-  };
+  const { mrtd, mrConfigId, mrOwner, mrOwnerConfig, rtmrs, reportData } = parseReport(report);
+  return { mrtd, mrConfigId, mrOwner, mrOwnerConfig, rtmrs, reportData };
 }
 
 /** The TD report part of a quote, 584 bytes: all zero except registers, report data and SEPT_VE_DISABLE. */

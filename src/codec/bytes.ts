@@ -5,5 +5,8 @@ export function cut(bytes: Uint8Array, start = 0, end: number = bytes.length): U
   return new Uint8Array(bytes.subarray(start, end));
 }
 
+/** No bytes. */
+export const EMPTY_BYTES = new Uint8Array(0);
+
 /** All parts in one new array. */
 export const concat = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));

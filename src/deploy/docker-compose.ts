@@ -1,41 +1,25 @@
 /** Runner `docker-compose`: the compose file from app-compose.json, started by docker's own compose (dstack boot order, app start). */
 import { DstackError, type ErrorCode, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { run } from '../sys/exec.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { COMPOSE_FILE, composeServices, extractComposeFile } from './compose-file.ts';
 import { activeServices, type ComposeModel, composeModel } from './compose-model.ts';
+import { type ComposeProgramOptions, composeProgram, servicesPlan, stopProject } from './compose-program.ts';
 import { ComposeProgress, type Stage } from './compose-progress.ts';
 import { dockerAnswers, dockerSocket } from './docker-api.ts';
-import { looseImages, warnOfLooseImages } from './image-references.ts';
+import { warnOfLooseImages } from './image-references.ts';
 import { pruneImages } from './prune.ts';
 import { currentStatuses, waitForServices } from './readiness.ts';
 import type { Runner, RunnerContext } from './runner.ts';
 import type { ServiceStatus } from './service-status.ts';
 import { failureText } from './service-status.ts';
 
-/** Pulling and building take as long as they take: the service manager has the limit, if any. */
-const NO_LIMIT = 0;
-/** The app's own grace periods count; this is for a docker that hangs, and ends before the service manager's limit. */
-const STOP_MS = 110_000;
 /** The host is told of progress at most so often. */
 const TELL_MS = 2000;
 
-const docker = (
-  context: RunnerContext,
-  args: readonly string[],
-  options: { timeout?: number; onLine?: (line: string) => void } = {},
-) =>
-  run('docker', args, {
-    cwd: context.dir,
-    env: Object.fromEntries(context.env),
-    timeout: options.timeout ?? NO_LIMIT,
-    onLine: (line) => {
-      ui.info(`docker: ${line}`);
-      options.onLine?.(line);
-    },
-  });
+const docker = (context: RunnerContext, args: readonly string[], options?: ComposeProgramOptions) =>
+  composeProgram('docker', context, args, options);
 
 export const dockerCompose: Runner = {
   name: 'docker-compose',
@@ -55,11 +39,7 @@ export const dockerCompose: Runner = {
 
   async plan(context) {
     const all = await written(context);
-    const services = activeServices({ project: '', services: all }, context.env);
-    return {
-      services: services.map(({ name, image, built }) => ({ service: name, image, built })),
-      loose: looseImages({ project: '', services }),
-    };
+    return servicesPlan(activeServices({ project: '', services: all }, context.env));
   },
 
   async start(context) {
@@ -93,11 +73,7 @@ export const dockerCompose: Runner = {
     }
   },
 
-  async stop(context) {
-    if (!(await exists(`${context.dir}/${COMPOSE_FILE}`))) return;
-    // compose stops dependents before what they depend on
-    await docker(context, ['compose', '-f', COMPOSE_FILE, 'stop'], { timeout: STOP_MS });
-  },
+  stop: (context) => stopProject(context, (args, options) => docker(context, args, options)),
 
   async status(context) {
     if (!(await exists(`${context.dir}/${COMPOSE_FILE}`))) return [];

@@ -1,30 +1,21 @@
 /** Runner `nerdctl-compose`: the compose file on containerd, without docker (dstack boot order, app start). */
 import { DstackError, errorChain } from '../errors.ts';
 import { isDryRun } from '../sys/effects.ts';
-import { installed, run } from '../sys/exec.ts';
+import { installed } from '../sys/exec.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { COMPOSE_FILE, composeServices, extractComposeFile } from './compose-file.ts';
-import { looseImages, warnOfLooseImages } from './image-references.ts';
+import { type ComposeProgramOptions, composeProgram, servicesPlan, stopProject } from './compose-program.ts';
+import { warnOfLooseImages } from './image-references.ts';
 import type { Runner, RunnerContext } from './runner.ts';
 import type { ServiceStatus } from './service-status.ts';
 
-const NO_LIMIT = 0;
-const STOP_MS = 110_000;
 const DEFAULT_SNAPSHOTTER = 'overlayfs';
 
-const nerdctl = (
-  context: RunnerContext,
-  args: readonly string[],
-  options: { timeout?: number; quiet?: boolean } = {},
-) =>
-  run('nerdctl', ['--namespace', context.env.get('NERDCTL_NAMESPACE') ?? 'dstack', ...args], {
-    cwd: context.dir,
-    env: Object.fromEntries(context.env),
-    timeout: options.timeout ?? NO_LIMIT,
-    readOnly: options.quiet ?? false,
-    ...(options.quiet ? {} : { onLine: (line: string) => ui.info(`nerdctl: ${line}`) }),
-  });
+const nerdctl = (context: RunnerContext, args: readonly string[], options?: ComposeProgramOptions) => {
+  const namespace = context.env.get('NERDCTL_NAMESPACE') ?? 'dstack';
+  return composeProgram('nerdctl', context, ['--namespace', namespace, ...args], options);
+};
 
 /** @throws COMPOSE_INVALID for a service that would have to be built: nerdctl has no builder here */
 async function services({ compose }: RunnerContext) {
@@ -50,11 +41,7 @@ export const nerdctlCompose: Runner = {
   },
 
   async plan(context) {
-    const all = await services(context);
-    return {
-      services: all.map(({ name, image, built }) => ({ service: name, image, built })),
-      loose: looseImages({ project: '', services: all }),
-    };
+    return servicesPlan(await services(context));
   },
 
   async start(context) {
@@ -85,10 +72,7 @@ export const nerdctlCompose: Runner = {
     }
   },
 
-  async stop(context) {
-    if (!(await exists(`${context.dir}/${COMPOSE_FILE}`))) return;
-    await nerdctl(context, ['compose', '-f', COMPOSE_FILE, 'stop'], { timeout: STOP_MS });
-  },
+  stop: (context) => stopProject(context, (args, options) => nerdctl(context, args, options)),
 
   async status(context) {
     if (!(await exists(`${context.dir}/${COMPOSE_FILE}`))) return [];

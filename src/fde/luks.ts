@@ -21,6 +21,11 @@ export const MAPPER = 'dstack_data_disk';
 /** Exit statuses of cryptsetup(8). */
 const EXIT_NO_PERMISSION = 2;
 const TIMEOUT_MS = 300_000;
+/** Room for one key slot of 252 KiB; with the default, cryptsetup would fill 16 MiB with random bytes. */
+const KEYSLOTS_SIZE = '256k';
+/** The memory file system is the real limit. */
+const COPY_LIMIT = 64 * 1024 * 1024;
+const DIGITS = '0123456789abcdef';
 
 export const mapperPath = (machine: DiskMachine): string => `${machine.dev}/mapper/${MAPPER}`;
 
@@ -57,9 +62,6 @@ export async function createLuks(device: string, key: Uint8Array, uuid: string, 
   await nodeAppears(path, machine); // cryptsetup has waited for udev itself
   return path;
 }
-
-/** Room for one key slot of 252 KiB; with the default, cryptsetup would fill 16 MiB with random bytes. */
-const KEYSLOTS_SIZE = '256k';
 
 function expectGap({ keyslotOffset, keyslotSize }: LuksHeader): void {
   if (keyslotOffset + keyslotSize <= MARK_AT) return;
@@ -167,9 +169,6 @@ export async function closeLuks(machine: DiskMachine): Promise<void> {
   await machine.run('cryptsetup', ['luksClose', MAPPER], { timeout: 30_000 });
 }
 
-/** The memory file system is the real limit. */
-const COPY_LIMIT = 64 * 1024 * 1024;
-
 /** Gives `use` the path of a header file in memory, which does not exist yet, and removes it afterwards. */
 async function withMemory(machine: DiskMachine, use: (path: string) => Promise<void>): Promise<void> {
   const dir = await effect('mkdir /tmp/dstack-luks-header', '/tmp/dstack-luks-header', () =>
@@ -218,5 +217,3 @@ async function withPassphrase<T>(key: Uint8Array, use: (passphrase: Uint8Array) 
     wipe(passphrase);
   }
 }
-
-const DIGITS = '0123456789abcdef';

@@ -5,7 +5,8 @@ import type { Framing } from './head.ts';
 import type { Reservation } from './memory.ts';
 import { HttpSyntaxError } from './syntax.ts';
 
-const NOTHING = new Uint8Array(0);
+/** No bytes; this room knows no codec. */
+export const EMPTY_BODY = new Uint8Array(0);
 /** a chunk size has at most 8 hex digits; extensions and trailers are read and dropped, so they are short as well */
 const LONGEST_LINE = 1024;
 const MOST_TRAILERS = 64;
@@ -25,7 +26,7 @@ export class BodyReader {
   readonly #limit: number;
   readonly #reservation: Reservation;
   /** the first `#total` bytes of it are the body; grows by doubling, because an announced length may be a lie */
-  #buffer: Uint8Array = NOTHING;
+  #buffer: Uint8Array = EMPTY_BODY;
   #total = 0;
   /** bytes of the body, or of the current chunk, that are still to come */
   #need: number;

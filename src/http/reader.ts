@@ -3,7 +3,7 @@
  * knows nothing of sockets and time; connection.ts does.
  */
 import { DstackError } from '../errors.ts';
-import { BodyReader, payloadTooLarge } from './body.ts';
+import { BodyReader, EMPTY_BODY, payloadTooLarge } from './body.ts';
 import { parseHead, type RequestHead } from './head.ts';
 import type { HttpLimits } from './limits.ts';
 import { type BodyMemory, Reservation } from './memory.ts';
@@ -25,7 +25,6 @@ export type RequestEvent =
   | { readonly kind: 'malformed'; readonly error: HttpSyntaxError };
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n', 'latin1');
-const NOTHING = new Uint8Array(0);
 const CONTINUE: RequestEvent = { kind: 'continue' };
 
 export class RequestReader {
@@ -106,7 +105,7 @@ export class RequestReader {
     const input = this.#input;
     if (this.#body === undefined && framing.kind === 'length' && framing.length <= (input?.length ?? 0)) {
       // the usual case: all of it came with the head
-      if (framing.length === 0) return this.#complete(head, NOTHING);
+      if (framing.length === 0) return this.#complete(head, EMPTY_BODY);
       if (framing.length > this.#limits.body) throw payloadTooLarge(this.#limits.body);
       this.#reservation = new Reservation(this.#memory);
       this.#reservation.grow(framing.length);

@@ -1,8 +1,7 @@
 /** One request as the services see it. */
+import { EMPTY_BODY } from './body.ts';
 import type { RequestHead } from './head.ts';
 import type { HttpRequest } from './types.ts';
-
-const NOTHING = new Uint8Array(0);
 
 export class IncomingRequest implements HttpRequest {
   readonly method: string;
@@ -15,7 +14,7 @@ export class IncomingRequest implements HttpRequest {
   #aborted = false;
 
   /** @param body the complete body, or why there is none */
-  constructor(head: RequestHead, body: Uint8Array | Error = NOTHING, peer = '') {
+  constructor(head: RequestHead, body: Uint8Array | Error = EMPTY_BODY, peer = '') {
     this.method = head.method;
     this.path = head.path;
     this.query = head.query;

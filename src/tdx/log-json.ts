@@ -1,4 +1,5 @@
 /** The event log as JSON, in the forms its consumers expect (dstack measurement, JSON event log). */
+import { EMPTY_BYTES } from '../codec/bytes.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { isAcpiData, isRuntimeEvent, type TdxEvent, withPreimage } from './tdx-event.ts';
@@ -35,8 +36,6 @@ export function fullLogJson(events: readonly TdxEvent[], options: { preimages?: 
   });
 }
 
-const EMPTY = new Uint8Array();
-
 /**
  * The log inside GetQuote, TdxQuote and RawQuote answers: compact JSON text. Firmware events keep their digest and lose
  * their payload (except the ACPI tables); runtime events keep their payload and lose their digest, which a verifier must
@@ -45,8 +44,8 @@ const EMPTY = new Uint8Array();
 export function quoteLogJson(events: readonly TdxEvent[]): string {
   return JSON.stringify(
     events.map((event) => {
-      if (isRuntimeEvent(event)) return eventJson(withPreimage({ ...event, digest: EMPTY }));
-      return eventJson(isAcpiData(event) ? event : { ...event, payload: EMPTY });
+      if (isRuntimeEvent(event)) return eventJson(withPreimage({ ...event, digest: EMPTY_BYTES }));
+      return eventJson(isAcpiData(event) ? event : { ...event, payload: EMPTY_BYTES });
     }),
   );
 }

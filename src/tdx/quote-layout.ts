@@ -1,20 +1,13 @@
 /** The layout of TDX quotes, versions 4 and 5 (Intel TDX DCAP quote generation library; dstack measurement, quote layout). */
 import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
+import { parseTdInfo, type TdInfo } from './td-info.ts';
 
-export interface TdQuoteBody {
+export interface TdQuoteBody extends TdInfo {
   readonly teeTcbSvn: Uint8Array;
   readonly mrSeam: Uint8Array;
   readonly mrSignerSeam: Uint8Array;
   readonly seamAttributes: Uint8Array;
-  readonly tdAttributes: Uint8Array;
-  readonly xfam: Uint8Array;
-  readonly mrtd: Uint8Array;
-  readonly mrConfigId: Uint8Array;
-  readonly mrOwner: Uint8Array;
-  readonly mrOwnerConfig: Uint8Array;
-  /** four registers of 48 bytes */
-  readonly rtmrs: readonly [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
   /** 64 bytes */
   readonly reportData: Uint8Array;
   /** TDX 1.5 only (version 5, body type 3) */
@@ -96,13 +89,7 @@ function parseBody(body: Uint8Array): TdQuoteBody {
     mrSeam: at(16, 48),
     mrSignerSeam: at(64, 48),
     seamAttributes: at(112, 8),
-    tdAttributes: at(120, 8),
-    xfam: at(128, 8),
-    mrtd: at(136, 48),
-    mrConfigId: at(184, 48),
-    mrOwner: at(232, 48),
-    mrOwnerConfig: at(280, 48),
-    rtmrs: [at(328, 48), at(376, 48), at(424, 48), at(472, 48)],
+    ...parseTdInfo(body, 120),
     reportData: at(520, 64),
     ...(body.length === BODY_SIZE[3] ? { teeTcbSvn2: at(584, 16), mrServiceTd: at(600, 48) } : {}),
   };

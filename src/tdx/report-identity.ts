@@ -49,7 +49,7 @@ async function take(config: string, machine: EventLogOptions): Promise<Attestati
   const reportData = new Uint8Array(64);
   const report = await takeReport(reportData, machine);
   const eventLog = await readEventLog(machine);
-  if (toHex(replay(eventLog, 3)) !== toHex(report.rtmrs[3] ?? new Uint8Array(0))) {
+  if (toHex(replay(eventLog, 3)) !== toHex(report.rtmrs[3])) {
     ui.warn('the event log does not replay to RTMR3');
     return undefined;
   }

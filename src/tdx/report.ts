@@ -2,6 +2,7 @@
 import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { TDX_DEVICE } from './platform.ts';
+import { parseTdInfo, type TdInfo } from './td-info.ts';
 import { deviceIoctl, pathOf, type TdxMachine } from './tdx-machine.ts';
 
 /** _IOWR('T', 1, 1088 bytes): struct { u8 reportdata[64]; u8 tdreport[1024] } */
@@ -10,29 +11,17 @@ export const REPORT_DATA_SIZE = 64;
 export const TD_REPORT_SIZE = 1024;
 
 /** The members of TDREPORT_STRUCT that this program reads (Intel TDX module ABI). */
-export interface TdReport {
+export interface TdReport extends TdInfo {
   /** all 1024 bytes */
   readonly raw: Uint8Array;
   readonly reportData: Uint8Array;
-  readonly tdAttributes: Uint8Array;
-  readonly xfam: Uint8Array;
-  readonly mrtd: Uint8Array;
-  readonly mrConfigId: Uint8Array;
-  readonly mrOwner: Uint8Array;
-  readonly mrOwnerConfig: Uint8Array;
-  /** four registers of 48 bytes */
-  readonly rtmrs: readonly Uint8Array[];
 }
 
-/** Offsets in TDREPORT_STRUCT: REPORTMACSTRUCT at 0, TEE_TCB_INFO at 256, TDINFO at 512. */
+/** Offsets in TDREPORT_STRUCT: REPORTMACSTRUCT at 0, TEE_TCB_INFO at 256, TDINFO at 512; mrtd and rtmr0 are members of TDINFO. */
 export const REPORT_OFFSET = {
   reportData: 128,
-  tdAttributes: 512,
-  xfam: 520,
+  tdInfo: 512,
   mrtd: 528,
-  mrConfigId: 576,
-  mrOwner: 624,
-  mrOwnerConfig: 672,
   rtmr0: 720,
 } as const;
 
@@ -65,18 +54,8 @@ export function padReportData(bytes: Uint8Array): Uint8Array {
 
 /** Cuts a TDREPORT_STRUCT of 1024 bytes into its members. */
 export function parseReport(raw: Uint8Array): TdReport {
-  const at = (offset: number, size: number): Uint8Array => cut(raw, offset, offset + size);
-  return {
-    raw,
-    reportData: at(REPORT_OFFSET.reportData, REPORT_DATA_SIZE),
-    tdAttributes: at(REPORT_OFFSET.tdAttributes, 8),
-    xfam: at(REPORT_OFFSET.xfam, 8),
-    mrtd: at(REPORT_OFFSET.mrtd, 48),
-    mrConfigId: at(REPORT_OFFSET.mrConfigId, 48),
-    mrOwner: at(REPORT_OFFSET.mrOwner, 48),
-    mrOwnerConfig: at(REPORT_OFFSET.mrOwnerConfig, 48),
-    rtmrs: [0, 1, 2, 3].map((index) => at(REPORT_OFFSET.rtmr0 + 48 * index, 48)),
-  };
+  const { reportData, tdInfo } = REPORT_OFFSET;
+  return { raw, reportData: cut(raw, reportData, reportData + REPORT_DATA_SIZE), ...parseTdInfo(raw, tdInfo) };
 }
 
 /**

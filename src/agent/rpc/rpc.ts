@@ -2,6 +2,7 @@
  * The prpc transport over HTTP (dstack RPC transport): chooses JSON or protobuf, decodes the request, calls the method,
  * encodes the answer. Failures carry the whole error chain. Pure: sockets are in src/http.
  */
+import { EMPTY_BYTES } from '../../codec/bytes.ts';
 import { asciiJson, decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
 import type { Message, MessageName } from '../../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES, type ServiceName } from '../../codec/prpc-services.ts';
@@ -35,7 +36,6 @@ const JSON_TYPE = 'application/json';
 const PROTOBUF_TYPE = 'application/octet-stream';
 const JSON_HEADERS = Object.freeze({ 'content-type': JSON_TYPE });
 const PROTOBUF_HEADERS = Object.freeze({ 'content-type': PROTOBUF_TYPE });
-const NOTHING = new Uint8Array(0);
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** JSON mode: GET, or `?json[=1|true]`, or a JSON content type. */
@@ -97,7 +97,7 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
       logRequest(outcome, thrown);
     };
     try {
-      const body = request.method === 'POST' ? request.body() : NOTHING;
+      const body = request.method === 'POST' ? request.body() : EMPTY_BYTES;
       json = wantsJson(request);
       if (!json && looksLikeJson(body)) {
         json = true; // so that whoever reads the answer can

@@ -1,12 +1,12 @@
 /** What setup measures into RTMR3. The order is the contract with every verifier (dstack measurement, event order). */
 import { createHash } from 'node:crypto';
+import { EMPTY_BYTES } from '../../codec/bytes.ts';
 import { toHex } from '../../codec/hex.ts';
 import type { KeyProviderKind } from '../../config/app-compose.ts';
 import { EVENT } from '../../tdx/events.ts';
 import { computeIdentity } from './instance-identity.ts';
 import { need, type SetupContext } from './setup-context.ts';
 
-const EMPTY = new Uint8Array();
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 /** Measures one event and notes it for the timeline. */
@@ -24,7 +24,7 @@ export async function measureApp(context: SetupContext): Promise<void> {
   const compose = need(context, 'compose');
   const instance = computeIdentity(compose, need(context, 'instance'));
   context.found.instance = instance;
-  await measure(context, EVENT.systemPreparing, EMPTY);
+  await measure(context, EVENT.systemPreparing, EMPTY_BYTES);
   await measure(context, EVENT.appId, instance.appId);
   await measure(context, EVENT.composeHash, compose.composeHash);
   for (const hash of initScriptHashes(compose.initScripts)) await measure(context, EVENT.initScriptHash, hash);
@@ -34,7 +34,7 @@ export async function measureApp(context: SetupContext): Promise<void> {
 /** instance-id (empty when the app wants none), boot-mr-done */
 export async function measureInstance(context: SetupContext): Promise<void> {
   await measure(context, EVENT.instanceId, need(context, 'instance').instanceId);
-  await measure(context, EVENT.bootMrDone, EMPTY);
+  await measure(context, EVENT.bootMrDone, EMPTY_BYTES);
 }
 
 /** names of the providers in the key-provider event */
