@@ -33,7 +33,7 @@ export async function findShareDevice(machine: BootMachine): Promise<string | un
     const { stdout } = await machine.run('blkid', ['-s', 'LABEL', '-o', 'value', device], {
       ok: [0, 2], // 2 = no label
       readOnly: true,
-      timeout: MOUNT_TIMEOUT_MS,
+      timeoutMs: MOUNT_TIMEOUT_MS,
     });
     if (stdout.trim() === SHARE_LABEL) return device;
   }
@@ -47,7 +47,7 @@ export async function findShareDevice(machine: BootMachine): Promise<string | un
 export async function mountHostShare(dir: string, machine: BootMachine): Promise<void> {
   await makeDir(dir, 0o700);
   if ((await machine.mountAt(dir)) !== undefined) return ui.debug(`the host share is already mounted on ${dir}`);
-  const limits = { timeout: MOUNT_TIMEOUT_MS };
+  const limits = { timeoutMs: MOUNT_TIMEOUT_MS };
   let first: unknown;
   const device = await findShareDevice(machine);
   if (device !== undefined) {
@@ -92,7 +92,7 @@ async function shareType(path: string): Promise<'ext4' | 'vfat'> {
 /** Unmounts the share; nothing mounted there is fine. */
 export async function unmountHostShare(dir: string, machine: BootMachine): Promise<void> {
   if (!isDryRun() && (await machine.mountAt(dir)) === undefined) return;
-  await machine.run('umount', [dir], { timeout: MOUNT_TIMEOUT_MS, code: 'MOUNT_FAILED' });
+  await machine.run('umount', [dir], { timeoutMs: MOUNT_TIMEOUT_MS, code: 'MOUNT_FAILED' });
 }
 
 /**

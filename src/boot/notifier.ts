@@ -55,19 +55,19 @@ export class HostNotifier {
   }
 
   /**
-   * Waits until everything was sent, at most `boundMs`; what is left then is given up.
+   * Waits until everything was sent, at most `timeoutMs`; what is left then is given up.
    * @returns true when nothing was left
    */
-  async flush(boundMs: number): Promise<boolean> {
+  async flush(timeoutMs: number): Promise<boolean> {
     if (!this.#working) return this.#waiting.length === 0;
     let timer: NodeJS.Timeout | undefined;
     const bound = new Promise<false>((resolve) => {
-      timer = setTimeout(() => resolve(false), boundMs);
+      timer = setTimeout(() => resolve(false), timeoutMs);
     });
     const done = await Promise.race([this.#worker.then(() => true), bound]);
     clearTimeout(timer);
     if (!done) {
-      ui.warn(`the host did not take ${this.#waiting.length + 1} notifications within ${ui.duration(boundMs)}`);
+      ui.warn(`the host did not take ${this.#waiting.length + 1} notifications within ${ui.duration(timeoutMs)}`);
       this.#waiting.length = 0;
       this.#abort.abort();
       this.#abort = new AbortController();

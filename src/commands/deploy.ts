@@ -42,9 +42,9 @@ async function start(options: Options): Promise<void> {
   try {
     const waitMs = options.wait === undefined ? WAIT_MS : seconds('--wait', options.wait) * 1000;
     const { scriptLimit } = options;
-    const scriptLimitMs = scriptLimit === undefined ? undefined : seconds('--script-limit', scriptLimit) * 1000;
+    const scriptTimeoutMs = scriptLimit === undefined ? undefined : seconds('--script-limit', scriptLimit) * 1000;
     const tell = (text: string) => host.progress(text);
-    context = { ...(await deployContext(options.dir, { waitMs, scriptLimitMs, tell })), host, measured: [] };
+    context = { ...(await deployContext(options.dir, { waitMs, scriptTimeoutMs, tell })), host, measured: [] };
   } catch (thrown) {
     host.send('boot.error', describeFailure(thrown));
     await host.flush(FLUSH_MS);

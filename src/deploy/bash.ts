@@ -16,8 +16,8 @@ export const bash: Runner = {
     return { services: [], loose: [] };
   },
 
-  async start({ compose, dir, env, scriptLimitMs }) {
-    await runScript('bash_script', compose.bashScript ?? '', { cwd: dir, env, limitMs: scriptLimitMs });
+  async start({ compose, dir, env, scriptTimeoutMs }) {
+    await runScript('bash_script', compose.bashScript ?? '', { cwd: dir, env, timeoutMs: scriptTimeoutMs });
   },
 
   async stop() {},

@@ -10,7 +10,7 @@ export interface ComposeModel {
 }
 
 /** A compose file is text; what a hostile one unfolds to (anchors in anchors) must not take longer than this. */
-const LIMIT_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 /**
  * The model of the extracted compose file, services of all profiles included.
@@ -24,7 +24,7 @@ export async function composeModel({ dir, env }: { dir: string; env: Environment
     ({ stdout } = await run('docker', args, {
       cwd: dir,
       env: Object.fromEntries(env),
-      timeout: LIMIT_MS,
+      timeoutMs: TIMEOUT_MS,
       readOnly: true,
     }));
   } catch (thrown) {

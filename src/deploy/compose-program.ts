@@ -30,7 +30,7 @@ export const composeProgram = (
   run(program, args, {
     cwd: dir,
     env: Object.fromEntries(env),
-    timeout: timeoutMs,
+    timeoutMs,
     readOnly: quiet,
     ...(quiet
       ? {}

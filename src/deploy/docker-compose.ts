@@ -55,7 +55,7 @@ export const dockerCompose: Runner = {
     const statuses = await waitForServices({
       model,
       env: context.env,
-      limitMs: context.waitMs,
+      timeoutMs: context.waitMs,
       complaints: progress.complaints,
       onChange: (all) => context.tell(`starting containers: ${count(all)}`),
     });

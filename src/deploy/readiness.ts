@@ -9,7 +9,7 @@ export interface WaitOptions {
   readonly model: ComposeModel;
   readonly env: Environment;
   /** give up waiting for health checks after this many milliseconds */
-  readonly limitMs: number;
+  readonly timeoutMs: number;
   /** a service without a health check must have run for so long, or a crash at the start is taken for a start */
   readonly settleMs?: number;
   readonly complaints?: ReadonlyMap<string, Complaint>;
@@ -50,8 +50,8 @@ async function look({
  * @throws DOCKER_UNAVAILABLE
  */
 export async function waitForServices(options: WaitOptions): Promise<ServiceStatus[]> {
-  const { model, limitMs, settleMs = SETTLE_MS, onChange, socketPath } = options;
-  const deadline = performance.now() + limitMs;
+  const { model, timeoutMs, settleMs = SETTLE_MS, onChange, socketPath } = options;
+  const deadline = performance.now() + timeoutMs;
   const over = new AbortController();
   let wake: () => void = () => {};
   let pending = false;

@@ -13,7 +13,7 @@ export interface RunnerContext {
   /** how long the start waits for health checks, in milliseconds; 0 = not at all */
   readonly waitMs: number;
   /** how long a script may take, in milliseconds; undefined = as long as it takes */
-  readonly scriptLimitMs?: number | undefined;
+  readonly scriptTimeoutMs?: number | undefined;
   /** tells the host where a long step stands */
   readonly tell: (text: string) => void;
 }

@@ -13,7 +13,7 @@ export interface ScriptOptions {
   readonly cwd: string;
   readonly env: Environment;
   /** milliseconds; without it a script takes as long as it takes */
-  readonly limitMs?: number | undefined;
+  readonly timeoutMs?: number | undefined;
 }
 
 const ENVIRONMENT_LIMIT = 4 * 1024 * 1024;
@@ -52,19 +52,19 @@ async function bash(
   name: string,
   args: readonly string[],
   text: string,
-  { cwd, env, limitMs = 0 }: ScriptOptions,
+  { cwd, env, timeoutMs = 0 }: ScriptOptions,
   captureLimit: number,
 ) {
   const result = await runAttached('bash', ['--noprofile', '--norc', ...args], {
     stdin: text,
     cwd,
     env: Object.fromEntries(env),
-    timeout: limitMs,
+    timeoutMs,
     captureLimit,
   });
   const { exit, timedOut } = result;
   if (timedOut) {
-    const message = `${name} did not end within ${ui.duration(limitMs)} and was stopped`;
+    const message = `${name} did not end within ${ui.duration(timeoutMs)} and was stopped`;
     throw new DstackError('SCRIPT_TIMEOUT', message, { field: name });
   }
   if (exit !== 0)

@@ -21,7 +21,7 @@ export interface DeployContext {
   readonly runner: Runner;
   readonly dir: string;
   readonly waitMs: number;
-  readonly scriptLimitMs?: number | undefined;
+  readonly scriptTimeoutMs?: number | undefined;
   readonly tell: (text: string) => void;
   /** grows by what the pre-launch script exports */
   env: Environment;
@@ -79,7 +79,7 @@ async function preLaunch(context: DeployContext): Promise<void> {
     ui.warn(text);
     context.tell(text);
   }, REMIND_MS);
-  const options = { cwd: dir, env, limitMs: context.scriptLimitMs };
+  const options = { cwd: dir, env, timeoutMs: context.scriptTimeoutMs };
   const exported = await sourceScript('pre_launch_script', compose.preLaunchScript ?? '', options).finally(() =>
     clearInterval(reminder),
   );
@@ -100,7 +100,7 @@ export const WAIT_MS = 120_000;
 
 export interface DeployOptions {
   readonly waitMs?: number;
-  readonly scriptLimitMs?: number | undefined;
+  readonly scriptTimeoutMs?: number | undefined;
   readonly tell?: (text: string) => void;
 }
 
@@ -111,8 +111,8 @@ export async function deployContext(dir: string, options: DeployOptions = {}): P
   checkSnapshotter(compose);
   const env = new Map(await readAppEnvironment(hostShared('decryptedEnvJson'), compose.allowedEnvs));
   if (!env.has('PCCS_URL')) env.set('PCCS_URL', process.env['PCCS_URL'] || (await pccsUrl()));
-  const { waitMs = WAIT_MS, scriptLimitMs, tell = () => {} } = options;
-  return { compose, runner: await runnerOf(compose), dir, env, waitMs, scriptLimitMs, tell, ended: false };
+  const { waitMs = WAIT_MS, scriptTimeoutMs, tell = () => {} } = options;
+  return { compose, runner: await runnerOf(compose), dir, env, waitMs, scriptTimeoutMs, tell, ended: false };
 }
 
 async function pccsUrl(): Promise<string> {

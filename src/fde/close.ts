@@ -49,7 +49,7 @@ async function unmount(mountPoint: string, machine: DiskMachine): Promise<void> 
   const next = async () => (await machine.mounts()).findLast((entry) => ours(entry) && !stuck.has(entry.mountPoint));
   for (let entry = await next(); entry !== undefined; entry = await next()) {
     try {
-      await machine.run('umount', [entry.mountPoint], { timeout: 60_000 });
+      await machine.run('umount', [entry.mountPoint], { timeoutMs: 60_000 });
     } catch (thrown) {
       stuck.add(entry.mountPoint);
       ui.warn(`unmount ${entry.mountPoint}: ${errorChain(thrown)}`);

@@ -13,7 +13,7 @@ export const DATA_LABEL = 'dstack-data';
 export const DATA_START = 1024 * 1024;
 /** A smaller disk has no room for header area, file system and table. */
 const SMALLEST = 24 * 1024 * 1024;
-const LIMIT_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 /**
  * Creates one GPT partition over the whole disk, named dstack-data, marked as initialising from its first moment.
@@ -34,7 +34,7 @@ export async function createDataPartition(disk: string, machine: DiskMachine): P
   if (isDryRun()) return `${machine.dev}/${name}${/\d$/.test(name) ? 'p' : ''}1`;
 
   await machine.run('blockdev', ['--rereadpt', disk], { ok: [0, 1] });
-  for (let end = Date.now() + LIMIT_MS, pause = 50; ; pause *= 2) {
+  for (let end = Date.now() + TIMEOUT_MS, pause = 50; ; pause *= 2) {
     await settle(machine);
     const part = (await partitions(machine)).find((entry) => entry.disk === name && entry.number === 1);
     if (part !== undefined) {

@@ -13,7 +13,7 @@ const CHECK_OK = [0, 1];
 
 /** Makes a file system on an empty device and mounts it. @throws FS_CREATE_FAILED, FS_MOUNT_FAILED */
 export async function createExt4(device: string, mountPoint: string, machine: DiskMachine): Promise<void> {
-  await machine.run('mkfsExt4', ['-q', '-F', device], { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS });
+  await machine.run('mkfsExt4', ['-q', '-F', device], { code: 'FS_CREATE_FAILED', timeoutMs: TIMEOUT_MS });
   await mount(device, mountPoint, machine);
 }
 
@@ -25,7 +25,7 @@ export async function mountExt4(device: string, mountPoint: string, machine: Dis
   if (!isDryRun()) await mend(device, machine);
   const { exit, stdout } = await machine.run('e2fsck', ['-f', '-p', device], {
     ok: Array.from({ length: 256 }, (_, status) => status),
-    timeout: TIMEOUT_MS,
+    timeoutMs: TIMEOUT_MS,
   });
   if (!CHECK_OK.includes(exit)) {
     throw new DstackError('FS_CHECK_FAILED', `e2fsck -p does not repair ${device} (exit status ${exit})`, {
@@ -37,7 +37,7 @@ export async function mountExt4(device: string, mountPoint: string, machine: Dis
   try {
     // mounted, the kernel grows it, through the journal. resize2fs alone writes the resize inode before the superblock: a
     // power cut in between leaves what e2fsck -p refuses
-    await machine.run('resize2fs', [device], { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS });
+    await machine.run('resize2fs', [device], { code: 'FS_MOUNT_FAILED', timeoutMs: TIMEOUT_MS });
   } catch (thrown) {
     await machine.run('umount', [mountPoint]).catch(() => {}); // the first error is the one to tell
     throw thrown;
@@ -46,7 +46,7 @@ export async function mountExt4(device: string, mountPoint: string, machine: Dis
 
 /** Waits until everything written is on the disk. */
 export async function syncExt4(mountPoint: string, machine: DiskMachine): Promise<void> {
-  await machine.run('sync', ['--file-system', mountPoint], { timeout: TIMEOUT_MS });
+  await machine.run('sync', ['--file-system', mountPoint], { timeoutMs: TIMEOUT_MS });
 }
 
 /** What cannot be written is told by e2fsck, in the words of everything else that is wrong with the device. */

@@ -25,7 +25,7 @@ export async function growVolume(
   if ((await mappedDevice(machine)) !== (await kernelName(device))) return `${partition}, volume not open`;
   await resizeLuks(device, key, machine);
   const mapper = mapperPath(machine);
-  const failure = { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS } as const;
+  const failure = { code: 'FS_MOUNT_FAILED', timeoutMs: TIMEOUT_MS } as const;
   if (fs === 'zfs') await machine.run('zpool', ['online', '-e', POOL, mapper], failure);
   else if ((await topMount(mountPoint, machine)) !== undefined) await machine.run('resize2fs', [mapper], failure);
   else return `${partition}, mapping grown, file system not mounted`;

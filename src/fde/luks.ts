@@ -51,7 +51,7 @@ export async function createLuks(device: string, key: Uint8Array, uuid: string, 
     args.push('--cipher', 'aes-xts-plain64', '--key-size', '512', '--hash', 'sha256', '--sector-size', '512');
     args.push('--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', '--luks2-keyslots-size', KEYSLOTS_SIZE);
     args.push('--uuid', uuid, '--header', header, '--key-file=-', device);
-    const failure = { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS } as const;
+    const failure = { code: 'FS_CREATE_FAILED', timeoutMs: TIMEOUT_MS } as const;
     await withPassphrase(key, (stdin) => machine.run('cryptsetup', args, { ...failure, stdin }));
     const bytes = isDryRun() ? new Uint8Array() : await readLimited(header, COPY_LIMIT);
     if (!isDryRun()) expectGap(checkLuksHeader(bytes));
@@ -94,7 +94,7 @@ export async function resizeLuks(device: string, key: Uint8Array, machine: DiskM
   const args = ['resize', '--key-file=-', MAPPER];
   await withHeaderCopy(device, machine, async (header) => {
     await open(device, header, key, machine, ['--test-passphrase']);
-    const failure = { code: 'LUKS_OPEN_FAILED', timeout: TIMEOUT_MS } as const;
+    const failure = { code: 'LUKS_OPEN_FAILED', timeoutMs: TIMEOUT_MS } as const;
     await withPassphrase(key, (stdin) =>
       machine.run('cryptsetup', [...args, '--header', header], { ...failure, stdin }),
     );
@@ -148,7 +148,7 @@ async function open(
 ): Promise<void> {
   const args = ['luksOpen', '--type', 'luks2', ...more, '--header', header, '--key-file=-', device, MAPPER];
   const { exit, stderr } = await withPassphrase(key, (stdin) =>
-    machine.run('cryptsetup', args, { stdin, timeout: TIMEOUT_MS, ok: [0, 1, 2, 3, 4, 5] }),
+    machine.run('cryptsetup', args, { stdin, timeoutMs: TIMEOUT_MS, ok: [0, 1, 2, 3, 4, 5] }),
   );
   if (exit === EXIT_NO_PERMISSION) {
     throw new DstackError('LUKS_KEY_WRONG', `the disk key does not open ${device}`, { path: device });
@@ -166,7 +166,7 @@ export async function closeLuks(machine: DiskMachine): Promise<void> {
   const path = mapperPath(machine);
   if (!isDryRun() && !(await machine.isBlockDevice(path))) return;
   await settle(machine); // udev may be looking at the device: closing would find it busy
-  await machine.run('cryptsetup', ['luksClose', MAPPER], { timeout: 30_000 });
+  await machine.run('cryptsetup', ['luksClose', MAPPER], { timeoutMs: 30_000 });
 }
 
 /** Gives `use` the path of a header file in memory, which does not exist yet, and removes it afterwards. */

@@ -4,23 +4,23 @@ import { isDryRun } from '../sys/effects.ts';
 import type { DiskMachine } from './disk-machine.ts';
 
 const PAUSE_MS = 50;
-const LIMIT_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 /**
  * Lets udev work off its queue (so that it does not take a node away again), then waits for the node itself.
  * @throws DISK_NOT_FOUND when it has not appeared within 10 s
  */
-export async function waitForNode(path: string, machine: DiskMachine, limitMs = LIMIT_MS): Promise<void> {
+export async function waitForNode(path: string, machine: DiskMachine, timeoutMs = TIMEOUT_MS): Promise<void> {
   await settle(machine);
-  await nodeAppears(path, machine, limitMs);
+  await nodeAppears(path, machine, timeoutMs);
 }
 
 /** Waits for the node alone: for nodes that nothing takes away again. @throws DISK_NOT_FOUND after 10 s */
-export async function nodeAppears(path: string, machine: DiskMachine, limitMs = LIMIT_MS): Promise<void> {
+export async function nodeAppears(path: string, machine: DiskMachine, timeoutMs = TIMEOUT_MS): Promise<void> {
   if (isDryRun()) return;
-  for (const end = Date.now() + limitMs; !(await machine.isBlockDevice(path)); ) {
+  for (const end = Date.now() + timeoutMs; !(await machine.isBlockDevice(path)); ) {
     if (Date.now() >= end) {
-      throw new DstackError('DISK_NOT_FOUND', `device ${path} did not appear within ${limitMs / 1000} s`, { path });
+      throw new DstackError('DISK_NOT_FOUND', `device ${path} did not appear within ${timeoutMs / 1000} s`, { path });
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
@@ -29,6 +29,6 @@ export async function nodeAppears(path: string, machine: DiskMachine, limitMs = 
 /** `udevadm settle`, bounded. Its failure is not an error: a system without udev has its nodes from devtmpfs at once. */
 export async function settle(machine: DiskMachine): Promise<void> {
   try {
-    await machine.run('udevadm', ['settle', '--timeout=5'], { timeout: 10_000, ok: [0, 1] });
+    await machine.run('udevadm', ['settle', '--timeout=5'], { timeoutMs: 10_000, ok: [0, 1] });
   } catch {}
 }

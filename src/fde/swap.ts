@@ -44,7 +44,7 @@ export async function swapOff(mountPoint: string, machine: DiskMachine): Promise
   for (const path of [zvol, swapFile(mountPoint)]) {
     if (path === undefined || !active.includes(path)) continue;
     // the pages must fit into memory again: that may take its time
-    await machine.run('swapoff', [path], { code: 'SWAP_FAILED', timeout: 300_000 });
+    await machine.run('swapoff', [path], { code: 'SWAP_FAILED', timeoutMs: 300_000 });
   }
 }
 
@@ -82,6 +82,6 @@ async function file(path: string, size: number, machine: DiskMachine): Promise<s
     await handle.chmod(0o600);
     await handle.close();
   });
-  await machine.run('fallocate', ['-l', String(size), path], { code: 'SWAP_FAILED', timeout: 300_000 });
+  await machine.run('fallocate', ['-l', String(size), path], { code: 'SWAP_FAILED', timeoutMs: 300_000 });
   return path;
 }

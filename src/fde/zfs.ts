@@ -17,7 +17,7 @@ const TIMEOUT_MS = 600_000;
  */
 export async function createZfs(device: string, mountPoint: string, machine: DiskMachine): Promise<void> {
   await loadZfs(machine);
-  const failure = { code: 'FS_CREATE_FAILED', timeout: TIMEOUT_MS } as const;
+  const failure = { code: 'FS_CREATE_FAILED', timeoutMs: TIMEOUT_MS } as const;
   await machine.run('zpool', ['create', '-o', 'autoexpand=on', '-m', 'none', POOL, device], failure);
   const options = [`mountpoint=${mountPoint}`, 'atime=off', 'checksum=blake3'].flatMap((option) => ['-o', option]);
   await machine.run('zfs', ['create', ...options, DATASET], failure);
@@ -56,7 +56,7 @@ async function mountDatasets(mountPoint: string, machine: DiskMachine): Promise<
     await machine.run('zfs', ['set', `mountpoint=${mountPoint}`, DATASET], failure);
   }
   // all datasets: an app may have made some below dstack/data
-  await machine.run('zfs', ['mount', '-a'], { ...failure, timeout: TIMEOUT_MS });
+  await machine.run('zfs', ['mount', '-a'], { ...failure, timeoutMs: TIMEOUT_MS });
   if (!isDryRun() && (await topMount(mountPoint, machine)) === undefined) {
     throw new DstackError('FS_MOUNT_FAILED', `${DATASET} is not mounted at ${mountPoint}`, { path: mountPoint });
   }
@@ -64,17 +64,17 @@ async function mountDatasets(mountPoint: string, machine: DiskMachine): Promise<
 
 /** Waits until everything written is on the disk. */
 export async function syncZfs(machine: DiskMachine): Promise<void> {
-  await machine.run('zpool', ['sync', POOL], { timeout: TIMEOUT_MS });
+  await machine.run('zpool', ['sync', POOL], { timeoutMs: TIMEOUT_MS });
 }
 
 /** Unmounts and exports the pool if it is imported. Without the export device-mapper stays busy. @throws COMMAND_FAILED */
 export async function exportZfs(machine: DiskMachine): Promise<void> {
   if (!(await imported(machine))) return;
   try {
-    await machine.run('zpool', ['export', POOL], { timeout: 60_000 });
+    await machine.run('zpool', ['export', POOL], { timeoutMs: 60_000 });
   } catch (thrown) {
     ui.warn(`pool ${POOL} is busy, it is exported with force: ${errorChain(thrown)}`);
-    await machine.run('zpool', ['export', '-f', POOL], { timeout: 60_000 });
+    await machine.run('zpool', ['export', '-f', POOL], { timeoutMs: 60_000 });
   }
 }
 
@@ -93,7 +93,7 @@ export async function imported(machine: DiskMachine): Promise<boolean> {
 async function importPool(device: string, machine: DiskMachine): Promise<void> {
   // -N: mounting comes later, when the mount point is known to be right
   const args = ['-N', '-d', device, POOL];
-  const failure = { code: 'FS_MOUNT_FAILED', timeout: TIMEOUT_MS } as const;
+  const failure = { code: 'FS_MOUNT_FAILED', timeoutMs: TIMEOUT_MS } as const;
   try {
     await machine.run('zpool', ['import', ...args], failure);
   } catch (thrown) {

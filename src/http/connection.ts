@@ -186,11 +186,13 @@ export class HttpConnection {
     }
     this.#activity.enter('streaming');
     this.#request = request;
-    void sendStream(socket, text, body, { chunked: length === 'chunked', timeout: limits.request }).then((complete) => {
-      this.#release(held);
-      if (complete) this.#finish(last);
-      else this.destroy();
-    });
+    void sendStream(socket, text, body, { chunked: length === 'chunked', timeoutMs: limits.request }).then(
+      (complete) => {
+        this.#release(held);
+        if (complete) this.#finish(last);
+        else this.destroy();
+      },
+    );
   }
 
   #release({ place, reservation }: Held): void {

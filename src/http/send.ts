@@ -31,7 +31,7 @@ export interface StreamOptions {
   /** with chunk sizes; false for a client that knows only the end of the connection */
   readonly chunked: boolean;
   /** milliseconds for the other side to take a part */
-  readonly timeout: number;
+  readonly timeoutMs: number;
 }
 
 /** @returns false when it was not sent to its end: the connection must then not be used again */
@@ -39,14 +39,14 @@ export async function sendStream(
   socket: Socket,
   head: string,
   body: AsyncIterable<Uint8Array>,
-  { chunked, timeout }: StreamOptions,
+  { chunked, timeoutMs }: StreamOptions,
 ): Promise<boolean> {
   try {
     socket.write(head, 'latin1');
     for await (const bytes of body) {
       if (socket.destroyed) return false;
       if (bytes.length === 0) continue; // an empty chunk would end the response
-      if (!socket.write(chunked ? chunk(bytes) : bytes) && !(await drained(socket, timeout))) return false;
+      if (!socket.write(chunked ? chunk(bytes) : bytes) && !(await drained(socket, timeoutMs))) return false;
     }
     if (chunked) socket.write(LAST_CHUNK);
     return !socket.destroyed;
@@ -57,7 +57,7 @@ export async function sendStream(
 }
 
 /** Waits until the other side has taken what was written. @returns false when it did not in time, or went away */
-function drained(socket: Socket, timeout: number): Promise<boolean> {
+function drained(socket: Socket, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const settle = (whole: boolean) => {
       clearTimeout(timer);
@@ -67,7 +67,7 @@ function drained(socket: Socket, timeout: number): Promise<boolean> {
     };
     const taken = () => settle(true);
     const gone = () => settle(false);
-    const timer = setTimeout(gone, timeout);
+    const timer = setTimeout(gone, timeoutMs);
     socket.once('drain', taken);
     socket.once('close', gone);
   });

@@ -105,7 +105,7 @@ async function restore(tools: FirewallTools, program: Restore, tables: Tables, s
   const present = await tools.run(tables, ['-w', '5', '-C', 'INPUT', ...MATCH.split(' ')], {
     ok: [0, 1, 2], // 1: no such rule; 2: no such chain (nft backend)
     readOnly: true,
-    timeout: TIMEOUT_MS,
+    timeoutMs: TIMEOUT_MS,
   });
   await apply(tools, program, ['-w', '5', '--noflush'], restoreRules(sources, present.exit === 0));
 }
@@ -157,5 +157,5 @@ export function nftRules({ v4, v6 }: Addresses): string {
 }
 
 async function apply(tools: FirewallTools, program: Restore | 'nft', args: readonly string[], rules: string) {
-  await tools.run(program, args, { stdin: rules, timeout: TIMEOUT_MS, code: 'FIREWALL_FAILED' });
+  await tools.run(program, args, { stdin: rules, timeoutMs: TIMEOUT_MS, code: 'FIREWALL_FAILED' });
 }

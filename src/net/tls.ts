@@ -28,7 +28,7 @@ export async function connectTls(
   rules: TlsRules,
   signal: AbortSignal,
 ): Promise<tls.TLSSocket> {
-  const limitMs = rules.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+  const timeoutMs = rules.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
   const socket = tls.connect({
     host,
     port,
@@ -40,7 +40,7 @@ export async function connectTls(
   });
   socket.on('error', () => {}); // errors after the handshake reach the HTTP request
   try {
-    await handshake(socket, limitMs, signal);
+    await handshake(socket, timeoutMs, signal);
     if (rules.verifyPeer !== 'any') await orAborted(rules.verifyPeer(presentedChain(socket)), signal);
     return socket;
   } catch (thrown) {
@@ -49,9 +49,9 @@ export async function connectTls(
   }
 }
 
-function handshake(socket: tls.TLSSocket, limitMs: number, signal: AbortSignal): Promise<void> {
+function handshake(socket: tls.TLSSocket, timeoutMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => fail(new Error(`no TLS connection within ${limitMs} ms`)), limitMs);
+    const timer = setTimeout(() => fail(new Error(`no TLS connection within ${timeoutMs} ms`)), timeoutMs);
     const onAbort = () => fail(signal.reason);
     const onClose = () => fail(new Error('the connection was closed in the TLS handshake'));
     const settle = () => {

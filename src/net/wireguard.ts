@@ -51,7 +51,7 @@ export async function readHandshake(exec: typeof run): Promise<number | undefine
   const { stdout } = await exec('wg', ['show', WG_INTERFACE, 'latest-handshakes'], {
     ok: [0, 1],
     readOnly: true,
-    timeout: PROGRAM_TIMEOUT_MS,
+    timeoutMs: PROGRAM_TIMEOUT_MS,
   });
   return latestHandshake(stdout);
 }
@@ -59,10 +59,10 @@ export async function readHandshake(exec: typeof run): Promise<number | undefine
 /** Takes the interface down, whatever its state. */
 export async function wireGuardDown(exec: typeof run, config: string): Promise<void> {
   // wg-quick fails when the interface is not up, which is what we want it to be
-  await exec('wgQuick', ['down', config], { ok: [0, 1], timeout: PROGRAM_TIMEOUT_MS });
+  await exec('wgQuick', ['down', config], { ok: [0, 1], timeoutMs: PROGRAM_TIMEOUT_MS });
 }
 
 /** Brings the interface up with the file. @throws COMMAND_FAILED */
 export async function wireGuardUp(exec: typeof run, config: string): Promise<void> {
-  await exec('wgQuick', ['up', config], { timeout: PROGRAM_TIMEOUT_MS });
+  await exec('wgQuick', ['up', config], { timeoutMs: PROGRAM_TIMEOUT_MS });
 }

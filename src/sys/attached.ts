@@ -17,7 +17,7 @@ export interface AttachedOptions {
   /** added to the minimal environment */
   readonly env?: Readonly<Record<string, string>>;
   /** limit in milliseconds, default none: then the program and what it started in its process group are ended */
-  readonly timeout?: number;
+  readonly timeoutMs?: number;
   /** largest number of bytes taken from the child's descriptor 3; 0 = it has none, nor has what it leaves running */
   readonly captureLimit?: number;
 }
@@ -47,16 +47,16 @@ function start(program: Program, args: readonly string[], options: AttachedOptio
   return new Promise((resolve, reject) => {
     const file = PROGRAMS[program];
     const limit = options.captureLimit ?? CAPTURE_LIMIT;
-    const { timeout = 0 } = options;
+    const { timeoutMs = 0 } = options;
     // stdout is for results of ours, so the child's output goes to stderr as a whole
     const child = spawn(file, args, {
       stdio: limit > 0 ? ['pipe', 2, 2, 'pipe'] : ['pipe', 2, 2],
       env: { PATH: SAFE_PATH, LC_ALL: 'C', TZ: 'UTC', HOME: '/root', ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       // a process group of its own, so that it can be ended as a whole; without a limit Ctrl-C reaches it as ever
-      detached: timeout > 0,
+      detached: timeoutMs > 0,
     });
-    const time = timeLimit(timeout, (signal) => killGroup(child.pid, signal));
+    const time = timeLimit(timeoutMs, (signal) => killGroup(child.pid, signal));
     const chunks: Uint8Array[] = [];
     let total = 0;
     const channel = child.stdio[3] as NodeJS.ReadableStream | undefined;

@@ -18,7 +18,7 @@ export interface RunOptions {
   /** bytes for the child's stdin; may hold a secret: never logged. Without it stdin is empty */
   readonly stdin?: Uint8Array | string;
   /** limit in milliseconds, default 120 000; 0 = none */
-  readonly timeout?: number;
+  readonly timeoutMs?: number;
   /** exit statuses that count as success, default [0] */
   readonly ok?: readonly number[];
   readonly cwd?: string;
@@ -61,7 +61,7 @@ export async function run(program: Program, args: readonly string[], options: Ru
     return effect(`run ${shown}`, { exit: 0, stdout: '', stderr: '' }, () => Promise.reject(new Error('unreachable')));
   }
   const id = ++sequence;
-  const timeout = options.timeout ?? 120_000;
+  const timeoutMs = options.timeoutMs ?? 120_000;
   ui.debug(`[exec ${id}] ${shown}`);
   const started = performance.now();
   const path = await locate(program);
@@ -69,10 +69,10 @@ export async function run(program: Program, args: readonly string[], options: Ru
     ui.debug(`[exec ${id}] not found`);
     throw new DstackError('COMMAND_NOT_FOUND', `program ${file} is not installed`, { value: file });
   }
-  const done = await capture(path, args, options, timeout);
+  const done = await capture(path, args, options, timeoutMs);
   ui.debug(`[exec ${id}] exit ${done.exit}, ${ui.duration(performance.now() - started)}`);
   if (done.timedOut) {
-    throw new DstackError('COMMAND_TIMEOUT', `\`${shown}\` did not finish within ${ui.duration(timeout)}`, {
+    throw new DstackError('COMMAND_TIMEOUT', `\`${shown}\` did not finish within ${ui.duration(timeoutMs)}`, {
       cause: tail(done.stderr),
     });
   }
@@ -91,7 +91,7 @@ interface Captured extends RunResult {
 }
 
 /** Starts the program, feeds its stdin, collects both streams up to the limit, and ends it when its time is over. */
-function capture(path: string, args: readonly string[], options: RunOptions, timeout: number): Promise<Captured> {
+function capture(path: string, args: readonly string[], options: RunOptions, timeoutMs: number): Promise<Captured> {
   return new Promise((resolve, reject) => {
     const child = spawn(path, args, {
       env: { PATH: SAFE_PATH, LC_ALL: 'C', TZ: 'UTC', HOME: '/root', ...options.env },
@@ -103,7 +103,7 @@ function capture(path: string, args: readonly string[], options: RunOptions, tim
     child.stdin.on('error', () => {}); // a program that does not read its stdin is not a failure
     child.stdin.end(options.stdin ?? '');
 
-    const limit = timeLimit(timeout, (signal) => child.kill(signal));
+    const limit = timeLimit(timeoutMs, (signal) => child.kill(signal));
     let lingering: NodeJS.Timeout | undefined;
     const settle = (exit: number | null, signal: NodeJS.Signals | null) => {
       limit.clear();

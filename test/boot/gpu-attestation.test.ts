@@ -90,9 +90,9 @@ function machine(policy: Record<string, unknown> | undefined, options: Machine =
     'conf-compute -srs 1': '',
     ...options.driver,
   };
-  const run = async (program: Program, args: readonly string[], { stdin, ok = [0], timeout }: RunOptions = {}) => {
+  const run = async (program: Program, args: readonly string[], { stdin, ok = [0], timeoutMs }: RunOptions = {}) => {
     seen.ran.push([program, ...args].join(' ').replace(/[0-9a-f]{64}/, 'NONCE'));
-    seen.limits[program] = timeout;
+    seen.limits[program] = timeoutMs;
     const done = (stdout: string, status = 0) => {
       if (!ok.includes(status)) throw new DstackError('COMMAND_FAILED', `${program} failed with exit status ${status}`);
       return { exit: status, stdout, stderr: '' };

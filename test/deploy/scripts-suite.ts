@@ -72,7 +72,7 @@ export function scriptsSuite(): void {
         return undefined;
       }
     };
-    const limited = { cwd, env: new Map<string, string>(), limitMs: 500 };
+    const limited = { cwd, env: new Map<string, string>(), timeoutMs: 500 };
     it.each([
       ['sources', 'pre_launch_script', sourceScript],
       ['pipes', 'bash_script', runScript],
@@ -86,7 +86,7 @@ export function scriptsSuite(): void {
       expect(existsSync(join(cwd, 'never'))).toBe(false);
     });
     it('does nothing to a script that is faster', async () => {
-      expect((await sourceScript('s', 'export A=1', { ...limited, cwd, limitMs: 20_000 }))?.get('A')).toBe('1');
+      expect((await sourceScript('s', 'export A=1', { ...limited, cwd, timeoutMs: 20_000 }))?.get('A')).toBe('1');
     });
   });
 

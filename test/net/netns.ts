@@ -66,7 +66,7 @@ export class NetworkNamespace {
       encoding: 'utf8',
       env: { ...env, ...options.env },
       input: options.stdin === undefined ? '' : Buffer.from(options.stdin),
-      timeout: options.timeout ?? 60_000,
+      timeout: options.timeoutMs ?? 60_000,
     });
     const exit = done.status ?? -1;
     if (!(options.ok ?? [0]).includes(exit)) {

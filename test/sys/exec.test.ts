@@ -42,12 +42,12 @@ describe('run', () => {
   });
 
   it('ends a program at its time limit', async () => {
-    const thrown = await failure(run('bash', ['-c', 'sleep 30'], { timeout: 200 }));
+    const thrown = await failure(run('bash', ['-c', 'sleep 30'], { timeoutMs: 200 }));
     expect(thrown.code).toBe('COMMAND_TIMEOUT');
   });
 
   it('knows 0 as no time limit', async () => {
-    expect((await run('bash', ['-c', 'sleep 0.05; echo done'], { timeout: 0 })).stdout).toBe('done\n');
+    expect((await run('bash', ['-c', 'sleep 0.05; echo done'], { timeoutMs: 0 })).stdout).toBe('done\n');
   });
 
   it('says which program is missing', async () => {

@@ -9,7 +9,7 @@ import { composeProject, type ProjectContainer, projectContainers } from '../../
 import { DstackError, errorChain } from '../../errors.ts';
 import { readLimited, utf8 } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
-import { within } from './with-timeout.ts';
+import { withTimeout } from './with-timeout.ts';
 
 /** Why the app is not healthy: a container, or in brackets what was looked at instead. */
 export interface HealthComplaint {
@@ -110,7 +110,7 @@ export class AppHealth {
   async refresh(): Promise<void> {
     if (this.#look === undefined) return;
     try {
-      const verdict = await within(LOOK_TIMEOUT_MS, 'DOCKER_UNAVAILABLE', 'docker', this.#look);
+      const verdict = await withTimeout(LOOK_TIMEOUT_MS, 'DOCKER_UNAVAILABLE', 'docker', this.#look);
       this.#failures = 0;
       this.#tell(verdict);
     } catch (thrown) {

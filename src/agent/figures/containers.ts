@@ -10,7 +10,7 @@ import {
   containerUsage,
   listContainers,
 } from '../../deploy/deploy.ts';
-import { within } from './with-timeout.ts';
+import { withTimeout } from './with-timeout.ts';
 
 export interface ContainerReport {
   readonly id: string;
@@ -64,8 +64,10 @@ export class Containers {
   /** The containers, without the details that are late. @throws DOCKER_UNAVAILABLE, also when docker takes too long */
   async list(): Promise<ContainerReport[]> {
     const look = this.#look();
-    const summaries = await within(LIST_MS, 'DOCKER_UNAVAILABLE', 'docker', () => look.listed);
-    return within(DETAILS_MS, 'DOCKER_UNAVAILABLE', 'docker', () => look.complete).catch(() => summaries.map(bare));
+    const summaries = await withTimeout(LIST_MS, 'DOCKER_UNAVAILABLE', 'docker', () => look.listed);
+    return withTimeout(DETAILS_MS, 'DOCKER_UNAVAILABLE', 'docker', () => look.complete).catch(() =>
+      summaries.map(bare),
+    );
   }
 
   #look(): Look {
@@ -101,7 +103,7 @@ export class Containers {
       }
     };
     // a docker that ignores the end of a connection must not keep the look open
-    await within(WORK_MS + 1000, 'DOCKER_UNAVAILABLE', 'docker', () =>
+    await withTimeout(WORK_MS + 1000, 'DOCKER_UNAVAILABLE', 'docker', () =>
       Promise.all(Array.from({ length: AT_ONCE }, worker)),
     ).catch(() => {});
     const there = new Set(summaries.map(({ Id }) => Id));

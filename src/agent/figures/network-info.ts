@@ -92,7 +92,7 @@ export async function networkInformation(): Promise<Message<'NetworkInformation'
 /** The output of `wg`, or why there is none. */
 async function wireguard(): Promise<string> {
   try {
-    return (await run('wg', [], { readOnly: true, timeout: 5000 })).stdout;
+    return (await run('wg', [], { readOnly: true, timeoutMs: 5000 })).stdout;
   } catch (thrown) {
     return errorChain(thrown);
   }

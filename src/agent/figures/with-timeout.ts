@@ -6,8 +6,8 @@ import { duration } from '../../ui.ts';
  * The result of `work`, if it comes in time. What comes too late is dropped.
  * @throws what the work throws; `code`, naming `who`, when the time is over
  */
-export async function within<T>(
-  milliseconds: number,
+export async function withTimeout<T>(
+  timeoutMs: number,
   code: ErrorCode,
   who: string,
   work: () => Promise<T>,
@@ -15,8 +15,8 @@ export async function within<T>(
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new DstackError(code, `${who} did not answer within ${duration(milliseconds)}`)),
-      milliseconds,
+      () => reject(new DstackError(code, `${who} did not answer within ${duration(timeoutMs)}`)),
+      timeoutMs,
     );
   });
   try {

@@ -5,7 +5,7 @@ import { connectVsock } from '../../net/net.ts';
 import { VMADDR_CID_LOCAL } from '../../sys/native.ts';
 import type { Address } from './address.ts';
 
-const LIMIT_MS = 5000;
+const TIMEOUT_MS = 5000;
 /** there while the kernel has the module vsock_loopback loaded */
 const VSOCK_LOOPBACK = '/sys/module/vsock_loopback';
 
@@ -14,12 +14,12 @@ const VSOCK_LOOPBACK = '/sys/module/vsock_loopback';
  * @param path asked with GET
  * @throws when there is no answer in time
  */
-export async function probe(address: Address, path: string, limitMs = LIMIT_MS): Promise<void> {
-  const socket = await open(address, limitMs);
+export async function probe(address: Address, path: string, timeoutMs = TIMEOUT_MS): Promise<void> {
+  const socket = await open(address, timeoutMs);
   if (socket === undefined) return;
   await new Promise<void>((resolve, reject) => {
     let text = '';
-    const timer = setTimeout(() => end(new Error('no answer in time')), limitMs);
+    const timer = setTimeout(() => end(new Error('no answer in time')), timeoutMs);
     const end = (failure?: Error) => {
       clearTimeout(timer);
       socket.destroy();
@@ -39,12 +39,12 @@ export async function probe(address: Address, path: string, limitMs = LIMIT_MS):
 }
 
 /** A connection to our own address; undefined where this machine has no way back to itself. */
-async function open(address: Address, limitMs: number): Promise<net.Socket | undefined> {
+async function open(address: Address, timeoutMs: number): Promise<net.Socket | undefined> {
   if (address.kind === 'unix') return net.connect({ path: address.path });
   if (address.kind === 'tcp') return net.connect({ host: loopback(address.host), port: address.port });
   // vsock leads to the host; only the loopback transport leads back. Without it CID 1 would be asked of the host, in vain
   if (!existsSync(VSOCK_LOOPBACK)) return undefined;
-  return connectVsock(VMADDR_CID_LOCAL, address.port, limitMs);
+  return connectVsock(VMADDR_CID_LOCAL, address.port, timeoutMs);
 }
 
 const loopback = (host: string): string => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);

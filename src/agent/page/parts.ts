@@ -1,18 +1,18 @@
 /** Small parts that the sections of the page share. */
 import { errorChain } from '../../errors.ts';
-import { within } from '../figures/with-timeout.ts';
+import { withTimeout } from '../figures/with-timeout.ts';
 import { type Html, html } from './html.ts';
 
 /** A part of the page that is there, or why it is not. */
 export type Attempt<T> = { readonly value: T } | { readonly failure: string };
 
 /** A reader does not wait longer than this for one part. */
-const PATIENCE_MS = 4000;
+const TIMEOUT_MS = 4000;
 
 /** Never fails and never takes long: a section that cannot be made says so. */
 export async function attempt<T>(work: () => Promise<T>): Promise<Attempt<T>> {
   try {
-    return { value: await within(PATIENCE_MS, 'INTERNAL', 'it', work) };
+    return { value: await withTimeout(TIMEOUT_MS, 'INTERNAL', 'it', work) };
   } catch (thrown) {
     return { failure: errorChain(thrown) };
   }

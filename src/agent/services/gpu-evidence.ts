@@ -38,7 +38,7 @@ export interface Collector {
 
 const collectWithNvattest = async (nonce: string): Promise<string> => {
   const args = ['collect-evidence', '--device', 'gpu', '--nonce', nonce, '--format', 'json'];
-  return (await run('nvattest', args, { timeout: COLLECT_TIMEOUT_MS })).stdout;
+  return (await run('nvattest', args, { timeoutMs: COLLECT_TIMEOUT_MS })).stdout;
 };
 
 /**

@@ -56,7 +56,7 @@ export const realGuestMachine: GuestMachine = {
   look: async (program, args) =>
     (await import('../../sys/exec.ts')).run(program, args, {
       readOnly: true,
-      timeout: LOOK_MS,
+      timeoutMs: LOOK_MS,
       ok: Array.from({ length: 256 }, (_, status) => status),
     }),
   text: async (path) => {

@@ -30,7 +30,7 @@ export async function nameTimeServers(machine: BootMachine, servers: readonly Ti
   await makeDir(dir);
   await writeAtomic(`${dir}/dstack.sources`, chronySources(servers), 0o644); // chronyd is not root any more
   try {
-    await machine.run('chronyc', ['reload', 'sources'], { timeout: STEP_TIMEOUT_MS });
+    await machine.run('chronyc', ['reload', 'sources'], { timeoutMs: STEP_TIMEOUT_MS });
   } catch (thrown) {
     ui.warn(`chronyd was not told the time servers: ${errorChain(thrown)}`);
   }
@@ -39,7 +39,7 @@ export async function nameTimeServers(machine: BootMachine, servers: readonly Ti
 /** Asks chronyd to step the clock; a failure is only logged. */
 export async function stepClock(machine: BootMachine): Promise<void> {
   try {
-    await machine.run('chronyc', ['makestep'], { timeout: STEP_TIMEOUT_MS });
+    await machine.run('chronyc', ['makestep'], { timeoutMs: STEP_TIMEOUT_MS });
   } catch (thrown) {
     ui.warn(`the clock was not stepped: ${errorChain(thrown)}`);
   }
@@ -80,7 +80,7 @@ async function attempt(machine: BootMachine): Promise<{ exit: number; stdout: st
   try {
     return await machine.run('chronyc', ['waitsync', '1', MAX_OFFSET_S, '0', '0'], {
       ok: [0, 1],
-      timeout: TRY_TIMEOUT_MS,
+      timeoutMs: TRY_TIMEOUT_MS,
     });
   } catch (thrown) {
     if (isDryRun() || findCause(thrown, 'COMMAND_TIMEOUT') === undefined) throw thrown;
@@ -105,7 +105,7 @@ async function whatIsUnproven(machine: BootMachine, required: boolean): Promise<
 
 async function findSource(machine: BootMachine): Promise<TimeSource | undefined> {
   const ask = async (what: string) =>
-    (await machine.run('chronyc', ['-c', '-N', what], { timeout: TRY_TIMEOUT_MS })).stdout;
+    (await machine.run('chronyc', ['-c', '-N', what], { timeoutMs: TRY_TIMEOUT_MS })).stdout;
   try {
     return selectedSource(await ask('sources'), await ask('authdata'));
   } catch (thrown) {

@@ -52,7 +52,7 @@ async function findKind(machine: BootMachine): Promise<TeeKind> {
   for (const { module } of KINDS) {
     if (kind !== undefined) return kind;
     try {
-      await machine.run('modprobe', [module], { timeout: 30_000 });
+      await machine.run('modprobe', [module], { timeoutMs: 30_000 });
       kind = await present(machine);
     } catch (thrown) {
       last = thrown;

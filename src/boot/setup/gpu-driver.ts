@@ -6,7 +6,7 @@
 import { DstackError } from '../../errors.ts';
 import type { BootMachine } from '../boot-machine.ts';
 
-const LIMIT_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 export interface DriverState {
   readonly devices: number;
@@ -17,7 +17,8 @@ export interface DriverState {
 
 /** @throws GPU_NOT_ATTESTED for an answer that is not understood, COMMAND_FAILED, COMMAND_NOT_FOUND */
 export async function readDriverState(machine: BootMachine): Promise<DriverState> {
-  const ask = async (...args: string[]) => (await machine.run('nvidiaSmi', args, { timeout: LIMIT_MS })).stdout.trim();
+  const ask = async (...args: string[]) =>
+    (await machine.run('nvidiaSmi', args, { timeoutMs: TIMEOUT_MS })).stdout.trim();
   const devices = await ask('--query-gpu=index', '--format=csv,noheader');
   const indexes = devices.split('\n').map((line) => line.trim());
   if (!indexes.every((line, index) => line === String(index))) throw unknown('--query-gpu=index', devices);
@@ -41,5 +42,5 @@ const unknown = (what: string, value: string): DstackError =>
 
 /** Lets applications submit work to the GPUs: the driver of a confidential guest holds it back until then. */
 export async function setReady(machine: BootMachine): Promise<void> {
-  await machine.run('nvidiaSmi', ['conf-compute', '-srs', '1'], { timeout: LIMIT_MS });
+  await machine.run('nvidiaSmi', ['conf-compute', '-srs', '1'], { timeoutMs: TIMEOUT_MS });
 }

@@ -13,7 +13,7 @@ import { DstackError } from '../../errors.ts';
 import { exists, makeDir, writeAtomic } from '../../sys/files.ts';
 import type { BootMachine } from '../boot-machine.ts';
 
-const LIMIT_MS = 300_000;
+const TIMEOUT_MS = 300_000;
 /** accepts cached answers of OCSP, whose own nonce is an older one; the nonce of the evidence stays mandatory */
 const PROXY_POLICY = '/usr/share/nvattest/policies/allow_trust_outpost_ocsp.rego';
 /** the status is judged after the output was saved: a failure is when somebody wants to read it */
@@ -56,7 +56,7 @@ export async function takeEvidence(
     }
     args.push('--ocsp-url', `${proxy}/ocsp`, '--rim-url', proxy, '--relying-party-policy', PROXY_POLICY);
   }
-  const { exit, stdout } = await machine.run('nvattest', args, { timeout: LIMIT_MS, ok: ANY_STATUS });
+  const { exit, stdout } = await machine.run('nvattest', args, { timeoutMs: TIMEOUT_MS, ok: ANY_STATUS });
   const saved = `${machine.root}${PATHS.gpuEvidence}`;
   await makeDir(dirname(saved), 0o700);
   await writeAtomic(saved, stdout, 0o600);

@@ -11,7 +11,7 @@ import * as ui from '../../ui.ts';
 import type { BootMachine } from '../boot-machine.ts';
 
 const RULE = 'data.policy.nv_match';
-const LIMIT_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 const FIELD = 'requirements.gpu_policy.rego';
 
 /**
@@ -38,7 +38,7 @@ export async function checkRego(
 
 async function evaluate(file: string, claims: readonly unknown[], machine: BootMachine): Promise<string> {
   const args = ['eval', '--format', 'json', '--data', file, '--stdin-input'];
-  const options = { stdin: JSON.stringify(claims), timeout: LIMIT_MS, code: 'GPU_REFUSED' } as const;
+  const options = { stdin: JSON.stringify(claims), timeoutMs: TIMEOUT_MS, code: 'GPU_REFUSED' } as const;
   try {
     return (await machine.run('opa', [...args, '--v0-compatible', RULE], options)).stdout;
   } catch (thrown) {
