@@ -25,20 +25,45 @@ it('tests that the documents name as evidence are there', () => {
   expect([...new Set(named)].filter((path) => !existsSync(path))).toEqual([]);
 });
 
-describe('messages are plain English', () => {
-  it('says "is not a block device" and not "is no block device"', () => {
-    const sources = ['src', 'simulator'].flatMap((folder) =>
-      readdirSync(folder, { recursive: true, encoding: 'utf8' })
-        .filter((path) => path.endsWith('.ts'))
-        .map((path) => `${folder}/${path}`),
-    );
-    const found = sources.flatMap((path) =>
-      readFileSync(path, 'utf8')
-        .split('\n')
-        .map((line) => line.replace(/(^|\s)(\/\/|\*|\/\*).*/, ''))
-        .filter((line) => /['"`].*(?<!here) is no (?!longer|more)\w/.test(line))
-        .map((line) => `${path}: ${line.trim()}`),
-    );
-    expect(found).toEqual([]);
+describe('what people read is plain English', () => {
+  const linesOf = (path: string) =>
+    readFileSync(path, 'utf8')
+      .split('\n')
+      .map((line) => ({ at: path, line }));
+  const sources = ['src', 'simulator'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => `${folder}/${path}`),
+  );
+  const pages = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    'initramfs/README.md',
+    ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.md'))
+      .map((path) => `docs/${path}`),
+  ];
+  const report = (lines: { at: string; line: string }[]) => lines.map(({ at, line }) => `${at}: ${line.trim()}`);
+
+  it('messages say "is not a block device" and not "is no block device"', () => {
+    const code = sources
+      .flatMap(linesOf)
+      .map(({ at, line }) => ({ at, line: line.replace(/(^|\s)(\/\/|\*|\/\*).*/, '') }));
+    const found = code.filter(({ line }) => /['"`](?:.*(?<!here) )?(?:is|are) no (?!longer|more)\w/.test(line));
+    expect(report(found)).toEqual([]);
+  });
+
+  it('documents say so, too', () => {
+    expect(pages.length).toBeGreaterThan(40);
+    const allowed = /\b[Tt]here (?:is|are) no\b|\b(?:is|are) no (?:longer|more)\b/g;
+    const found = pages
+      .flatMap(linesOf)
+      .filter(({ line }) => /\b(?:is|are|be) no [a-z]/.test(line.replaceAll(allowed, '')));
+    expect(report(found)).toEqual([]);
+  });
+
+  it('nothing is made "anew": it is made again, or a new one is', () => {
+    expect(report([...sources, ...pages].flatMap(linesOf).filter(({ line }) => /\banew\b/i.test(line)))).toEqual([]);
   });
 });
