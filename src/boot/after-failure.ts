@@ -7,7 +7,7 @@ import { ERRORS, type ErrorCode } from '../errors.ts';
 export const MAX_RESTARTS = 3;
 
 /**
- * Codes that no later attempt in the same boot can mend, but a new boot may: the register and its log start afresh, and a
+ * Codes that no later attempt in the same boot can repair, but a new boot may: the register and its log start afresh, and a
  * tool that failed for reasons of its own gets another chance.
  */
 const MENDED_BY_RESTART: ReadonlySet<string> = new Set<ErrorCode>([
@@ -48,14 +48,14 @@ export type Decision =
 
 /** @param restarts so far in a row; undefined where they cannot be counted */
 export function decide({ code }: Failure, restarts: number | undefined): Decision {
-  if (code !== undefined && !mayMend(code)) return { action: 'stop', why: 'a restart does not mend this' };
+  if (code !== undefined && !mayMend(code)) return { action: 'stop', why: 'a restart does not repair this' };
   if (restarts === undefined)
     return { action: 'stop', why: 'restarts are counted on the data disk, and there is no partition of ours' };
   if (restarts >= MAX_RESTARTS) return { action: 'stop', why: `${restarts} restarts in a row did not help` };
   return { action: 'restart', restart: restarts + 1 };
 }
 
-/** A code of another version counts as one that may be mended: it costs three restarts. */
+/** A code of another version counts as one that may be repaired: it costs three restarts. */
 const mayMend = (code: string): boolean =>
   MENDED_BY_RESTART.has(code) || !Object.hasOwn(ERRORS, code) || ERRORS[code as ErrorCode].retry;
 

@@ -54,7 +54,7 @@ export default function define(command: Command): void {
     .option('--json', 'print the decision as JSON')
     .addHelpText(
       'after',
-      '\nRestarts the machine, at most three times in a row, if that may mend the failure. Otherwise halts it, with the\n' +
+      '\nRestarts the machine, at most three times in a row, if that may repair the failure. Otherwise halts it, with the\n' +
         'reason on the console. The restarts are counted in front of the data partition and forgotten after a good boot.',
     )
     .action(decideAndAct);

@@ -111,7 +111,7 @@ async function up(context: RunnerContext, model: ComposeModel): Promise<ComposeP
     return progress;
   } catch (thrown) {
     if (!(await dockerAnswers())) {
-      throw new DstackError('DOCKER_UNAVAILABLE', 'failed to start containers: docker went away meanwhile', {
+      throw new DstackError('DOCKER_UNAVAILABLE', 'failed to start containers: docker stopped meanwhile', {
         path: dockerSocket(),
         cause: thrown,
       });

@@ -15,7 +15,7 @@ import type { DiskMachine } from './disk-machine.ts';
 
 const AT = 1024;
 const SIZE = 1024;
-/** Only this sector is written: it arrives or it does not, and what is there before and after can be mended again. */
+/** Only this sector is written: it arrives or it does not, and what is there before and after can be repaired again. */
 const SECTOR = 512;
 const MAGIC = 0xef53;
 const CRC32C = 1;
@@ -104,7 +104,7 @@ export async function mendSuperblock(device: string, machine: DiskMachine): Prom
   const mended = await tornSuperblock(device, machine);
   if (mended === undefined) return false;
   const piece = { at: AT + SECTOR, bytes: mended.subarray(SECTOR) };
-  await machine.write(device, [piece], `mend the superblock of ${device}, which a power cut tore`);
+  await machine.write(device, [piece], `repair the superblock of ${device}, which a power cut tore`);
   return true;
 }
 

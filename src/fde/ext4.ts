@@ -18,7 +18,7 @@ export async function createExt4(device: string, mountPoint: string, machine: Di
 }
 
 /**
- * Checks, mounts and grows a file system. A superblock that a power cut tore is mended first: e2fsck -p does not.
+ * Checks, mounts and grows a file system. A superblock that a power cut tore is repaired first: e2fsck -p does not.
  * @throws FS_CHECK_FAILED when e2fsck leaves anything unrepaired, FS_MOUNT_FAILED
  */
 export async function mountExt4(device: string, mountPoint: string, machine: DiskMachine): Promise<void> {
@@ -52,9 +52,9 @@ export async function syncExt4(mountPoint: string, machine: DiskMachine): Promis
 /** What cannot be written is told by e2fsck, in the words of everything else that is wrong with the device. */
 async function mend(device: string, machine: DiskMachine): Promise<void> {
   try {
-    if (await mendSuperblock(device, machine)) ui.warn(`${device}: a power cut tore the superblock, it is mended`);
+    if (await mendSuperblock(device, machine)) ui.warn(`${device}: a power cut tore the superblock, it is repaired`);
   } catch (thrown) {
-    ui.warn(`${device}: a power cut tore the superblock, and it cannot be mended: ${errorChain(thrown)}`);
+    ui.warn(`${device}: a power cut tore the superblock, and it cannot be repaired: ${errorChain(thrown)}`);
   }
 }
 

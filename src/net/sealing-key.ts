@@ -63,7 +63,10 @@ export async function requestSealingKey(request: SealingKeyRequest): Promise<Sea
     );
     const bound = createHash('sha256').update(encryptedKey).digest();
     if (!bound.equals(parseSgxQuote(providerQuote).reportData.subarray(0, bound.length))) {
-      throw new DstackError('KEY_INVALID', 'invalid key hash: the provider did not vouch for this sealing key');
+      throw new DstackError(
+        'KEY_INVALID',
+        'invalid key hash: the report data of the provider is not the hash of this sealing key',
+      );
     }
     const collateral = await fetchCollateral(providerQuote, { pccs: pccsUrl, timeoutMs: TIMEOUT_MS });
     const now = await clock.now();

@@ -99,7 +99,7 @@ function whyNotIssued(below: readonly Certificate[], issuer: Certificate, signed
   const { nameConstraints } = issuer;
   if (nameConstraints === undefined) return undefined;
   const name = below.map((named) => forbiddenName(nameConstraints, named)).find((found) => found !== undefined);
-  return name === undefined ? undefined : `${nameOf(issuer)} may not vouch for ${name}`;
+  return name === undefined ? undefined : `${nameOf(issuer)} is not allowed to issue for ${name}`;
 }
 
 /**

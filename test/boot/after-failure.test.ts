@@ -47,7 +47,7 @@ describe('decide', () => {
 
   it('never restarts for what only a person can mend, or what cannot be counted', () => {
     for (const code of ['DISK_NOT_BLANK', 'JSON_INVALID', 'MANIFEST_UNSUPPORTED', 'LUKS_KEY_WRONG', 'TEE_NOT_FOUND'])
-      expect(decide(failure(code), 0)).toEqual({ action: 'stop', why: 'a restart does not mend this' });
+      expect(decide(failure(code), 0)).toEqual({ action: 'stop', why: 'a restart does not repair this' });
     expect(decide(failure('KMS_UNREACHABLE'), undefined).action).toBe('stop');
   });
 

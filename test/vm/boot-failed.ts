@@ -29,5 +29,5 @@ export async function haltsWithReason(vm: Machine, code: string): Promise<void> 
   await expect.poll(() => vm.console.text, { timeout: 120_000, interval: 1000 }).toMatch(/System halted/);
   const text = vm.console.text;
   expect(text).toMatch(new RegExp(`the boot failed in prepare: [^\\n]*\\[${code}\\]`));
-  expect(text).toContain('stopping: a restart does not mend this');
+  expect(text).toContain('stopping: a restart does not repair this');
 }

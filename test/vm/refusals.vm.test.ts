@@ -173,7 +173,7 @@ describe.sequential('with the TEE device', () => {
     // a superblock whose halves a power cut took from two versions: a checksum that is not its own
     await vm.ok(`head -c 4 /dev/zero | dd of=/dev/vdd1 bs=1 seek=${1024 + 1020} conv=notrunc,fsync status=none`);
     const told = await vm.ok(`${setup('/dev/vdd1')} 2>&1`, { timeoutMs: 120_000 });
-    expect(told).toContain('/dev/vdd1: a power cut tore the superblock, it is mended');
+    expect(told).toContain('/dev/vdd1: a power cut tore the superblock, it is repaired');
     expect(await vm.ok('cat /run/test-data/kept')).toBe('kept');
     await vm.ok('dstack-util fde close --mount-point /run/test-data');
   });
