@@ -3,7 +3,7 @@
  * the KMS and a rolling restart, with and without jitter. Each guest runs the real decision of the checker; what is modelled
  * is the world around it, and stands in `WORLD`. Servers have no limit here: the figures are what they are asked.
  */
-import { decide, initialState, POLL_S, record, refreshDelay, STALE_S } from '../src/net/checker-decision.ts';
+import { decideChecker, initialState, POLL_S, record, refreshDelay, STALE_S } from '../src/net/checker-decision.ts';
 
 const GUESTS = Number(process.env['FLEET_GUESTS'] ?? 100_000);
 /** 0 = as the deployed checker does, without the early look at an old handshake */
@@ -196,7 +196,7 @@ function guest(scenario: Scenario, i: number, jitter: boolean, gateway: Load, km
       lostAt = downSince(scenario, now);
     }
     const handshake = known === undefined ? frozen : lastHandshake(known, now);
-    const decided = decide(state, { configured, handshake }, now, STALE_AFTER);
+    const decided = decideChecker(state, { configured, handshake }, now, STALE_AFTER);
     state = decided.state;
     if (decided.action !== 'wait') {
       const forced = decided.action === 'force';

@@ -155,9 +155,9 @@ function declare(): Command {
 try {
   await declare().parseAsync();
 } catch (thrown) {
-  if (!(thrown instanceof CommanderError)) process.exitCode = ui.fail(thrown);
+  if (!(thrown instanceof CommanderError)) process.exitCode = ui.reportFailure(thrown);
   else if (thrown.exitCode !== 0) {
     const text = thrown.code === 'commander.help' ? 'a subcommand is missing' : thrown.message.replace(/^error: /, '');
-    process.exitCode = ui.fail(new DstackError('USAGE', text));
+    process.exitCode = ui.reportFailure(new DstackError('USAGE', text));
   }
 }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { derWrite, extension, OID, toPem } from '../src/x509/x509.ts';
 import { type MockKey, mockKey, signDer } from './mock-keys.ts';
 
-const { bits, booleanTrue, integer, item, octets, oid, sequence, set, time, utf8 } = derWrite;
+const { bits, booleanTrue, integer, item, octets, oid, sequence, set, time, utf8String: utf8 } = derWrite;
 
 export interface MockPki {
   readonly keys: { readonly pck: MockKey; readonly tcb: MockKey; readonly qe: MockKey };

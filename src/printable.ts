@@ -27,7 +27,7 @@ export const printable = (text: string): string =>
   text.replace(UNSAFE, (character) => (character === '\n' ? '\\n' : character === '\t' ? ' ' : escaped(character)));
 
 /** The beginning, at most `length` characters; one that needs two units is left out rather than cut in half. */
-export const cut = (text: string, length: number): string => text.slice(0, length).replace(/[\ud800-\udbff]$/, '');
+export const cutText = (text: string, length: number): string => text.slice(0, length).replace(/[\ud800-\udbff]$/, '');
 
 /** Foreign text of several lines: line feeds and tabs stay. Only where each of these lines cannot be taken for one of ours. */
 export const printableLines = (text: string): string =>

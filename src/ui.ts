@@ -8,7 +8,7 @@
 import { type DstackError, ERRORS, errorCauses, toDstackError } from './errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
 
-export { cut, printable, printableJson, printableLines, withoutSequences } from './printable.ts';
+export { cutText, printable, printableJson, printableLines, withoutSequences } from './printable.ts';
 
 export type Level = 'error' | 'warn' | 'info' | 'debug';
 
@@ -118,7 +118,7 @@ function marked(label: string, text: string): string[] {
 export const formatError = (thrown: unknown): string => errorLines(thrown).join('\n');
 
 /** Prints an error to stderr (or as JSON to stdout with `json`) and returns the exit status for it. */
-export function fail(thrown: unknown, options: { json?: boolean | undefined } = {}): number {
+export function reportFailure(thrown: unknown, options: { json?: boolean | undefined } = {}): number {
   const failure: DstackError = toDstackError(thrown);
   if (options.json) process.stdout.write(`${json({ error: failure.toJSON() })}\n`);
   error(errorLines(failure));

@@ -205,7 +205,7 @@ describe('a line of the journal', () => {
       fc.property(text, (foreign) => {
         written = [];
         const details = { path: foreign, field: foreign, value: foreign, cause: new Error(foreign) };
-        ui.fail(new DstackError('COMMAND_FAILED', `docker: ${foreign}`, details));
+        ui.reportFailure(new DstackError('COMMAND_FAILED', `docker: ${foreign}`, details));
         const lines = written.join('').slice(0, -1).split('\n');
         expect(lines.filter((line) => /^<3>error \[/.test(line))).toHaveLength(1);
         for (const line of lines)
@@ -216,7 +216,7 @@ describe('a line of the journal', () => {
     );
   });
   it('is JSON on stdout as one document', () => {
-    ui.fail(new DstackError('INPUT_INVALID', 'a\u202e\u009b2Jb\nc'), { json: true });
+    ui.reportFailure(new DstackError('INPUT_INVALID', 'a\u202e\u009b2Jb\nc'), { json: true });
     expect(written[0]).not.toMatch(/[\u202e\u009b]/);
     expect(JSON.parse(written[0] ?? '').error.message).toBe('a\u202e\u009b2Jb\nc');
   });

@@ -2,7 +2,7 @@
  * The guest agent: four listeners, one process. The internal ones serve the app, the external one everybody, the vsock one
  * the host. A listener that fails is tried again and does not take the others down.
  */
-import { type AgentConfig, type Listener as ListenerConfig, loadAgentConfig } from '../config/agent-config.ts';
+import { type AgentConfig, type ListenerConfig, loadAgentConfig } from '../config/agent-config.ts';
 import { wipeAppKeys } from '../config/app-keys.ts';
 import { errorChain } from '../errors.ts';
 import { type HttpHandler, HttpServer } from '../http/http.ts';

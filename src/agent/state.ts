@@ -14,7 +14,7 @@ import { Containers } from './figures/containers.ts';
 import { CpuShare } from './figures/cpu-share.ts';
 import { CallStats } from './rpc/call-stats.ts';
 import { DemoCertificate } from './services/demo-certificate.ts';
-import { GpuEvidence } from './services/gpu-evidence.ts';
+import { GpuEvidenceCollector } from './services/gpu-evidence.ts';
 
 export interface AgentState {
   readonly compose: AppCompose;
@@ -31,7 +31,7 @@ export interface AgentState {
   readonly containers: Containers;
   readonly cpuShare: CpuShare;
   readonly health: AppHealth;
-  readonly gpuEvidence: GpuEvidence;
+  readonly gpuEvidence: GpuEvidenceCollector;
 }
 
 const SMALL_LIMIT = 1024 * 1024;
@@ -62,7 +62,7 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
     containers: new Containers(),
     cpuShare: new CpuShare(),
     health: new AppHealth(compose),
-    gpuEvidence: new GpuEvidence(),
+    gpuEvidence: new GpuEvidenceCollector(),
   };
 }
 

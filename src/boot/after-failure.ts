@@ -47,7 +47,7 @@ export type Decision =
   | { readonly action: 'stop'; readonly why: string };
 
 /** @param restarts so far in a row; undefined where they cannot be counted */
-export function decide({ code }: Failure, restarts: number | undefined): Decision {
+export function decideRestart({ code }: Failure, restarts: number | undefined): Decision {
   if (code !== undefined && !mayMend(code)) return { action: 'stop', why: 'a restart does not repair this' };
   if (restarts === undefined)
     return { action: 'stop', why: 'restarts are counted on the data disk, and there is no partition of ours' };

@@ -109,5 +109,5 @@ export const HANDOVER: readonly Step<SetupContext>[] = [
   },
   { name: 'extract the compose file', when: handover.usesComposeFile, run: handover.extractCompose },
   { name: 'remove orphaned containers', when: handover.usesComposeFile, run: handover.removeOrphans },
-  { name: 'hold the containers of the last boot', run: handover.holdContainers },
+  { name: 'hold the containers of the last boot', run: handover.holdLastContainers },
 ];

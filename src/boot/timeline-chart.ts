@@ -57,7 +57,7 @@ export function timelineText(
   ];
   for (const { record, from } of list) {
     const { sequence, phase, durationMs, outcome, events, error } = record;
-    const name = ui.cut(ui.printable(phase), nameWidth).padEnd(nameWidth);
+    const name = ui.cutText(ui.printable(phase), nameWidth).padEnd(nameWidth);
     const time = ui.duration(durationMs).padStart(8);
     lines.push(
       `${ui.printable(sequence).padEnd(sequenceWidth)}  ${name} ${time}  ${bar(from, durationMs, total, chart)}${change(record, before)}`.trimEnd(),

@@ -14,13 +14,13 @@ interface Options {
 
 async function decideAndAct(options: Options): Promise<void> {
   if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stderr.write(`${line}\n`));
-  const { decide, farewell, lastFailure } = await loadAfterFailure();
+  const { decideRestart, farewell, lastFailure } = await loadAfterFailure();
   const { readTimelineFile } = await import('../config/timeline-file.ts');
   const { realDiskMachine, writeRestarts } = await import('../fde/fde.ts');
   const { endMachine } = await import('../sys/service-manager.ts');
   const failure = lastFailure(await readTimelineFile(options.file));
   const device = await dataDevice(options);
-  const decision = decide(failure, await counted(device));
+  const decision = decideRestart(failure, await counted(device));
   ui.result(
     { ...decision, ...failure, device: device ?? null },
     { json: options.json, text: () => farewell(failure, decision) },

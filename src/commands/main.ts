@@ -44,9 +44,9 @@ function report(thrown: unknown, json: boolean): number {
     if (thrown.exitCode === 0) return 0; // --help and --version
     if (thrown.code === 'commander.help') {
       // no subcommand was given: commander has prepared the help text as an error
-      return ui.fail(new DstackError('USAGE', 'a subcommand is missing'), { json });
+      return ui.reportFailure(new DstackError('USAGE', 'a subcommand is missing'), { json });
     }
-    return ui.fail(new DstackError('USAGE', thrown.message.replace(/^error: /, '')), { json });
+    return ui.reportFailure(new DstackError('USAGE', thrown.message.replace(/^error: /, '')), { json });
   }
-  return ui.fail(thrown, { json });
+  return ui.reportFailure(thrown, { json });
 }

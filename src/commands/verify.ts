@@ -86,7 +86,7 @@ async function run(file: string, options: Options): Promise<void> {
   });
   if (report.verdict === 'valid') return;
   const code = report.verdict === 'invalid' ? 'EVIDENCE_INVALID' : 'EVIDENCE_UNCHECKED';
-  process.exitCode = ui.fail(
+  process.exitCode = ui.reportFailure(
     new DstackError(
       code,
       `${file} ${report.verdict === 'invalid' ? 'is refused' : 'could not be checked'}: ${verdictReason(report)}`,

@@ -11,7 +11,7 @@ import { hostShared } from './paths.ts';
 import { isObject, type JsonObject, parseStrictJson } from './strict-json.ts';
 
 /** One listener: its address and what its profile says about serving. */
-export interface Listener {
+export interface ListenerConfig {
   /** `unix:<path>`, `vsock:<cid>`, or an IP address */
   readonly address: string;
   /** for IP and vsock addresses */
@@ -53,11 +53,11 @@ export interface AgentConfig {
     readonly simulator?: SimulatorConfig;
   };
   /** tappd.sock */
-  readonly internalV0: Listener;
+  readonly internalV0: ListenerConfig;
   /** dstack.sock */
-  readonly internal: Listener;
-  readonly external: Listener;
-  readonly guestApi: Listener;
+  readonly internal: ListenerConfig;
+  readonly external: ListenerConfig;
+  readonly guestApi: ListenerConfig;
 }
 
 const FILE_LIMIT = 1024 * 1024;
@@ -167,7 +167,7 @@ function readAgentConfig(document: JsonObject, path: string | undefined): AgentC
   };
 }
 
-function readListener(fields: Fields): Listener {
+function readListener(fields: Fields): ListenerConfig {
   const address = fields.string('address');
   const port = fields.has('port') ? { port: fields.integer('port', 0, 0xffff_ffff) } : {};
   return {

@@ -9,7 +9,7 @@ import { HOST_SHARED } from './paths.ts';
 import { parseStrictJsonBytes } from './strict-json.ts';
 
 /** Who gave the keys. `key` is the PKCS#8 PEM of the app's own CA key. */
-export type KeyProvider =
+export type KeyProviderRecord =
   | { readonly kind: 'none'; readonly key: string }
   | { readonly kind: 'local'; readonly key: string /** MRENCLAVE, 32 bytes */; readonly mr: Uint8Array }
   | { readonly kind: 'tpm'; readonly key: string /** SPKI DER */; readonly pubkey: Uint8Array }
@@ -36,7 +36,7 @@ export interface AppKeys {
   readonly gatewayAppId: string;
   /** PEM */
   readonly caCert: string;
-  readonly keyProvider: KeyProvider;
+  readonly keyProvider: KeyProviderRecord;
 }
 
 /** @throws KEYS_FILE_INVALID naming path and field, never a value */
@@ -70,7 +70,7 @@ export function parseAppKeys(raw: Uint8Array, path: string = HOST_SHARED.appKeys
 
 const TAGS = ['None', 'Local', 'Tpm', 'Kms'] as const;
 
-function parseProvider(fields: Fields): KeyProvider {
+function parseProvider(fields: Fields): KeyProviderRecord {
   const tagged = fields.object('key_provider');
   if (tagged === undefined) return fields.fail('key_provider', 'is missing');
   const tags = tagged.keys();
@@ -111,7 +111,7 @@ export function formatAppKeys(keys: AppKeys, pretty = false): string {
   return JSON.stringify(document, null, pretty ? 2 : undefined);
 }
 
-function formatProvider(provider: KeyProvider): Record<string, Record<string, string>> {
+function formatProvider(provider: KeyProviderRecord): Record<string, Record<string, string>> {
   switch (provider.kind) {
     case 'none':
       return { None: { key: provider.key } };

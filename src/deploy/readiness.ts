@@ -3,9 +3,9 @@ import { activeServices, type ComposeModel } from './compose-model.ts';
 import type { Complaint } from './compose-progress.ts';
 import { lastLines, type ProjectContainer, projectContainers, watchProject } from './docker-control.ts';
 import type { Environment } from './scripts.ts';
-import { judge, type ServiceStatus, serviceStatuses } from './service-status.ts';
+import { containerVerdict, type ServiceStatus, serviceStatuses } from './service-status.ts';
 
-export interface WaitOptions {
+export interface ReadinessOptions {
   readonly model: ComposeModel;
   readonly env: Environment;
   /** give up waiting for health checks after this many milliseconds */
@@ -23,7 +23,7 @@ const LOG_LINES = 5;
 
 /** The services of the app as they are now. @throws DOCKER_UNAVAILABLE */
 export async function currentStatuses(
-  options: Pick<WaitOptions, 'model' | 'env' | 'complaints' | 'socketPath'>,
+  options: Pick<ReadinessOptions, 'model' | 'env' | 'complaints' | 'socketPath'>,
 ): Promise<ServiceStatus[]> {
   return (await look(options)).statuses;
 }
@@ -33,9 +33,9 @@ async function look({
   env,
   complaints,
   socketPath,
-}: Pick<WaitOptions, 'model' | 'env' | 'complaints' | 'socketPath'>) {
+}: Pick<ReadinessOptions, 'model' | 'env' | 'complaints' | 'socketPath'>) {
   const containers = await projectContainers(model.project, socketPath);
-  const ended = containers.filter((container) => judge(container).stage === 'exit');
+  const ended = containers.filter((container) => containerVerdict(container).stage === 'exit');
   const output = new Map(
     await Promise.all(
       ended.map(async (container) => [container.id, await lastLines(container, LOG_LINES, socketPath)] as const),
@@ -49,7 +49,7 @@ async function look({
  * @returns the last picture; services still `starting` in it had not decided in time
  * @throws DOCKER_UNAVAILABLE
  */
-export async function waitForServices(options: WaitOptions): Promise<ServiceStatus[]> {
+export async function waitForServices(options: ReadinessOptions): Promise<ServiceStatus[]> {
   const { model, timeoutMs, settleMs = SETTLE_MS, onChange, socketPath } = options;
   const deadline = performance.now() + timeoutMs;
   const over = new AbortController();

@@ -7,7 +7,7 @@ import type { ProjectContainer } from './docker-control.ts';
  * ready = runs, and healthy if it has a check; done = ended with 0; starting = its health check has not decided yet;
  * failed = see stage and words; missing = has no container.
  */
-export type Verdict = 'ready' | 'done' | 'starting' | 'failed' | 'missing';
+export type ServiceVerdict = 'ready' | 'done' | 'starting' | 'failed' | 'missing';
 
 /** One service as `deploy status` shows it. */
 export interface ServiceStatus {
@@ -20,7 +20,7 @@ export interface ServiceStatus {
   readonly health: string;
   readonly exitCode: number;
   readonly restarts: number;
-  readonly verdict: Verdict;
+  readonly verdict: ServiceVerdict;
   /** where it failed */
   readonly stage?: Stage;
   /** docker's own words, or the last ones of the container */
@@ -30,7 +30,7 @@ export interface ServiceStatus {
 type Judgement = Pick<ServiceStatus, 'verdict' | 'stage' | 'words'>;
 
 /** Judges one container. @param output last lines of its log, wanted for one that ended badly */
-export function judge(container: ProjectContainer, output = ''): Judgement {
+export function containerVerdict(container: ProjectContainer, output = ''): Judgement {
   const { status, exitCode = 0, health, healthOutput, error, restarts = 0, outOfMemory } = container;
   const failed = (stage: Stage, words: string): Judgement => ({ verdict: 'failed', stage, words });
   const ended = () => {
@@ -50,7 +50,7 @@ export function judge(container: ProjectContainer, output = ''): Judgement {
   return failed('exit', ended());
 }
 
-const RANK: readonly Verdict[] = ['failed', 'missing', 'starting', 'done', 'ready'];
+const RANK: readonly ServiceVerdict[] = ['failed', 'missing', 'starting', 'done', 'ready'];
 
 /**
  * One status for each service that should run, in the order of the compose file; of several containers the worst counts.
@@ -66,7 +66,7 @@ export function serviceStatuses(
   return services.map(({ name, image }) => {
     const own = containers
       .filter(({ service }) => service === name)
-      .map((container) => ({ container, judgement: judge(container, output.get(container.id)) }))
+      .map((container) => ({ container, judgement: containerVerdict(container, output.get(container.id)) }))
       .toSorted((a, b) => RANK.indexOf(a.judgement.verdict) - RANK.indexOf(b.judgement.verdict))[0];
     const complaint = complaints.get(name) ?? (own && complaints.get(own.container.name));
     if (own === undefined) {

@@ -9,7 +9,7 @@ import { isDryRun } from '../sys/effects.ts';
 import * as ui from '../ui.ts';
 import { notBlank } from './choose-disk.ts';
 import { type Content, deviceContent, fileSystemType } from './content.ts';
-import { type DiskAction, type DiskRequest, decide } from './decide.ts';
+import { type DiskAction, type DiskRequest, decideDisk } from './decide.ts';
 import { type DiskMachine, topMount } from './disk-machine.ts';
 import { createExt4, mountExt4, syncExt4 } from './ext4.ts';
 import { closeLuks, createLuks, mappedDevice, mapperPath, openLuks, testKey } from './luks.ts';
@@ -42,7 +42,7 @@ export async function openDataDisk(options: DataDiskOptions, machine: DiskMachin
   if (encrypted) await refuseOpenMapping(device, machine);
   const { content, mark } = await look(device, encrypted, machine);
   const disproved = await keyDisproves(options, content, mark, machine);
-  const action = decide(options, content, disproved ?? mark);
+  const action = decideDisk(options, content, disproved ?? mark);
   options.onStep?.(action === 'mounted' ? 'mounting data disk' : 'initializing data disk');
   if (action !== 'mounted') return initialise(options, action, mark, content, machine);
   const done = await mountExisting(options, machine);

@@ -23,7 +23,7 @@ export type DiskAction = 'initialised' | 'mounted' | 'reformatted-ephemeral';
  * @param mark only one that was made for this content (`marksContent`), and that the key does not disprove
  * @throws DISK_NOT_BLANK, DISK_FOREIGN
  */
-export function decide(
+export function decideDisk(
   { device, encrypted, ephemeral, fs }: DiskRequest,
   content: Content,
   mark: Mark | undefined,

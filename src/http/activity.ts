@@ -4,15 +4,15 @@ import type { HttpLimits } from './limits.ts';
 /** for the other side to take the last bytes and to close, at least */
 const ENDING_MS = 1000;
 
-export type Phase = 'waiting' | 'receiving' | 'working' | 'sending' | 'streaming' | 'lingering' | 'ending';
+export type ConnectionPhase = 'waiting' | 'receiving' | 'working' | 'sending' | 'streaming' | 'lingering' | 'ending';
 
 export class Activity {
-  #phase: Phase = 'waiting';
+  #phase: ConnectionPhase = 'waiting';
   /** when the phase began, and when the last byte came; milliseconds of performance.now() */
   #since = performance.now();
   #heard = this.#since;
 
-  get phase(): Phase {
+  get phase(): ConnectionPhase {
     return this.#phase;
   }
 
@@ -26,7 +26,7 @@ export class Activity {
     return this.#phase === 'working' || this.#phase === 'sending' || this.#phase === 'streaming';
   }
 
-  enter(phase: Phase): void {
+  enter(phase: ConnectionPhase): void {
     this.#phase = phase;
     this.#since = performance.now();
     if (phase === 'waiting') this.#heard = this.#since; // its time to ask again begins with our response

@@ -5,7 +5,7 @@
  */
 import { HttpSyntaxError } from './syntax.ts';
 
-export type Fields = Readonly<Record<string, string | undefined>>;
+export type HeaderFields = Readonly<Record<string, string | undefined>>;
 
 const MOST_FIELDS = 100;
 const FIELD = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;
@@ -43,7 +43,7 @@ const SINGLE: ReadonlySet<string> = new Set([
  * @param lines lines[0] is the request line and left alone
  * @throws HttpSyntaxError 400, 431
  */
-export function parseFields(lines: readonly string[]): Fields {
+export function parseFields(lines: readonly string[]): HeaderFields {
   if (lines.length - 1 > MOST_FIELDS) throw new HttpSyntaxError(431, 'there are too many header fields');
   const fields: Record<string, string | undefined> = Object.create(null);
   for (let i = 1; i < lines.length; i++) {

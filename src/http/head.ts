@@ -2,7 +2,7 @@
  * Request lines and header fields of HTTP/1.1 (RFC 9112). Strict where leniency has been used to smuggle requests: no
  * folded lines, no space before the colon, no bare line feeds, one Content-Length, and never both ways to end a body.
  */
-import { type Fields, hasToken, parseFields } from './fields.ts';
+import { type HeaderFields, hasToken, parseFields } from './fields.ts';
 import { HttpSyntaxError } from './syntax.ts';
 
 /** How the body of a request ends. */
@@ -15,7 +15,7 @@ export interface RequestHead {
   /** raw query without the question mark */
   readonly query: string;
   /** lower-case names; see fields.ts for those that come more than once */
-  readonly headers: Fields;
+  readonly headers: HeaderFields;
   readonly framing: Framing;
   /** the client wants the connection to end after the response */
   readonly close: boolean;
@@ -57,7 +57,7 @@ export function parseHead(text: string): RequestHead {
   };
 }
 
-function framing(headers: Fields, http10: boolean): Framing {
+function framing(headers: HeaderFields, http10: boolean): Framing {
   const length = headers['content-length'];
   const encoding = headers['transfer-encoding'];
   if (encoding !== undefined) {
@@ -70,7 +70,7 @@ function framing(headers: Fields, http10: boolean): Framing {
   return { kind: 'length', length: Number(length) };
 }
 
-function expectation(headers: Fields, http10: boolean): boolean {
+function expectation(headers: HeaderFields, http10: boolean): boolean {
   const expect = headers['expect'];
   if (expect === undefined || http10) return false;
   if (expect.split(',').some((item) => item.trim().toLowerCase() !== '100-continue'))

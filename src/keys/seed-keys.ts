@@ -3,7 +3,7 @@
  * Source: dstack keys and certificates, app keys.
  */
 import { randomBytes } from 'node:crypto';
-import type { AppKeys, KeyProvider } from '../config/app-keys.ts';
+import type { AppKeys, KeyProviderRecord } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
 import { toPem } from '../x509/x509.ts';
@@ -46,7 +46,7 @@ export function keysFromSeed(seed: Uint8Array, provider: SeedProvider): SeedKeys
   };
 }
 
-function keyProvider(provider: SeedProvider, key: string): KeyProvider {
+function keyProvider(provider: SeedProvider, key: string): KeyProviderRecord {
   switch (provider.kind) {
     case 'none':
       return { kind: 'none', key };

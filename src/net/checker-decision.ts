@@ -59,7 +59,7 @@ export const initialState = (configured: boolean, now: number, spread = 0): Chec
  * leads to one registration that is not forced: a gateway that has forgotten this guest knows it again before the kernel
  * stops asking for a handshake, and connections through the tunnel live on. A tunnel that works is not touched by it.
  */
-export function decide(
+export function decideChecker(
   state: CheckerState,
   seen: Observation,
   now: number,

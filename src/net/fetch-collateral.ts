@@ -1,6 +1,6 @@
 /** DCAP collateral for a quote, from the service that .sys-config.json names (dstack services, collateral endpoints). */
 import { DstackError } from '../errors.ts';
-import { type Collateral, fetchCollateral as fetchFor, INTEL_ROOT_PEM, readPlatform } from '../verify/verify.ts';
+import { type Collateral, fetchCollateral, INTEL_ROOT_PEM, readPlatform } from '../verify/verify.ts';
 import { parsePemCertificate, pemSpan } from '../x509/x509.ts';
 
 /** The service used when collateral_urls.pccs is empty. */
@@ -21,10 +21,10 @@ export interface CollateralOptions {
  * Fetches what is needed to verify a TDX or SGX quote. Nothing of it is judged here.
  * @throws CONFIG_INVALID (address), QUOTE_INVALID (no PCK chain inside), COLLATERAL_UNAVAILABLE
  */
-export async function fetchCollateral(quote: Uint8Array, options: CollateralOptions = {}): Promise<Collateral> {
+export async function collateralOf(quote: Uint8Array, options: CollateralOptions = {}): Promise<Collateral> {
   const base = collateralService(options.pccs);
   const root = parsePemCertificate(INTEL_ROOT_PEM);
-  return fetchFor(base, platformOf(quote), root, {
+  return fetchCollateral(base, platformOf(quote), root, {
     tee: quote[TEE_TYPE_OFFSET] === TEE_TYPE_TDX ? 'tdx' : 'sgx',
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
   });

@@ -2,7 +2,7 @@
 import { errorChain } from '../errors.ts';
 import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { decide, initialState, type Observation, POLL_S, record, STALE_S } from './checker-decision.ts';
+import { decideChecker, initialState, type Observation, POLL_S, record, STALE_S } from './checker-decision.ts';
 import { type NetMachine, refreshGateway } from './gateway.ts';
 import { readHandshake } from './wireguard.ts';
 
@@ -30,7 +30,7 @@ export async function runChecker(options: CheckerOptions): Promise<void> {
   let state = initialState(await exists(machine.wireGuardFile), clock(), random());
   while (!signal.aborted) {
     await options.notify('WATCHDOG=1');
-    const decided = decide(state, await observe(machine, clock()), clock(), STALE_S);
+    const decided = decideChecker(state, await observe(machine, clock()), clock(), STALE_S);
     state = decided.state;
     if (decided.action !== 'wait') {
       const force = decided.action === 'force';

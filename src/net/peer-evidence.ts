@@ -16,7 +16,7 @@ import { type BootClock, bootClock } from './boot-clock.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
 
 export interface EvidenceRules {
-  /** collateral service, default as `fetchCollateral` */
+  /** collateral service, default as `collateralOf` */
   readonly pccs?: string | undefined;
   /** milliseconds since 1970, default what `clock` says */
   readonly now?: number | undefined;
@@ -107,7 +107,7 @@ async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRul
     allowed: allowedStatuses(TCB_STATUSES.filter((status) => status !== 'Revoked')),
     collateral: async () => {
       try {
-        const collateral = await source.fetchCollateral(bytes, { pccs: rules.pccs, timeoutMs: rules.timeoutMs });
+        const collateral = await source.collateralOf(bytes, { pccs: rules.pccs, timeoutMs: rules.timeoutMs });
         return { collateral, source: source.collateralService(rules.pccs) };
       } catch (thrown) {
         notFound = thrown;

@@ -5,7 +5,7 @@
 import * as http from 'node:http';
 import type { Socket } from 'node:net';
 import { DstackError, type ErrorCode } from '../errors.ts';
-import { cut, duration, printable } from '../ui.ts';
+import { cutText, duration, printable } from '../ui.ts';
 import type { TlsRules } from './tls.ts';
 import { connectVsock, type Endpoint, hostHeader, parseEndpoint } from './transport.ts';
 
@@ -94,7 +94,7 @@ function errorText(body: string): string | undefined {
   } catch {
     // not JSON: an HTML page of a web server in between, or plain text
   }
-  const short = cut(printable(text.trim().replace(/\s+/g, ' ')), MAX_ERROR_TEXT);
+  const short = cutText(printable(text.trim().replace(/\s+/g, ' ')), MAX_ERROR_TEXT);
   return short === '' ? undefined : short;
 }
 

@@ -10,7 +10,7 @@ import { openSealedBox } from '../keys/sealed-box.ts';
 import { wipe } from '../sys/files.ts';
 import { parseSgxQuote, verifySgxQuote } from '../verify/verify.ts';
 import { type BootClock, bootClock } from './boot-clock.ts';
-import { fetchCollateral } from './fetch-collateral.ts';
+import { collateralOf } from './fetch-collateral.ts';
 import { callJson } from './prpc-client.ts';
 
 /** Limit for the host's answer, and for the collateral. */
@@ -68,7 +68,7 @@ export async function requestSealingKey(request: SealingKeyRequest): Promise<Sea
         'invalid key hash: the report data of the provider is not the hash of this sealing key',
       );
     }
-    const collateral = await fetchCollateral(providerQuote, { pccs: pccsUrl, timeoutMs: TIMEOUT_MS });
+    const collateral = await collateralOf(providerQuote, { pccs: pccsUrl, timeoutMs: TIMEOUT_MS });
     const now = await clock.now();
     let issued: Parameters<BootClock['saw']> | undefined;
     const provider = await verifySgxQuote(providerQuote, {

@@ -5,10 +5,9 @@
 import { createHash } from 'node:crypto';
 import { keccak_256 } from '@noble/hashes/sha3';
 import { fromHex, toHex } from '../codec/hex.ts';
+import type { KeyProviderKind } from '../config/app-compose.ts';
 import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
-
-export type KeyProviderKind = 'none' | 'local' | 'kms' | 'tpm';
 
 /** What this guest knows about itself. */
 export interface LocalConfig {

@@ -5,7 +5,7 @@ import * as ui from '../ui.ts';
 import { ENV_CONFIGFS_PATH, TSM_ENTRY, TSM_REPORT_DIR } from './platform.ts';
 import { configfsQuote } from './quote-configfs.ts';
 import { qgsPort, ServiceUnreachable, vsockQuote } from './quote-qgs.ts';
-import { checkReportData } from './report.ts';
+import { checkReportDataSize } from './report.ts';
 import { pathOf, type TdxMachine } from './tdx-machine.ts';
 
 /** Tail of the queue: the kernel serves one quote at a time, so waiting here is cheaper than EBUSY there. */
@@ -17,7 +17,7 @@ let queue: Promise<unknown> = Promise.resolve();
  * @throws REPORT_DATA_INVALID, QUOTE_UNAVAILABLE, QUOTE_BUSY, QUOTE_TIMEOUT, QUOTE_EMPTY, CONFIGFS_UNAVAILABLE
  */
 export async function takeQuote(reportData: Uint8Array, machine: TdxMachine): Promise<Uint8Array> {
-  checkReportData(reportData);
+  checkReportDataSize(reportData);
   const bound = cut(reportData); // the caller may reuse its buffer while this one waits
   const turn = queue.then(
     () => quoteNow(bound, machine),

@@ -26,7 +26,7 @@ export const REPORT_OFFSET = {
 } as const;
 
 /** Checks the 64 bytes that a report or a quote binds. @throws REPORT_DATA_INVALID */
-export function checkReportData(reportData: Uint8Array): void {
+export function checkReportDataSize(reportData: Uint8Array): void {
   if (reportData.length !== REPORT_DATA_SIZE) {
     throw new DstackError(
       'REPORT_DATA_INVALID',
@@ -63,7 +63,7 @@ export function parseReport(raw: Uint8Array): TdReport {
  * @throws REPORT_DATA_INVALID, QUOTE_UNAVAILABLE
  */
 export async function takeReport(reportData: Uint8Array, machine: TdxMachine): Promise<TdReport> {
-  checkReportData(reportData);
+  checkReportDataSize(reportData);
   const device = pathOf(machine, TDX_DEVICE);
   const request = new Uint8Array(REPORT_DATA_SIZE + TD_REPORT_SIZE);
   request.set(reportData);

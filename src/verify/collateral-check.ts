@@ -17,7 +17,7 @@ import {
   publicKeyOf,
 } from '../x509/x509.ts';
 import type { Collateral } from './collateral-format.ts';
-import type { Platform } from './pck.ts';
+import type { PckPlatform } from './pck.ts';
 import { parseTcbInfo, type TcbInfo, validity } from './tcb-info.ts';
 
 export interface CheckedCollateral {
@@ -52,7 +52,7 @@ export function checkCollateral(
   collateral: Collateral,
   root: Certificate,
   at: number,
-  platform: Platform,
+  platform: PckPlatform,
   signed: SignedDate = () => {},
 ): CheckedCollateral {
   const rootCrl = part('root_ca_crl', () => {
@@ -109,7 +109,7 @@ function inTime(name: string, { issued, nextUpdate }: { issued: number; nextUpda
 }
 
 /** The list must be of the very CA that issued the PCK certificate: Intel has two. */
-function pckCrlOf(collateral: Collateral, root: Certificate, at: number, platform: Platform): Crl {
+function pckCrlOf(collateral: Collateral, root: Certificate, at: number, platform: PckPlatform): Crl {
   const chain = parsePemChain(collateral.pck_crl_issuer_chain);
   checkChain(chain, { root, at, inOrder: true, first: 'ca' });
   const [issuer] = chain as [Certificate];

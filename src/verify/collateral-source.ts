@@ -8,7 +8,7 @@ import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import type { Certificate } from '../x509/x509.ts';
 import { COLLATERAL_LIMIT, type Collateral, parseCollateral } from './collateral-format.ts';
-import type { Platform } from './pck.ts';
+import type { PckPlatform } from './pck.ts';
 import { fetchCollateral } from './pcs-client.ts';
 import type { FoundCollateral } from './quote-check.ts';
 
@@ -26,7 +26,7 @@ export const defaultCacheDir = (env: NodeJS.ProcessEnv = process.env): string =>
 /** @throws COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID; the finder of `verifyEvidence` */
 export const collateralFrom =
   (options: SourceOptions) =>
-  async (platform: Platform | undefined): Promise<FoundCollateral> => {
+  async (platform: PckPlatform | undefined): Promise<FoundCollateral> => {
     const { from, root, cacheDir = defaultCacheDir() } = options;
     if (from !== undefined && !/^https?:\/\//.test(from)) return fromFile(from);
     if (platform === undefined) {
@@ -41,7 +41,7 @@ export const collateralFrom =
   };
 
 /** Platforms of one kind share collateral; another root has another world. */
-function cacheName({ fmspc, pceId, ca }: Platform, root: Certificate): string {
+function cacheName({ fmspc, pceId, ca }: PckPlatform, root: Certificate): string {
   return `${fmspc}-${pceId}-${ca}-${toHex(createHash('sha256').update(root.der).digest()).slice(0, 16)}`;
 }
 
@@ -55,7 +55,7 @@ async function fromFile(path: string): Promise<FoundCollateral> {
   return { collateral: parseCollateral(bytes, path), source: path };
 }
 
-async function fromCache(path: string, { fmspc }: Platform): Promise<FoundCollateral> {
+async function fromCache(path: string, { fmspc }: PckPlatform): Promise<FoundCollateral> {
   const bytes = await ifExists(() => readLimited(path, COLLATERAL_LIMIT));
   if (bytes === undefined) {
     const why = `no collateral was given, and none is cached for platform ${fmspc}: name a file or a URL with --collateral`;

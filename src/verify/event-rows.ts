@@ -55,7 +55,7 @@ const PAYLOAD_SIZE: Readonly<Record<string, readonly number[]>> = {
 };
 
 /** One event of a prediction (`dstack-util measure --json`). */
-export interface PredictedEvent {
+export interface ExpectedEvent {
   readonly event: string;
   /** hex */
   readonly payload: string | null;
@@ -65,7 +65,7 @@ export interface RowOptions {
   /** pinned payloads, hex by event name */
   readonly pins?: ReadonlyMap<string, string>;
   /** what was predicted, from the first event on; a payload of null may be anything */
-  readonly predicted?: readonly PredictedEvent[] | undefined;
+  readonly predicted?: readonly ExpectedEvent[] | undefined;
   /** the same events as the log recorded them, for their digests; in the same order */
   readonly recorded?: readonly TdxEvent[];
 }
@@ -100,7 +100,7 @@ export function eventRows(events: readonly RuntimeEvent[], options: RowOptions =
   });
 }
 
-function departure(event: RuntimeEvent, payload: string, predicted: PredictedEvent | undefined): string | undefined {
+function departure(event: RuntimeEvent, payload: string, predicted: ExpectedEvent | undefined): string | undefined {
   if (predicted === undefined) return undefined;
   if (predicted.event !== event.event) return `predicted is ${predicted.event} here`;
   if (predicted.payload === null || predicted.payload === payload) return undefined;

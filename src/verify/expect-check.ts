@@ -3,7 +3,7 @@ import { toHex } from '../codec/hex.ts';
 import { bootEvents, EVENT } from '../tdx/events.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { type Check, fail, pass, unknown } from './check.ts';
-import { type EventRow, firstDrift, isBootStep, type PredictedEvent } from './event-rows.ts';
+import { type EventRow, type ExpectedEvent, firstDrift, isBootStep } from './event-rows.ts';
 import type { ExpectableName, Expectations } from './expectations.ts';
 import type { Identity } from './identity-check.ts';
 
@@ -29,7 +29,7 @@ export function checkExpectations(
 }
 
 /** Events that differ from the prediction are drifts of their own; here is what is missing at the end. */
-function prediction(predicted: readonly PredictedEvent[], rows: readonly EventRow[] | undefined): Check {
+function prediction(predicted: readonly ExpectedEvent[], rows: readonly EventRow[] | undefined): Check {
   const name = 'expect measure';
   if (rows === undefined) return unknown(name, 'this form carries no event log');
   const missing = predicted[rows.length];

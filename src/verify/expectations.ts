@@ -3,7 +3,7 @@ import { fromHex, toHex } from '../codec/hex.ts';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJsonBytes } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
-import type { PredictedEvent } from './event-rows.ts';
+import type { ExpectedEvent } from './event-rows.ts';
 
 /** Names whose value is compared as hex. */
 export const EXPECTABLE = [
@@ -36,11 +36,11 @@ export interface Expectations {
   /** lower-case hex payloads by event name: each occurrence must have it, and it must occur */
   readonly events: ReadonlyMap<string, string>;
   /** the events of a prediction in their order */
-  readonly predicted?: readonly PredictedEvent[];
+  readonly predicted?: readonly ExpectedEvent[];
 }
 
 /** Reads the output of `dstack-util measure --json`. @throws JSON_INVALID, DOCUMENT_INVALID */
-export function parsePrediction(bytes: Uint8Array, path: string): readonly PredictedEvent[] {
+export function parsePrediction(bytes: Uint8Array, path: string): readonly ExpectedEvent[] {
   const fields = new Fields(parseStrictJsonBytes(bytes, path), { path });
   if (!fields.has('events')) fields.fail('events', 'is missing');
   return fields.objects('events').map((event) => {

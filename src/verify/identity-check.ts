@@ -1,14 +1,15 @@
 /** Who the guest is, as the measured events and vm_config tell it, and whether the host bound it to that. */
 import { createHash } from 'node:crypto';
 import { fromHex, toHex } from '../codec/hex.ts';
+import type { KeyProviderKind } from '../config/app-compose.ts';
 import { errorChain } from '../errors.ts';
 import { type AppInfo, decodeAppInfo } from '../tdx/app-identity.ts';
 import { bootEvents, EVENT } from '../tdx/events.ts';
-import { checkMrConfigId, type KeyProviderKind } from '../tdx/mr-config.ts';
+import { checkMrConfigId } from '../tdx/mr-config.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { type Check, fail, note, pass } from './check.ts';
 import type { Evidence } from './evidence-forms.ts';
-import type { Platform } from './pck.ts';
+import type { PckPlatform } from './pck.ts';
 
 export interface Identity {
   readonly info: AppInfo;
@@ -21,7 +22,7 @@ const KINDS: Readonly<Record<string, KeyProviderKind>> = { none: 'none', 'local-
 /** Decodes the identity. The device id needs the platform of a genuine quote. Without an event log there is none. */
 export function decodeIdentity(
   evidence: Evidence,
-  platform: Platform | undefined,
+  platform: PckPlatform | undefined,
 ): { checks: Check[]; identity?: Identity } {
   const { quote, runtimeEvents } = evidence;
   if (quote === undefined || runtimeEvents === undefined) return { checks: [] };

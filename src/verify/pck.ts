@@ -7,7 +7,7 @@ import { DstackError } from '../errors.ts';
 import type { TdQuote } from '../tdx/quote-layout.ts';
 import { type Certificate, DerReader, OID, parsePemChain } from '../x509/x509.ts';
 
-export interface Platform {
+export interface PckPlatform {
   /** leaf first */
   readonly chain: readonly Certificate[];
   /** hex, 6 bytes */
@@ -51,7 +51,7 @@ export function pckChainText(quote: TdQuote): string {
 }
 
 /** Reads the platform from its PCK chain (leaf first, PEM). @throws CERT_INVALID */
-export function readPlatform(chainText: string): Platform {
+export function readPlatform(chainText: string): PckPlatform {
   const chain = parsePemChain(chainText, true);
   const [leaf, issuer] = chain;
   const extension = leaf?.extensions.get(OID.sgx);

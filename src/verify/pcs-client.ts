@@ -6,7 +6,7 @@ import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { type Certificate, OID } from '../x509/x509.ts';
 import type { Collateral } from './collateral-format.ts';
-import type { Platform } from './pck.ts';
+import type { PckPlatform } from './pck.ts';
 
 const TIMEOUT_MS = 20_000;
 const BODY_LIMIT = 1024 * 1024;
@@ -96,7 +96,7 @@ export interface FetchOptions {
  */
 export async function fetchCollateral(
   url: string,
-  platform: Pick<Platform, 'ca' | 'fmspc'>,
+  platform: Pick<PckPlatform, 'ca' | 'fmspc'>,
   root: Certificate,
   { tee = 'tdx', timeoutMs = TIMEOUT_MS }: FetchOptions = {},
 ): Promise<Collateral> {

@@ -7,7 +7,7 @@ import { type Check, fail, pass, unknown } from './check.ts';
 import { type CheckedCollateral, checkCollateral, type SignedDate } from './collateral-check.ts';
 import type { Collateral } from './collateral-format.ts';
 import { verifyDcap } from './dcap.ts';
-import { type Platform, pckChainText, readPlatform } from './pck.ts';
+import { type PckPlatform, pckChainText, readPlatform } from './pck.ts';
 import { judgeModule } from './tcb-info.ts';
 import { type TcbStatus, worstStatus } from './tcb-policy.ts';
 
@@ -25,7 +25,7 @@ export interface QuoteCheckOptions {
   /** told the date (milliseconds) of every part of the collateral whose signature is good, also when it is not yet valid */
   readonly signed?: SignedDate | undefined;
   /** finds collateral for the platform; throws COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID */
-  readonly collateral: (platform: Platform | undefined) => Promise<FoundCollateral>;
+  readonly collateral: (platform: PckPlatform | undefined) => Promise<FoundCollateral>;
 }
 
 export interface Tcb {
@@ -38,7 +38,7 @@ export interface QuoteCheck {
   readonly checks: readonly Check[];
   readonly tcb?: Tcb;
   /** only when the quote is genuine */
-  readonly platform?: Platform;
+  readonly platform?: PckPlatform;
   readonly collateral?: { readonly source: string; readonly validUntil: number };
 }
 
@@ -47,7 +47,7 @@ const INTEL_QE_VENDOR = '939a7233f79c4ca9940a0db3957f0607';
 
 /** Checks a quote. Never throws for what the quote holds. */
 export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: QuoteCheckOptions): Promise<QuoteCheck> {
-  let platform: Platform | undefined;
+  let platform: PckPlatform | undefined;
   let found: FoundCollateral;
   let checked: CheckedCollateral;
   const vendor = toHex(quote.qeVendorId);
@@ -83,7 +83,7 @@ export async function checkQuote(bytes: Uint8Array, quote: TdQuote, options: Quo
 }
 
 /** The platform of the chain inside the quote; undefined when the quote carries another kind of certification data. */
-function carriedPlatform(quote: TdQuote): Platform | undefined {
+function carriedPlatform(quote: TdQuote): PckPlatform | undefined {
   let text: string;
   try {
     text = pckChainText(quote);
@@ -98,7 +98,7 @@ async function judge(
   bytes: Uint8Array,
   quote: TdQuote,
   options: QuoteCheckOptions,
-  platform: Platform,
+  platform: PckPlatform,
   collateral: Collateral,
   checked: CheckedCollateral,
 ): Promise<Pick<QuoteCheck, 'checks' | 'tcb' | 'platform'>> {

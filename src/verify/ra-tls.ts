@@ -8,10 +8,10 @@ import { type Certificate, OID, parseCertificate, parsePemChain, readExtension }
 import { type CertificateFacts, type Evidence, fromVersioned, quoteAlone, runtimeEventsOf } from './evidence-forms.ts';
 
 /** @throws CERT_INVALID, ATTESTATION_INVALID, EVENT_LOG_INVALID */
-export const fromDer = (der: Uint8Array): Evidence => fromChain([parseCertificate(der)]);
+export const evidenceFromDer = (der: Uint8Array): Evidence => fromChain([parseCertificate(der)]);
 
 /** The first certificate carries the evidence, the others are its issuers. @throws as `fromDer` */
-export const fromPem = (text: string): Evidence => fromChain(parsePemChain(text));
+export const evidenceFromPem = (text: string): Evidence => fromChain(parsePemChain(text));
 
 function fromChain(chain: readonly Certificate[]): Evidence {
   const leaf = chain[0] as Certificate;

@@ -3,7 +3,7 @@ import { fromHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { parseAnswer } from './answer.ts';
 import { type Evidence, fromVersioned, quoteAlone } from './evidence-forms.ts';
-import { fromDer, fromPem } from './ra-tls.ts';
+import { evidenceFromDer, evidenceFromPem } from './ra-tls.ts';
 
 /**
  * Largest input in bytes. Real evidence has 5 to 300 KB; the formats themselves would allow an attestation of 10 MiB,
@@ -49,10 +49,10 @@ export function checkCount(events: number): void {
 function recognise(bytes: Uint8Array): Evidence {
   const [first = 0, second = 0] = bytes;
   if ((first === 4 || first === 5) && second === 0) return quoteAlone(bytes, `raw quote v${first}`);
-  if (first === 0x30 && second >= 0x80) return fromDer(bytes);
+  if (first === 0x30 && second >= 0x80) return evidenceFromDer(bytes);
   if (first === 0 || first >= 0x80) return fromVersioned(bytes);
   const text = Buffer.from(bytes).toString('latin1').trim();
-  if (text.startsWith('-----BEGIN ')) return fromPem(text);
+  if (text.startsWith('-----BEGIN ')) return evidenceFromPem(text);
   if (text.startsWith('{')) return parseAnswer(bytes);
   if (/^(0x)?[0-9a-f]+$/i.test(text)) return fromHexText(text);
   throw invalid('the input is neither a quote, an attestation, an answer of the agent nor a certificate');

@@ -1,6 +1,6 @@
 /** The report of a verification for people: fits a terminal, long values are cut, `--json` has them in full. */
 import { toHex } from '../codec/hex.ts';
-import { cut, printable } from '../ui.ts';
+import { cutText, printable } from '../ui.ts';
 import type { Check, Outcome } from './check.ts';
 import type { EventRow } from './event-rows.ts';
 import type { VerifyReport } from './verify-evidence.ts';
@@ -20,7 +20,7 @@ const WIDE = { hash: 12, name: 24 } as const;
 /** One line without control characters, at most `width` characters. */
 function shorten(text: string, width: number): string {
   const line = printable(text);
-  return line.length <= width ? line : `${cut(line, Math.max(width - 1, 0))}…`;
+  return line.length <= width ? line : `${cutText(line, Math.max(width - 1, 0))}…`;
 }
 
 const isText = (bytes: Uint8Array): boolean => bytes.length > 0 && bytes.every((byte) => byte >= 0x20 && byte < 0x7f);

@@ -18,7 +18,7 @@ export function item(tag: number, ...content: readonly Uint8Array[]): Uint8Array
 export const sequence = (...items: readonly Uint8Array[]): Uint8Array => item(0x30, ...items);
 export const set = (...items: readonly Uint8Array[]): Uint8Array => item(0x31, ...items);
 export const octets = (content: Uint8Array): Uint8Array => item(0x04, content);
-export const utf8 = (text: string): Uint8Array => item(0x0c, new TextEncoder().encode(text));
+export const utf8String = (text: string): Uint8Array => item(0x0c, new TextEncoder().encode(text));
 /** BOOLEAN TRUE; FALSE is the default wherever it may stand, and is not written. */
 export const booleanTrue = (): Uint8Array => item(0x01, Uint8Array.of(0xff));
 

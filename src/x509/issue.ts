@@ -80,7 +80,7 @@ const ECDSA_SHA256 = der.sequence(der.oid(OID.ecdsaSha256));
 
 /** Organization first, each attribute in a set of its own. */
 function name({ organization, commonName }: CertificateRequest): Uint8Array {
-  const attribute = (type: string, value: string) => der.set(der.sequence(der.oid(type), der.utf8(value)));
+  const attribute = (type: string, value: string) => der.set(der.sequence(der.oid(type), der.utf8String(value)));
   const first = organization === undefined ? [] : [attribute(OID.organization, organization)];
   return der.sequence(...first, attribute(OID.commonName, commonName));
 }

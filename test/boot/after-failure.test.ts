@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decide, farewell, lastFailure, MAX_RESTARTS } from '../../src/boot/after-failure.ts';
+import { decideRestart, farewell, lastFailure, MAX_RESTARTS } from '../../src/boot/after-failure.ts';
 import type { PhaseRecord } from '../../src/config/timeline-file.ts';
 import { ERRORS } from '../../src/errors.ts';
 
@@ -34,27 +34,27 @@ describe('lastFailure', () => {
   });
 });
 
-describe('decide', () => {
+describe('decideRestart', () => {
   it('restarts three times, then stops', () => {
     const unreachable = failure('KMS_UNREACHABLE');
-    expect([0, 1, 2].map((count) => decide(unreachable, count))).toEqual([
+    expect([0, 1, 2].map((count) => decideRestart(unreachable, count))).toEqual([
       { action: 'restart', restart: 1 },
       { action: 'restart', restart: 2 },
       { action: 'restart', restart: 3 },
     ]);
-    expect(decide(unreachable, 3)).toEqual({ action: 'stop', why: '3 restarts in a row did not help' });
+    expect(decideRestart(unreachable, 3)).toEqual({ action: 'stop', why: '3 restarts in a row did not help' });
   });
 
   it('never restarts for what only a person can mend, or what cannot be counted', () => {
     for (const code of ['DISK_NOT_BLANK', 'JSON_INVALID', 'MANIFEST_UNSUPPORTED', 'LUKS_KEY_WRONG', 'TEE_NOT_FOUND'])
-      expect(decide(failure(code), 0)).toEqual({ action: 'stop', why: 'a restart does not repair this' });
-    expect(decide(failure('KMS_UNREACHABLE'), undefined).action).toBe('stop');
+      expect(decideRestart(failure(code), 0)).toEqual({ action: 'stop', why: 'a restart does not repair this' });
+    expect(decideRestart(failure('KMS_UNREACHABLE'), undefined).action).toBe('stop');
   });
 
   it('restarts for a killed process and for every code that says a retry may help', () => {
-    expect(decide(failure(undefined), 0).action).toBe('restart');
+    expect(decideRestart(failure(undefined), 0).action).toBe('restart');
     for (const [code, { retry }] of Object.entries(ERRORS))
-      if (retry) expect(decide(failure(code), 2).action).toBe('restart');
+      if (retry) expect(decideRestart(failure(code), 2).action).toBe('restart');
   });
 
   it('property: whatever fails, a chain of boots ends after at most three restarts', () => {
@@ -63,7 +63,7 @@ describe('decide', () => {
       fc.property(fc.array(codes, { minLength: 10, maxLength: 10 }), (fates) => {
         let [count, restarts] = [0, 0];
         for (const code of fates) {
-          const decision = decide(failure(code), count);
+          const decision = decideRestart(failure(code), count);
           if (decision.action === 'stop') break;
           count = decision.restart;
           restarts += 1;
@@ -77,11 +77,11 @@ describe('decide', () => {
 describe('farewell', () => {
   it('ends with what happens, after the reason and its hint', () => {
     const why = failure('KMS_UNREACHABLE');
-    expect(farewell(why, decide(why, 1))).toEqual([
+    expect(farewell(why, decideRestart(why, 1))).toEqual([
       'the boot failed in setup: x: no [KMS_UNREACHABLE]',
       `hint: ${ERRORS.KMS_UNREACHABLE.hint}`,
       'restarting, 2 of at most 3 times',
     ]);
-    expect(farewell(why, decide(why, 3)).at(-1)).toContain('stopping: 3 restarts in a row did not help');
+    expect(farewell(why, decideRestart(why, 3)).at(-1)).toContain('stopping: 3 restarts in a row did not help');
   });
 });

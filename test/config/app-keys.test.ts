@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type AppKeys,
   formatAppKeys,
-  type KeyProvider,
+  type KeyProviderRecord,
   parseAppKeys,
   providerId,
   wipeAppKeys,
@@ -13,14 +13,14 @@ import { DstackError } from '../../src/errors.ts';
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const filled = (length: number, value: number) => new Uint8Array(length).fill(value);
 
-const PROVIDERS: KeyProvider[] = [
+const PROVIDERS: KeyProviderRecord[] = [
   { kind: 'none', key: 'PEM-SECRET' },
   { kind: 'local', key: 'PEM-SECRET', mr: filled(32, 1) },
   { kind: 'tpm', key: 'PEM-SECRET', pubkey: filled(91, 2) },
   { kind: 'kms', url: 'https://kms/prpc', pubkey: filled(91, 3), tmpCaKey: 'PEM-SECRET', tmpCaCert: 'CERT' },
 ];
 
-const keysWith = (keyProvider: KeyProvider): AppKeys => ({
+const keysWith = (keyProvider: KeyProviderRecord): AppKeys => ({
   diskCryptKey: filled(32, 0xd1),
   envCryptKey: filled(32, 0xe1),
   k256Key: filled(32, 0xc1),
@@ -43,7 +43,8 @@ describe('.appkeys.json', () => {
         `"k256_signature":"${'51'.repeat(65)}","gateway_app_id":"any","ca_cert":"CA\\n",` +
         `"key_provider":{"None":{"key":"PEM-SECRET"}}}`,
     );
-    const tail = (provider: KeyProvider) => JSON.stringify(JSON.parse(formatAppKeys(keysWith(provider))).key_provider);
+    const tail = (provider: KeyProviderRecord) =>
+      JSON.stringify(JSON.parse(formatAppKeys(keysWith(provider))).key_provider);
     expect(tail(PROVIDERS[1]!)).toBe(`{"Local":{"key":"PEM-SECRET","mr":"${'01'.repeat(32)}"}}`);
     expect(tail(PROVIDERS[2]!)).toBe(`{"Tpm":{"key":"PEM-SECRET","pubkey":"${'02'.repeat(91)}"}}`);
     expect(tail(PROVIDERS[3]!)).toBe(

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { activeServices, parseComposeModel } from '../../src/deploy/compose-model.ts';
 import { ComposeProgress } from '../../src/deploy/compose-progress.ts';
 import type { ProjectContainer } from '../../src/deploy/docker-control.ts';
-import { failureText, judge, serviceStatuses } from '../../src/deploy/service-status.ts';
+import { containerVerdict, failureText, serviceStatuses } from '../../src/deploy/service-status.ts';
 
 const feed = (text: string): ComposeProgress => {
   const progress = new ComposeProgress();
@@ -112,7 +112,7 @@ describe('verdict on a container', () => {
       { status: 'restarting', exitCode: 1, restarts: 1 },
       { verdict: 'failed', stage: 'exit', words: 'ended with exit status 1, restarted 1 times: bye' },
     ],
-  ])('%j', (change, verdict) => expect(judge(container(change), 'bye')).toEqual(verdict));
+  ])('%j', (change, verdict) => expect(containerVerdict(container(change), 'bye')).toEqual(verdict));
 
   it('the worst of a service’s containers counts, and a service without one is missing', () => {
     const services = ['web', 'db', 'far'].map((name) => ({ name, image: 'x', built: false, profiles: [] }));

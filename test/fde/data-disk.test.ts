@@ -4,7 +4,7 @@ import { chooseDataDevice } from '../../src/fde/choose-disk.ts';
 import { closeDataDisk } from '../../src/fde/close.ts';
 import type { Content } from '../../src/fde/content.ts';
 import { type DataDiskOptions, formatDataDisk, openDataDisk } from '../../src/fde/data-disk.ts';
-import { decide } from '../../src/fde/decide.ts';
+import { decideDisk } from '../../src/fde/decide.ts';
 import { growPartition } from '../../src/fde/grow.ts';
 import { encodeMark, MARK_AT } from '../../src/fde/marks.ts';
 import { setupSwap } from '../../src/fde/swap.ts';
@@ -291,7 +291,7 @@ describe('a header that departs from ours', () => {
   });
 });
 
-describe('decide', () => {
+describe('decideDisk', () => {
   const base = { device: '/dev/vdb1', encrypted: true, ephemeral: false, fs: 'zfs' } as const;
   const clear = { ...READY, uuid: '' };
   const contents: Content[] = [
@@ -300,9 +300,9 @@ describe('decide', () => {
     { kind: 'unknown', seen: 'x', foreign: true },
     { kind: 'unknown', seen: 'x', foreign: false },
   ];
-  const outcome = (...args: Parameters<typeof decide>): string => {
+  const outcome = (...args: Parameters<typeof decideDisk>): string => {
     try {
-      return decide(...args);
+      return decideDisk(...args);
     } catch (thrown) {
       return (thrown as { code: string }).code;
     }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  decide,
+  decideChecker,
   initialState,
   type Observation,
   POLL_S,
@@ -22,7 +22,7 @@ function run(
   const forced: number[] = [];
   const periodic: number[] = [];
   for (let now = 0; now < seconds; now += POLL_S) {
-    const decided = decide(state, see(now), now, options.staleAfter);
+    const decided = decideChecker(state, see(now), now, options.staleAfter);
     state = decided.state;
     if (decided.action === 'wait') continue;
     (decided.action === 'force' ? forced : periodic).push(now);
@@ -75,17 +75,17 @@ describe('the decision of the gateway checker', () => {
 
   it('takes a configuration that is there at the start for an attempt made just now', () => {
     const seen = { configured: true, handshake: 100 };
-    expect(decide(initialState(true, 100), seen, 100).action).toBe('wait');
-    expect(decide(initialState(false, 100), seen, 100).action).toBe('refresh');
+    expect(decideChecker(initialState(true, 100), seen, 100).action).toBe('wait');
+    expect(decideChecker(initialState(false, 100), seen, 100).action).toBe('refresh');
   });
 
   it('forgets a missing handshake only when one is seen, or the configuration goes', () => {
     let state = initialState(true, 0);
-    state = decide(state, { configured: true, handshake: undefined }, 0).state;
+    state = decideChecker(state, { configured: true, handshake: undefined }, 0).state;
     state = record(state, true, true, 50);
-    expect(decide(state, { configured: true, handshake: undefined }, 180).state.missingSince).toBe(0);
-    expect(decide(state, { configured: true, handshake: 170 }, 180).state.missingSince).toBeUndefined();
-    expect(decide(state, { configured: false, handshake: undefined }, 180).state.missingSince).toBeUndefined();
+    expect(decideChecker(state, { configured: true, handshake: undefined }, 180).state.missingSince).toBe(0);
+    expect(decideChecker(state, { configured: true, handshake: 170 }, 180).state.missingSince).toBeUndefined();
+    expect(decideChecker(state, { configured: false, handshake: undefined }, 180).state.missingSince).toBeUndefined();
   });
 
   it('looks early, once and without force, at a tunnel whose handshake is older than one that works ever is', () => {
@@ -113,8 +113,8 @@ describe('the decision of the gateway checker', () => {
     });
     fc.assert(
       fc.property(states, seen, fc.integer({ min: 1000, max: 3000 }), (state, observed, now) => {
-        const plain = decide({ ...state, spread: 0 }, observed, now).action;
-        const spread = decide(state, observed, now).action;
+        const plain = decideChecker({ ...state, spread: 0 }, observed, now).action;
+        const spread = decideChecker(state, observed, now).action;
         if (spread !== 'wait') expect(spread).toBe(plain);
         // after half of the wait again, nobody waits any more
         if (plain !== 'wait' && spread === 'wait') {

@@ -5,7 +5,7 @@ import { type CollateralService, serveCollateral } from '../../simulator/collate
 import { mockQuote } from '../../simulator/mock-quote.ts';
 import { mockPki } from '../../simulator/pki.ts';
 import { DstackError } from '../../src/errors.ts';
-import { fetchCollateral } from '../../src/net/fetch-collateral.ts';
+import { collateralOf } from '../../src/net/fetch-collateral.ts';
 import { verifyDcap } from '../../src/verify/dcap.ts';
 
 const PKI = mockPki(new Uint8Array(32).fill(0x31));
@@ -53,35 +53,35 @@ const bent = (path: RegExp, change: (response: http.ServerResponse) => void) =>
     response.end(Buffer.from(await real.arrayBuffer()));
   });
 
-describe('fetchCollateral', () => {
+describe('collateralOf', () => {
   it.each(['', '/', '/sgx/certification/v4/'])('fetches what verifies a quote, base with %j', async (suffix) => {
-    const collateral = await fetchCollateral(QUOTE, { pccs: service.url + suffix });
+    const collateral = await collateralOf(QUOTE, { pccs: service.url + suffix });
     expect((await verifyDcap(QUOTE, collateral, PKI.root, Date.now())).status).toBe('UpToDate');
   });
 
   it('wants a quote with its PCK chain', async () => {
-    expect(await code(fetchCollateral(new Uint8Array(700)))).toBe('QUOTE_INVALID');
+    expect(await code(collateralOf(new Uint8Array(700)))).toBe('QUOTE_INVALID');
   });
 
   it('says who did not answer', async () => {
     const silent = await serving(() => {});
-    expect(await code(fetchCollateral(QUOTE, { pccs: silent, timeoutMs: 200 }))).toBe('COLLATERAL_UNAVAILABLE');
-    expect(await code(fetchCollateral(QUOTE, { pccs: 'http://127.0.0.1:1' }))).toBe('COLLATERAL_UNAVAILABLE');
-    expect(await code(fetchCollateral(QUOTE, { pccs: 'file:///etc/passwd' }))).toBe('CONFIG_INVALID');
+    expect(await code(collateralOf(QUOTE, { pccs: silent, timeoutMs: 200 }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: 'http://127.0.0.1:1' }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: 'file:///etc/passwd' }))).toBe('CONFIG_INVALID');
     const failing = await bent(/tcb/, (response) => response.writeHead(503).end());
-    expect(await code(fetchCollateral(QUOTE, { pccs: failing }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: failing }))).toBe('COLLATERAL_UNAVAILABLE');
     const elsewhere = await bent(/tcb/, (response) => response.writeHead(302, { location: service.url }).end());
-    expect(await code(fetchCollateral(QUOTE, { pccs: elsewhere }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: elsewhere }))).toBe('COLLATERAL_UNAVAILABLE');
   });
 
   it('refuses answers that are none, and endless ones', async () => {
     const noHeader = await bent(/pckcrl/, (response) => response.end('x'));
-    expect(await code(fetchCollateral(QUOTE, { pccs: noHeader }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: noHeader }))).toBe('COLLATERAL_UNAVAILABLE');
     const noJson = await bent(/identity/, (response) => response.end('<html>'));
-    expect(await code(fetchCollateral(QUOTE, { pccs: noJson }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: noJson }))).toBe('COLLATERAL_UNAVAILABLE');
     const noHex = await bent(/rootcacrl/, (response) => response.end('zz'));
-    expect(await code(fetchCollateral(QUOTE, { pccs: noHex }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: noHex }))).toBe('COLLATERAL_UNAVAILABLE');
     const huge = await bent(/tcb/, (response) => response.end(Buffer.alloc(2 * 1024 * 1024)));
-    expect(await code(fetchCollateral(QUOTE, { pccs: huge }))).toBe('COLLATERAL_UNAVAILABLE');
+    expect(await code(collateralOf(QUOTE, { pccs: huge }))).toBe('COLLATERAL_UNAVAILABLE');
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
+import type { KeyProviderKind } from '../../src/config/app-compose.ts';
 import {
   checkMrConfigId,
-  type KeyProviderKind,
   type LocalConfig,
   mrConfigIdV1,
   mrConfigIdV2,

@@ -12,7 +12,7 @@ import { quoteLogJson } from '../../src/tdx/log-json.ts';
 import { replay, replayRuntime } from '../../src/tdx/replay.ts';
 import { type TdxEvent, toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
 import type { Collateral } from '../../src/verify/collateral-format.ts';
-import type { PredictedEvent } from '../../src/verify/event-rows.ts';
+import type { ExpectedEvent } from '../../src/verify/event-rows.ts';
 import { parseExpectations } from '../../src/verify/expectations.ts';
 import { allowedStatuses } from '../../src/verify/tcb-policy.ts';
 import { type VerifyReport, verifyEvidence } from '../../src/verify/verify-evidence.ts';
@@ -84,7 +84,7 @@ export function answerOf(events = bootEvents(), quote = quoteOf(events)): Record
 export interface JudgeOptions {
   readonly at?: number;
   readonly expect?: readonly string[];
-  readonly predicted?: readonly PredictedEvent[];
+  readonly predicted?: readonly ExpectedEvent[];
   readonly allow?: readonly string[];
   readonly root?: Uint8Array;
   readonly collateral?: Collateral;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Certificate, parseCertificate } from '../../src/x509/certificate.ts';
 import { type ChainRules, checkChain } from '../../src/x509/chain.ts';
 import { checkCrl, parseCrl } from '../../src/x509/crl.ts';
-import { bits, booleanTrue, integer, item, oid, sequence, utf8 } from '../../src/x509/der-write.ts';
+import { bits, booleanTrue, integer, item, oid, sequence, utf8String } from '../../src/x509/der-write.ts';
 import { extension } from '../../src/x509/extensions.ts';
 import { OID } from '../../src/x509/oids.ts';
 import { signP256 } from '../../src/x509/sign-p256.ts';
@@ -130,7 +130,7 @@ describe('a revocation list', () => {
       list({ outer: own(critical) }),
       list({ outer: own(extension('2.5.29.27', integer(Uint8Array.of(1)), true)) }), // deltaCRLIndicator
       list({ entry: entry(sequence(extension('2.5.29.29', sequence(), true))) }), // certificateIssuer
-      list({ entry: entry(utf8('x')) }),
+      list({ entry: entry(utf8String('x')) }),
       list({ inner: sequence(oid('1.2.3')) }),
       list({ end: NONE }),
       list({ end: item(0x17, Buffer.from('300230000000Z')) }),

@@ -1,6 +1,17 @@
 /** A certificate in which every part can be written otherwise, signed with a real key: what no writer would make. */
 import { p256FromScalar } from '../../src/keys/derive.ts';
-import { bits, booleanTrue, integer, item, octets, oid, sequence, set, time, utf8 } from '../../src/x509/der-write.ts';
+import {
+  bits,
+  booleanTrue,
+  integer,
+  item,
+  octets,
+  oid,
+  sequence,
+  set,
+  time,
+  utf8String,
+} from '../../src/x509/der-write.ts';
 import { extension } from '../../src/x509/extensions.ts';
 import { OID } from '../../src/x509/oids.ts';
 import { signP256 } from '../../src/x509/sign-p256.ts';
@@ -11,7 +22,7 @@ export const NOT_BEFORE = time(Date.UTC(2020, 0, 1) / 1000);
 export const NOT_AFTER = time(Date.UTC(2040, 0, 1) / 1000);
 
 export const attribute = (type: string, value: Uint8Array): Uint8Array => sequence(oid(type), value);
-export const nameOf = (text: string): Uint8Array => sequence(set(attribute(OID.commonName, utf8(text))));
+export const nameOf = (text: string): Uint8Array => sequence(set(attribute(OID.commonName, utf8String(text))));
 export const version = (value: number): Uint8Array => item(0xa0, integer(Uint8Array.of(value)));
 
 /** Complete DER items; an empty array leaves the part out. */

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { DstackError, errorChain } from '../../src/errors.ts';
 import { parseCertificate } from '../../src/x509/certificate.ts';
-import { bits, booleanTrue, integer, item, oid, sequence, set, utf8 } from '../../src/x509/der-write.ts';
+import { bits, booleanTrue, integer, item, oid, sequence, set, utf8String } from '../../src/x509/der-write.ts';
 import { extension } from '../../src/x509/extensions.ts';
 import { OID } from '../../src/x509/oids.ts';
 import { failure } from '../failure.ts';
@@ -51,7 +51,7 @@ const REFUSED: readonly (readonly [name: string, odd: Partial<Parts>, node: stri
   ['a length in more bytes than it needs', { serial: bytes(2, 0x81, 1, 1) }, lax, 'X.690, 10.1'],
   [
     'a length without end',
-    { issuer: bytes(0x30, 0x80, ...set(attribute(OID.commonName, utf8('x'))), 0, 0) },
+    { issuer: bytes(0x30, 0x80, ...set(attribute(OID.commonName, utf8String('x'))), 0, 0) },
     lax,
     'X.690, 10.1',
   ],
@@ -63,7 +63,7 @@ const REFUSED: readonly (readonly [name: string, odd: Partial<Parts>, node: stri
   ],
   [
     'attributes of a name out of order',
-    { subject: sequence(set(attribute('2.5.4.11', utf8('b')), attribute('2.5.4.11', utf8('a')))) },
+    { subject: sequence(set(attribute('2.5.4.11', utf8String('b')), attribute('2.5.4.11', utf8String('a')))) },
     lax,
     'X.690, 11.6',
   ],
@@ -172,7 +172,7 @@ describe('a certificate that nothing is wrong with', () => {
     ['is signed with RSA, which counts where the signature is checked', { inner: SHA1_RSA, outer: SHA1_RSA }],
     [
       'has a name of two attributes',
-      { subject: sequence(set(attribute('2.5.4.11', utf8('a')), attribute('2.5.4.11', utf8('b')))) },
+      { subject: sequence(set(attribute('2.5.4.11', utf8String('a')), attribute('2.5.4.11', utf8String('b')))) },
     ],
   ])('%s', (_, odd) => {
     const der = oddCertificate(odd);
@@ -183,7 +183,7 @@ describe('a certificate that nothing is wrong with', () => {
   it('keeps what it says', () => {
     const der = oddCertificate({
       subject: sequence(
-        set(attribute('2.5.4.10', utf8('o'))),
+        set(attribute('2.5.4.10', utf8String('o'))),
         set(attribute(OID.commonName, item(0x1e, Buffer.from('\0ä', 'latin1')))),
       ),
       extensions: extensions(

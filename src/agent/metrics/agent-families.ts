@@ -4,7 +4,7 @@ import { REVISION, VERSION } from '../../version.ts';
 import type { TimelinePhase } from '../figures/boot-phases.ts';
 import type { Readiness } from '../figures/readyz.ts';
 import type { AgentState } from '../state.ts';
-import { counter, type Family, gauge, histogram, info, type Sample } from './family.ts';
+import { counter, type Family, gauge, histogram, infoMetric, type Sample } from './family.ts';
 
 export async function agentFamilies(
   state: AgentState,
@@ -15,8 +15,12 @@ export async function agentFamilies(
     readiness.listeners.map((status) => [value(status), { listener: status.name }]);
   const { user, system } = process.cpuUsage();
   return [
-    info('dstack_agent_info', 'This agent', { version: VERSION, revision: REVISION, evidence: state.backend.kind }),
-    info('dstack_app_info', 'The app that this machine was measured for', {
+    infoMetric('dstack_agent_info', 'This agent', {
+      version: VERSION,
+      revision: REVISION,
+      evidence: state.backend.kind,
+    }),
+    infoMetric('dstack_app_info', 'The app that this machine was measured for', {
       name: state.compose.name,
       compose_hash: Buffer.from(state.compose.composeHash).toString('hex'),
       runner: state.compose.runner,

@@ -35,7 +35,7 @@ export const counter = (name: string, help: string, ...samples: readonly Sample[
 });
 
 /** A gauge that is always 1 and tells its labels. */
-export const info = (name: string, help: string, labels: Readonly<Record<string, string>>): Family =>
+export const infoMetric = (name: string, help: string, labels: Readonly<Record<string, string>>): Family =>
   gauge(name, help, [1, labels]);
 
 export const histogram = (name: string, help: string, labels: readonly string[], latencies: Latencies): Family => ({

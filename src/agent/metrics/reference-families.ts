@@ -3,7 +3,7 @@
  * scrapers keep working. They are gauges in whole numbers; new dashboards should use the `dstack_` names.
  */
 import type { Disk, SystemFigures } from '../figures/system-info.ts';
-import { type Family, gauge, info } from './family.ts';
+import { type Family, gauge, infoMetric } from './family.ts';
 
 const hundredths = (load: number): number => Math.trunc(load * 100);
 const minus = (a: number | undefined, b: number | undefined): number | undefined =>
@@ -18,10 +18,10 @@ export function referenceFamilies(system: SystemFigures): Family[] {
       ...disks.map((each) => [value(each), { name: each.name, mount_point: each.mountPoint }] as const),
     );
   return [
-    info('system_os_name', 'Name of the operating system', { os_name: system.osName }),
-    info('system_os_version', 'Version of the operating system', { os_version: system.osVersion }),
-    info('system_kernel_version', 'Version of the kernel', { kernel_version: system.kernel }),
-    info('system_cpu_model', 'Model of the processor', { cpu_model: system.cpuModel }),
+    infoMetric('system_os_name', 'Name of the operating system', { os_name: system.osName }),
+    infoMetric('system_os_version', 'Version of the operating system', { os_version: system.osVersion }),
+    infoMetric('system_kernel_version', 'Version of the kernel', { kernel_version: system.kernel }),
+    infoMetric('system_cpu_model', 'Model of the processor', { cpu_model: system.cpuModel }),
     gauge('system_num_cpus', 'Number of processors', [system.cpus || undefined]),
     gauge('system_memory_total', 'Memory in bytes', [memory.total]),
     gauge('system_memory_available', 'Memory that can be given to programs, in bytes', [memory.available]),

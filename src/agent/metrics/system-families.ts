@@ -2,7 +2,7 @@
 
 import { interfaceCounters } from '../figures/network-info.ts';
 import { cpuTimes, type SystemFigures } from '../figures/system-info.ts';
-import { counter, type Family, gauge, info } from './family.ts';
+import { counter, type Family, gauge, infoMetric } from './family.ts';
 
 export async function systemFamilies(system: SystemFigures): Promise<Family[]> {
   const [times, interfaces] = await Promise.all([cpuTimes(), interfaceCounters()]);
@@ -12,7 +12,7 @@ export async function systemFamilies(system: SystemFigures): Promise<Family[]> {
   const disk = (value: 'size' | 'available') =>
     disks.map((each) => [each[value], { device: each.name, mountpoint: each.mountPoint }] as const);
   return [
-    info('dstack_os_info', 'Operating system', {
+    infoMetric('dstack_os_info', 'Operating system', {
       name: system.osName,
       version: system.osVersion,
       kernel: system.kernel,

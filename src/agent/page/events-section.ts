@@ -2,19 +2,20 @@
 import { fromHex, toHex } from '../../codec/hex.ts';
 import { extend, RUNTIME_IMR } from '../../tdx/events.ts';
 import { REGISTER_SIZE } from '../../tdx/replay.ts';
-import type { Identity } from '../services/app-report.ts';
+import type { ReportedIdentity } from '../services/app-report.ts';
 import { type Html, html } from './html.ts';
 import { count, section } from './parts.ts';
 
-type Event = Identity['eventLog'][number];
+type Event = ReportedIdentity['eventLog'][number];
 
 /** an app may measure as many and as long events as it likes: the page shows the beginning */
 const SHOWN_EVENTS = 200;
 const SHOWN_CHARACTERS = 512;
 
-export const runtimeEvents = ({ eventLog }: Identity): Event[] => eventLog.filter(({ imr }) => imr === RUNTIME_IMR);
+export const runtimeEvents = ({ eventLog }: ReportedIdentity): Event[] =>
+  eventLog.filter(({ imr }) => imr === RUNTIME_IMR);
 
-export function eventSection(identity: Identity): Html {
+export function eventSection(identity: ReportedIdentity): Html {
   const events = runtimeEvents(identity);
   const firmware = identity.eventLog.length - events.length;
   const items = events.slice(0, SHOWN_EVENTS).map(item);
@@ -30,7 +31,7 @@ ${more > 0 ? html`<p class="soft">${count(more, 'more event')} in the event log.
 }
 
 /** Whether the digests explain the register. It is this machine's own word: verify it with a quote. */
-function replayed(events: readonly Event[], { rtmrs }: Identity): Html {
+function replayed(events: readonly Event[], { rtmrs }: ReportedIdentity): Html {
   let register: Uint8Array = new Uint8Array(REGISTER_SIZE);
   for (const { digest } of events) register = extend(register, fromHex(digest));
   return toHex(register) === rtmrs[RUNTIME_IMR]

@@ -1,12 +1,12 @@
 /** Who this app is, as the measured events tell, and the registers they were measured into. */
 import { toHex } from '../../codec/hex.ts';
-import type { Identity } from '../services/app-report.ts';
+import type { ReportedIdentity } from '../services/app-report.ts';
 import type { AgentState } from '../state.ts';
 import { type Html, html } from './html.ts';
 import { type Attempt, mono, row, section } from './parts.ts';
 
 /** @param cloud what the (virtual) machine calls itself; it comes from the host and proves nothing */
-export function identitySection(state: AgentState, identity: Attempt<Identity>, cloud: string): Html {
+export function identitySection(state: AgentState, identity: Attempt<ReportedIdentity>, cloud: string): Html {
   if ('failure' in identity) {
     return section('identity', 'Identity', html`<p class="bad">No evidence can be taken: ${identity.failure}</p>`);
   }

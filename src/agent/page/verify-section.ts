@@ -1,7 +1,7 @@
 /** Evidence to take along, and the commands that judge it: what the page says is a claim, the quote is the proof. */
 import { toHex } from '../../codec/hex.ts';
 import { Recent } from '../figures/recent.ts';
-import type { Identity } from '../services/app-report.ts';
+import type { ReportedIdentity } from '../services/app-report.ts';
 import { appKeyEvidence } from '../services/public-evidence.ts';
 import type { AgentState } from '../state.ts';
 import { type Html, html } from './html.ts';
@@ -14,18 +14,18 @@ const AGE_MS = 60_000;
 /** a larger log is fetched instead of copied */
 const LOG_LIMIT = 256 * 1024;
 
-export interface Evidence {
+export interface PageEvidence {
   /** Unix milliseconds */
   readonly taken: number;
   readonly quote: Uint8Array;
   readonly eventLog: string;
 }
 
-const recent = new WeakMap<AgentState, Recent<Evidence>>();
+const recent = new WeakMap<AgentState, Recent<PageEvidence>>();
 
 /** A quote over the public key of the app, at most a minute old. */
-export function pageEvidence(state: AgentState): Promise<Attempt<Evidence>> {
-  const known = recent.get(state) ?? new Recent<Evidence>(AGE_MS);
+export function pageEvidence(state: AgentState): Promise<Attempt<PageEvidence>> {
+  const known = recent.get(state) ?? new Recent<PageEvidence>(AGE_MS);
   recent.set(state, known);
   return attempt(() =>
     known.get('evidence', async () => {
@@ -39,8 +39,8 @@ export function pageEvidence(state: AgentState): Promise<Attempt<Evidence>> {
 /** @param host the Host header of the request: foreign text */
 export function verifySection(
   state: AgentState,
-  identity: Attempt<Identity>,
-  evidence: Attempt<Evidence> | undefined,
+  identity: Attempt<ReportedIdentity>,
+  evidence: Attempt<PageEvidence> | undefined,
   host: string | undefined,
 ): Html {
   return section(
@@ -69,7 +69,7 @@ function fetchCommand(host: string | undefined): string {
   return `curl -sS '${baseUrl(host)}/prpc/Worker.GetAttestationForAppKey?algorithm=${ALGORITHM}' -o evidence.json`;
 }
 
-function verifyCommand(identity: Attempt<Identity>): string {
+function verifyCommand(identity: Attempt<ReportedIdentity>): string {
   // the first run needs collateral; later ones find it in their cache
   const lines = ['dstack-util verify evidence.json', '  --collateral https://api.trustedservices.intel.com'];
   if ('value' in identity) {
@@ -79,7 +79,7 @@ function verifyCommand(identity: Attempt<Identity>): string {
   return lines.join(' \\\n');
 }
 
-function evidenceBoxes(evidence: Attempt<Evidence>): Html {
+function evidenceBoxes(evidence: Attempt<PageEvidence>): Html {
   if ('failure' in evidence) return html`<p class="bad">No quote can be taken now: ${evidence.failure}</p>`;
   const { quote, eventLog, taken } = evidence.value;
   const box = (id: string, name: string, text: string) =>

@@ -6,7 +6,7 @@
 import { DstackError, type ErrorCode, errorChain } from '../../errors.ts';
 import * as ui from '../../ui.ts';
 
-export interface Outcome {
+export interface RequestOutcome {
   readonly service: string;
   /** a name of the table; `unknown` for everything else, because it is foreign text */
   readonly method: string;
@@ -56,7 +56,7 @@ function mayWrite(): boolean {
 }
 
 /** @param thrown why it failed; told only when the fault is ours */
-export function logRequest(outcome: Outcome, thrown?: unknown): void {
+export function logRequest(outcome: RequestOutcome, thrown?: unknown): void {
   const { code, service, method, status, milliseconds, peer } = outcome;
   const routine = code === 'ok' && !NOTABLE.has(method);
   if (routine && !ui.wants('debug')) return;

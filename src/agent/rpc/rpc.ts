@@ -8,7 +8,7 @@ import type { Message, MessageName } from '../../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES, type ServiceName } from '../../codec/prpc-services.ts';
 import { DstackError, type ErrorCode, errorChain } from '../../errors.ts';
 import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, RETRY_AFTER } from '../../http/http.ts';
-import { logRequest, type Outcome, outcomeCode } from './request-log.ts';
+import { logRequest, outcomeCode, type RequestOutcome } from './request-log.ts';
 
 type Shapes<S extends ServiceName> = (typeof SERVICES)[S];
 
@@ -29,7 +29,7 @@ export interface Mount {
   /** status for a method that the service does not have: 400 as the frozen interface has it, 404 in guest API v1 */
   readonly unknownMethod?: 400 | 404;
   /** is told how every request ended */
-  readonly observe?: (outcome: Outcome) => void;
+  readonly observe?: (outcome: RequestOutcome) => void;
 }
 
 const JSON_TYPE = 'application/json';
@@ -85,7 +85,7 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
     const started = performance.now();
     const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
     const ended = (status: number, thrown?: unknown) => {
-      const outcome: Outcome = {
+      const outcome: RequestOutcome = {
         service,
         method: shape === undefined ? 'unknown' : name,
         status,

@@ -10,7 +10,7 @@ import { Recent } from '../figures/recent.ts';
 import type { AgentState } from '../state.ts';
 
 /** The parts of Info before they become a message. */
-export interface Identity {
+export interface ReportedIdentity {
   readonly app: AppInfo;
   /** hex */
   readonly mrtd: string;
@@ -20,7 +20,7 @@ export interface Identity {
 }
 
 /** Takes fresh evidence and reads the identity out of it. @throws QUOTE_*, ATTESTATION_INVALID */
-export async function readIdentity(state: AgentState): Promise<Identity> {
+export async function readIdentity(state: AgentState): Promise<ReportedIdentity> {
   const { attestation, eventLog } = await state.backend.identity();
   const { body } = parseQuote(tdxQuote(attestation));
   return {
@@ -31,17 +31,17 @@ export async function readIdentity(state: AgentState): Promise<Identity> {
   };
 }
 
-const recent = new WeakMap<AgentState, Recent<Identity>>();
+const recent = new WeakMap<AgentState, Recent<ReportedIdentity>>();
 
 /** The identity for callers from outside, at most seconds old. The app itself always gets fresh evidence. */
-export function publicIdentity(state: AgentState): Promise<Identity> {
-  const answers = recent.get(state) ?? new Recent<Identity>();
+export function publicIdentity(state: AgentState): Promise<ReportedIdentity> {
+  const answers = recent.get(state) ?? new Recent<ReportedIdentity>();
   recent.set(state, answers);
   return answers.get('identity', () => readIdentity(state));
 }
 
 /** `tcb_info`: pretty JSON inside a string. */
-function tcbInfo(state: AgentState, { app, mrtd, rtmrs, eventLog }: Identity): string {
+function tcbInfo(state: AgentState, { app, mrtd, rtmrs, eventLog }: ReportedIdentity): string {
   const [rtmr0, rtmr1, rtmr2, rtmr3] = rtmrs;
   const info = {
     mrtd,

@@ -45,7 +45,7 @@ const collectWithNvattest = async (nonce: string): Promise<string> => {
  * Collects fresh evidence, one caller after the other: each has a nonce of its own, and the devices are the same.
  * @throws RPC_REQUEST_INVALID (nonce), GPU_UNSUPPORTED (no nvattest in this image), GPU_NOT_ATTESTED, RPC_BUSY, COMMAND_*
  */
-export class GpuEvidence {
+export class GpuEvidenceCollector {
   readonly #program: string;
   readonly #collect: (nonce: string) => Promise<string>;
   #last: Promise<unknown> = Promise.resolve();

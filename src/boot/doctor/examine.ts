@@ -5,7 +5,7 @@ import { errorChain, toDstackError } from '../../errors.ts';
 import { replayRuntime } from '../../tdx/replay.ts';
 import * as ui from '../../ui.ts';
 import { type Certificate, parsePemChain } from '../../x509/x509.ts';
-import { type Finding, failed, type Outcome, ok, skipped, warning } from './finding.ts';
+import { type Finding, type FindingResult, failed, ok, skipped, warning } from './finding.ts';
 import { type GuestMachine, SOCKETS } from './guest-machine.ts';
 import { hostInputs } from './host-inputs.ts';
 
@@ -24,7 +24,7 @@ const UNITS = [
   'app-compose.service',
 ] as const;
 
-const checks: readonly { name: string; run(guest: GuestMachine): Promise<Outcome | Outcome[]> }[] = [
+const checks: readonly { name: string; run(guest: GuestMachine): Promise<FindingResult | FindingResult[]> }[] = [
   { name: 'TEE device', run: async (guest) => ok(await guest.tee()) },
   { name: 'host inputs', run: hostInputs },
   { name: 'event log and RTMR3', run: registerAgainstLog },
@@ -43,7 +43,7 @@ const checks: readonly { name: string; run(guest: GuestMachine): Promise<Outcome
 export async function examine(guest: GuestMachine): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const { name, run } of checks) {
-    let outcomes: Outcome | Outcome[];
+    let outcomes: FindingResult | FindingResult[];
     try {
       outcomes = await run(guest);
     } catch (thrown) {
@@ -55,7 +55,7 @@ export async function examine(guest: GuestMachine): Promise<Finding[]> {
   return findings;
 }
 
-async function registerAgainstLog(guest: GuestMachine): Promise<Outcome> {
+async function registerAgainstLog(guest: GuestMachine): Promise<FindingResult> {
   const events = await guest.events();
   const replayed = toHex(replayRuntime(events));
   const register = toHex(await guest.rtmr3());
@@ -74,7 +74,7 @@ async function registerAgainstLog(guest: GuestMachine): Promise<Outcome> {
   return ok(`${events.length} events replay to ${register.slice(0, 16)}…`);
 }
 
-async function dataDisk(guest: GuestMachine): Promise<Outcome> {
+async function dataDisk(guest: GuestMachine): Promise<FindingResult> {
   const disk = await guest.disk();
   const where = `${disk.device}${disk.fileSystem === '' ? '' : `, ${disk.fileSystem}`}`;
   if (disk.header?.accepted === false)
@@ -95,7 +95,7 @@ async function dataDisk(guest: GuestMachine): Promise<Outcome> {
   return ok(`${where}, encrypted, mounted on ${PATHS.dataMount}`);
 }
 
-async function freeSpace(guest: GuestMachine): Promise<Outcome> {
+async function freeSpace(guest: GuestMachine): Promise<FindingResult> {
   const used = await guest.used(PATHS.dataMount);
   if (used === undefined) return skipped('there is no data disk');
   const text = `${Math.round(used * 100)} % of the data disk in use`;
@@ -105,7 +105,7 @@ async function freeSpace(guest: GuestMachine): Promise<Outcome> {
 }
 
 /** `chronyc -c tracking`: fields 5 = system time offset in seconds, 14 = leap status (chronyc(1)). */
-async function clock(guest: GuestMachine): Promise<Outcome> {
+async function clock(guest: GuestMachine): Promise<FindingResult> {
   const { exit, stdout } = await guest.look('chronyc', ['-c', 'tracking']);
   const advice = 'name servers with dstack.nts on the kernel command line of the image and see that they are reachable';
   if (exit !== 0) return warning('chronyd does not answer', 'systemctl status chrony');
@@ -117,7 +117,7 @@ async function clock(guest: GuestMachine): Promise<Outcome> {
   return Math.abs(offset) > 0.1 ? warning(text, advice) : ok(text);
 }
 
-async function certificate(guest: GuestMachine): Promise<Outcome> {
+async function certificate(guest: GuestMachine): Promise<FindingResult> {
   const pem = await guest.caCert();
   if (pem === undefined) return skipped('no keys yet');
   const [{ notAfter, commonName }] = parsePemChain(pem) as [Certificate];
@@ -129,7 +129,7 @@ async function certificate(guest: GuestMachine): Promise<Outcome> {
     : ok(text);
 }
 
-async function units(guest: GuestMachine): Promise<Outcome[]> {
+async function units(guest: GuestMachine): Promise<FindingResult[]> {
   const { exit, stdout, stderr } = await guest.look('systemctl', [
     'show',
     '--property=Id,LoadState,ActiveState,Result,NRestarts',
@@ -139,7 +139,7 @@ async function units(guest: GuestMachine): Promise<Outcome[]> {
     return [
       failed(`systemctl: ${ui.printable(stderr.trim().split('\n')[0] ?? '')}`, 'this guest does not run systemd'),
     ];
-  const found: Outcome[] = [];
+  const found: FindingResult[] = [];
   for (const block of stdout.trim().split('\n\n')) {
     const of = new Map(
       block.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
@@ -162,7 +162,7 @@ async function units(guest: GuestMachine): Promise<Outcome[]> {
   return found.length > 0 ? found : [ok(`${UNITS.length} units are active`)];
 }
 
-async function agent(guest: GuestMachine): Promise<Outcome> {
+async function agent(guest: GuestMachine): Promise<FindingResult> {
   const silent: string[] = [];
   for (const { path, method } of SOCKETS)
     await guest.call(path, method).catch((thrown: unknown) => silent.push(`${path}: ${errorChain(thrown)}`));
@@ -171,7 +171,7 @@ async function agent(guest: GuestMachine): Promise<Outcome> {
     : failed(ui.printable(silent.join('; ')), 'journalctl -u dstack-guest-agent; curl http://127.0.0.1:8090/readyz');
 }
 
-async function containers(guest: GuestMachine): Promise<Outcome> {
+async function containers(guest: GuestMachine): Promise<FindingResult> {
   const all = await guest.containers();
   const name = (names: readonly string[]) => ui.printable(names[0]?.replace(/^\//, '') ?? '?');
   const ill = all.filter(({ State, Status }) => State !== 'running' || Status.includes('(unhealthy)'));
@@ -184,7 +184,7 @@ async function containers(guest: GuestMachine): Promise<Outcome> {
   );
 }
 
-async function appHealth(guest: GuestMachine): Promise<Outcome> {
+async function appHealth(guest: GuestMachine): Promise<FindingResult> {
   const health = await guest.health();
   if (health === null) return skipped('the application does not ask for health checks');
   if (health.healthy) return ok('healthy');
@@ -195,7 +195,7 @@ async function appHealth(guest: GuestMachine): Promise<Outcome> {
   );
 }
 
-async function gateway(guest: GuestMachine): Promise<Outcome> {
+async function gateway(guest: GuestMachine): Promise<FindingResult> {
   if ((await guest.text(GATEWAY_CONFIG)) === undefined) return skipped('the application does not use one');
   const { exit, stdout, stderr } = await guest.look('wg', ['show', INTERFACE, 'latest-handshakes']);
   const advice = 'dstack-util gateway-refresh --force; journalctl -u dstack-gateway-checker';

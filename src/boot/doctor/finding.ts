@@ -10,9 +10,9 @@ export interface Finding {
 }
 
 /** A finding before it has the name of its check. */
-export type Outcome = Omit<Finding, 'check'>;
+export type FindingResult = Omit<Finding, 'check'>;
 
-export const ok = (text: string): Outcome => ({ status: 'ok', text });
-export const skipped = (text: string): Outcome => ({ status: 'skipped', text });
-export const warning = (text: string, advice: string): Outcome => ({ status: 'warning', text, advice });
-export const failed = (text: string, advice: string): Outcome => ({ status: 'failed', text, advice });
+export const ok = (text: string): FindingResult => ({ status: 'ok', text });
+export const skipped = (text: string): FindingResult => ({ status: 'skipped', text });
+export const warning = (text: string, advice: string): FindingResult => ({ status: 'warning', text, advice });
+export const failed = (text: string, advice: string): FindingResult => ({ status: 'failed', text, advice });

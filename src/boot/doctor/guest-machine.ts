@@ -32,14 +32,14 @@ export interface GuestMachine {
   /** calls a method of the agent over a socket; throws AGENT_UNREACHABLE */
   call(socket: string, method: string): Promise<unknown>;
   /** what the agent says of the app's health; null for an app that asks for no health checks; throws AGENT_UNREACHABLE */
-  health(): Promise<AppHealth | null>;
+  health(): Promise<HealthAnswer | null>;
   containers(): Promise<ContainerSummary[]>;
   /** PEM of the app's CA certificate; undefined before setup wrote the keys */
   caCert(): Promise<string | undefined>;
 }
 
 /** `health` of the agent's /readyz. */
-export interface AppHealth {
+export interface HealthAnswer {
   readonly healthy: boolean;
   readonly unhealthy: readonly { readonly name: string; readonly status: string }[];
   readonly error: string;
@@ -89,7 +89,7 @@ export const realGuestMachine: GuestMachine = {
   health: async () => {
     try {
       const answer = await fetch(READYZ, { signal: AbortSignal.timeout(CALL_MS) }); // 503 has the same document
-      return ((await answer.json()) as { health?: AppHealth | null }).health ?? null;
+      return ((await answer.json()) as { health?: HealthAnswer | null }).health ?? null;
     } catch (thrown) {
       throw new DstackError('AGENT_UNREACHABLE', `the agent does not answer at ${READYZ}`, {
         value: READYZ,

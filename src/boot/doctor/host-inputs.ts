@@ -4,7 +4,7 @@
  */
 import { type Cmdline, parseCmdline } from '../../config/cmdline.ts';
 import * as ui from '../../ui.ts';
-import { failed, type Outcome, ok, warning } from './finding.ts';
+import { type FindingResult, failed, ok, warning } from './finding.ts';
 import type { GuestMachine } from './guest-machine.ts';
 
 const MEASURED = 'on the measured kernel command line';
@@ -36,7 +36,7 @@ const LISTENER =
   /^((getty|serial-getty|container-getty|autovt)@\S+|console-getty\.service|debug-shell\.service|emergency\.service|rescue\.service|sshd-vsock\.socket)$/;
 
 /** Everything that is found open; one `ok` when nothing is. */
-export async function hostInputs(guest: GuestMachine): Promise<Outcome[]> {
+export async function hostInputs(guest: GuestMachine): Promise<FindingResult[]> {
   const cmdline = parseCmdline((await guest.text('/proc/cmdline')) ?? '');
   const open = [
     ...(await credentials(guest, cmdline)),
@@ -50,8 +50,8 @@ export async function hostInputs(guest: GuestMachine): Promise<Outcome[]> {
 }
 
 /** Credentials from SMBIOS strings and fw_cfg (systemd.system-credentials(7)). */
-async function credentials(guest: GuestMachine, cmdline: Cmdline): Promise<Outcome[]> {
-  const found: Outcome[] = [];
+async function credentials(guest: GuestMachine, cmdline: Cmdline): Promise<FindingResult[]> {
+  const found: FindingResult[] = [];
   for (const store of ['@system', '@encrypted']) {
     const names = await guest.names(`/run/credentials/${store}`);
     if (names.length > 0)
@@ -73,7 +73,7 @@ async function credentials(guest: GuestMachine, cmdline: Cmdline): Promise<Outco
 }
 
 /** systemd up to 257 takes options from a variable, as if they stood on the command line; others name disks to resume from. */
-async function firmwareVariables(guest: GuestMachine): Promise<Outcome[]> {
+async function firmwareVariables(guest: GuestMachine): Promise<FindingResult[]> {
   const names = await guest.names('/sys/firmware/efi/efivars');
   if (names.length === 0) return [];
   const advice = `put efi=noruntime ${MEASURED} of the image`;
@@ -91,8 +91,8 @@ async function inForce(guest: GuestMachine, dirs: readonly string[], name: strin
   return false;
 }
 
-async function generators(guest: GuestMachine, cmdline: Cmdline): Promise<Outcome[]> {
-  const found: Outcome[] = [];
+async function generators(guest: GuestMachine, cmdline: Cmdline): Promise<FindingResult[]> {
+  const found: FindingResult[] = [];
   for (const { name, word, does } of GENERATORS)
     if (!isOff(cmdline.last(word)) && (await inForce(guest, GENERATOR_DIRS, name)))
       found.push(
@@ -104,7 +104,7 @@ async function generators(guest: GuestMachine, cmdline: Cmdline): Promise<Outcom
   return found;
 }
 
-async function listeners(guest: GuestMachine): Promise<Outcome[]> {
+async function listeners(guest: GuestMachine): Promise<FindingResult[]> {
   const list = ['list-units', '--all', '--plain', '--no-legend', '--full', ...LISTENERS];
   const { stdout } = await guest.look('systemctl', list);
   return stdout.split('\n').flatMap((line) => {
@@ -114,7 +114,7 @@ async function listeners(guest: GuestMachine): Promise<Outcome[]> {
   });
 }
 
-async function assembly(guest: GuestMachine): Promise<Outcome[]> {
+async function assembly(guest: GuestMachine): Promise<FindingResult[]> {
   const names = new Set((await Promise.all(RULE_DIRS.map((dir) => guest.names(dir)))).flat());
   const found: string[] = [];
   for (const name of [...names].filter((each) => ASSEMBLING.test(each)).sort())
@@ -129,7 +129,7 @@ async function assembly(guest: GuestMachine): Promise<Outcome[]> {
 }
 
 /** A break on the serial line is the SysRq key (Documentation/admin-guide/sysrq.rst). */
-async function sysrq(guest: GuestMachine): Promise<Outcome[]> {
+async function sysrq(guest: GuestMachine): Promise<FindingResult[]> {
   const mask = (await guest.text('/proc/sys/kernel/sysrq'))?.trim();
   if (mask === undefined || mask === '0') return [];
   return [

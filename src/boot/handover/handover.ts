@@ -35,7 +35,7 @@ export async function extractCompose(context: SetupContext): Promise<void> {
  * Containers that the last boot left wait for `deploy`. One that cannot be held could run before the pre-launch script:
  * then the boot stops.
  */
-export async function holdContainers(context: SetupContext): Promise<void> {
+export async function holdLastContainers(context: SetupContext): Promise<void> {
   await context.services.holdContainers(DOCKER_ROOT);
 }
 

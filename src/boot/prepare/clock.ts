@@ -45,7 +45,7 @@ export async function stepClock(machine: BootMachine): Promise<void> {
   }
 }
 
-export interface WaitOptions {
+export interface ClockWaitOptions {
   /** between two tries, in milliseconds */
   readonly intervalMs?: number;
   readonly tries?: number;
@@ -57,7 +57,7 @@ export interface WaitOptions {
  * Waits until chronyd has synchronised the clock to 0.1 s, and says what is missing as often as that changes.
  * @throws TIME_UNSYNCED with what was missing last, COMMAND_NOT_FOUND
  */
-export async function waitForSecureTime(machine: BootMachine, options: WaitOptions = {}): Promise<void> {
+export async function waitForSecureTime(machine: BootMachine, options: ClockWaitOptions = {}): Promise<void> {
   const { intervalMs = INTERVAL_MS, tries = TRIES, authenticated = false } = options;
   let missing = '';
   for (let n = 1; ; n++) {

@@ -1,6 +1,6 @@
 /** Keys for a dry run: random ones of the right shape. They open nothing, and no provider is asked. */
 import type { AppCompose } from '../../config/app-compose.ts';
-import type { AppKeys, KeyProvider } from '../../config/app-keys.ts';
+import type { AppKeys, KeyProviderRecord } from '../../config/app-keys.ts';
 import type { SysConfig } from '../../config/sys-config.ts';
 import { ephemeralKeys } from '../../keys/seed-keys.ts';
 import { effect } from '../../sys/effects.ts';
@@ -16,7 +16,7 @@ export async function rehearsedKeys(
 ): Promise<AppKeys> {
   const keys = await withLocalCa(ephemeralKeys());
   const id = compose.keyProviderId;
-  const from: Record<AppCompose['keyProvider'], { readonly asks?: string; readonly keyProvider: KeyProvider }> = {
+  const from: Record<AppCompose['keyProvider'], { readonly asks?: string; readonly keyProvider: KeyProviderRecord }> = {
     none: { keyProvider: keys.keyProvider },
     local: { asks: hostApiUrl ?? 'the host', keyProvider: { kind: 'local', key: '', mr: id } },
     tpm: { asks: 'the TPM', keyProvider: { kind: 'tpm', key: '', pubkey: new Uint8Array() } },

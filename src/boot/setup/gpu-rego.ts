@@ -30,7 +30,7 @@ export async function checkRego(
   try {
     const file = `${folder}/policy.rego`;
     await fs.writeFile(file, rego, { mode: 0o600 });
-    judge(await evaluate(file, claims, machine));
+    checkRegoOutput(await evaluate(file, claims, machine));
   } finally {
     await fs.rm(folder, { recursive: true, force: true });
   }
@@ -53,7 +53,7 @@ async function evaluate(file: string, claims: readonly unknown[], machine: BootM
 }
 
 /** Exactly one result, and it is true. An undefined rule gives no result at all. */
-export function judge(output: string): void {
+export function checkRegoOutput(output: string): void {
   const refuse = (why: string) =>
     new DstackError('GPU_REFUSED', `the gpu policy ${why}`, { path: HOST_SHARED.appCompose, field: FIELD });
   let answer: unknown;

@@ -1,11 +1,11 @@
 /** The log of requests: who asked what, how it ended, how long it took; nothing of what was asked or answered. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LINES_A_SECOND, logRequest, type Outcome } from '../../../src/agent/rpc/request-log.ts';
+import { LINES_A_SECOND, logRequest, type RequestOutcome } from '../../../src/agent/rpc/request-log.ts';
 import { rpcHandler } from '../../../src/agent/rpc/rpc.ts';
 import { DstackError } from '../../../src/errors.ts';
 import type { HttpRequest } from '../../../src/http/http.ts';
 
-const OK: Outcome = {
+const OK: RequestOutcome = {
   service: 'DstackGuest',
   method: 'GetKey',
   status: 200,
@@ -50,7 +50,7 @@ describe('the log of requests', () => {
     expect(lines.map((line) => line.split(' ')[0])).toEqual(['<6>DstackGuest.EmitEvent', '<6>DstackGuest.Shutdown']);
   });
   it('writes so many lines a second and then a count', () => {
-    const failed: Outcome = { ...OK, status: 400, code: 'RPC_REQUEST_INVALID' };
+    const failed: RequestOutcome = { ...OK, status: 400, code: 'RPC_REQUEST_INVALID' };
     for (let i = 0; i < LINES_A_SECOND + 30; i++) logRequest(failed);
     expect(lines).toHaveLength(LINES_A_SECOND);
     at += 1000;

@@ -2,13 +2,13 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { bootBundles, GpuEvidence } from '../../../src/agent/services/gpu-evidence.ts';
+import { bootBundles, GpuEvidenceCollector } from '../../../src/agent/services/gpu-evidence.ts';
 import { rejection } from '../../failure.ts';
 
 const NONCE = new Uint8Array(32).fill(0xab);
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString('utf8');
 const printed = (value: unknown) =>
-  new GpuEvidence({ program: '/bin/true', collect: async () => JSON.stringify(value) });
+  new GpuEvidenceCollector({ program: '/bin/true', collect: async () => JSON.stringify(value) });
 
 describe('evidence of GPUs', () => {
   it('of the boot is exactly what was printed then, or nothing', async () => {
@@ -27,7 +27,7 @@ describe('evidence of GPUs', () => {
 
   it('is collected over the nonce of the caller', async () => {
     const asked: string[] = [];
-    const gpus = new GpuEvidence({
+    const gpus = new GpuEvidenceCollector({
       program: '/bin/true',
       collect: async (nonce) => {
         asked.push(nonce);
@@ -44,7 +44,7 @@ describe('evidence of GPUs', () => {
     let running = 0;
     let most = 0;
     let round = 0;
-    const gpus = new GpuEvidence({
+    const gpus = new GpuEvidenceCollector({
       program: '/bin/true',
       collect: async () => {
         most = Math.max(most, ++running);
@@ -64,7 +64,7 @@ describe('evidence of GPUs', () => {
     const gate = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const gpus = new GpuEvidence({
+    const gpus = new GpuEvidenceCollector({
       program: '/bin/true',
       collect: async () => {
         await gate;
@@ -92,8 +92,10 @@ describe('evidence of GPUs', () => {
     });
   });
   it('refuses what is not JSON, and an image without the program', async () => {
-    const noise = new GpuEvidence({ program: '/bin/true', collect: async () => 'Segmentation fault' });
+    const noise = new GpuEvidenceCollector({ program: '/bin/true', collect: async () => 'Segmentation fault' });
     expect((await rejection(noise.collect(NONCE))).code).toBe('GPU_NOT_ATTESTED');
-    expect((await rejection(new GpuEvidence({ program: '/nonexistent' }).collect(NONCE))).code).toBe('GPU_UNSUPPORTED');
+    expect((await rejection(new GpuEvidenceCollector({ program: '/nonexistent' }).collect(NONCE))).code).toBe(
+      'GPU_UNSUPPORTED',
+    );
   });
 });

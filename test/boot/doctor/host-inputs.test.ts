@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { kernelCmdline } from '../../../initramfs/lib/cmdline.ts';
 import { readList } from '../../../initramfs/lib/lists.ts';
-import type { Outcome } from '../../../src/boot/doctor/finding.ts';
+import type { FindingResult } from '../../../src/boot/doctor/finding.ts';
 import type { GuestMachine } from '../../../src/boot/doctor/guest-machine.ts';
 import { hostInputs } from '../../../src/boot/doctor/host-inputs.ts';
 
@@ -21,7 +21,7 @@ interface Image {
 }
 
 /** A Debian as its packages leave it, with what this image does about it. */
-function examine({ cmdline, sysrq = '0', folders = {}, masked = [], running = [] }: Image): Promise<Outcome[]> {
+function examine({ cmdline, sysrq = '0', folders = {}, masked = [], running = [] }: Image): Promise<FindingResult[]> {
   const all: Record<string, readonly string[]> = {
     [GENERATORS]: [
       'systemd-fstab-generator',
