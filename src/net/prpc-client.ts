@@ -3,11 +3,10 @@
  * null (services, prpc transport). The other side is not trusted: time, headers and body have limits, redirects are failures.
  */
 import * as http from 'node:http';
-import type { Socket } from 'node:net';
 import { DstackError, type ErrorCode } from '../errors.ts';
 import { cutText, duration, printable } from '../ui.ts';
 import type { TlsRules } from './tls.ts';
-import { connectVsock, type Endpoint, hostHeader, parseEndpoint } from './transport.ts';
+import { type Connection, connectEndpoint, type Endpoint, parseEndpoint } from './transport.ts';
 
 export interface CallOptions {
   /** limit for the whole call in milliseconds, default 30 000 */
@@ -107,44 +106,29 @@ interface Limits {
   readonly tls: TlsRules | undefined;
 }
 
-async function connect(endpoint: Endpoint, { tls, signal, timeoutMs }: Limits): Promise<Socket | undefined> {
-  if (endpoint.kind === 'vsock') return connectVsock(endpoint.cid, endpoint.port, timeoutMs);
-  if (endpoint.kind !== 'https' || tls === undefined) return undefined;
-  return (await import('./tls.ts')).connectTls(endpoint, tls, signal); // most processes need no TLS
-}
-
 async function exchange(endpoint: Endpoint, method: string, payload: string, limits: Limits): Promise<Answer> {
-  const socket = await connect(endpoint, limits);
+  const connection = await connectEndpoint(endpoint, limits);
   try {
-    return await send(endpoint, method, payload, limits, socket);
+    return await send(`${endpoint.base}/${method}?json`, payload, limits, connection);
   } finally {
-    socket?.destroy();
+    connection.close();
   }
 }
 
-function send(
-  endpoint: Endpoint,
-  method: string,
-  payload: string,
-  limits: Limits,
-  socket: Socket | undefined,
-): Promise<Answer> {
+function send(path: string, payload: string, limits: Limits, { options }: Connection): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = http.request({
+      ...options,
       method: 'POST',
-      path: `${endpoint.base}/${method}?json`,
+      path,
       // no Content-Type: the query parameter selects JSON, as the reference's client does
       headers: {
-        host: hostHeader(endpoint),
+        ...options.headers,
         'content-length': Buffer.byteLength(payload),
         accept: 'application/json',
         connection: 'close',
       },
       maxHeaderSize: MAX_HEADER_BYTES,
-      ...(endpoint.kind === 'http' ? { host: endpoint.host, port: endpoint.port } : {}),
-      ...(endpoint.kind === 'unix' ? { socketPath: endpoint.path } : {}),
-      // Bun ignores createConnection beside an agent, also beside `false`
-      ...(socket === undefined ? { agent: false } : { createConnection: () => socket }),
     });
     const onAbort = () => {
       reject(limits.signal.reason);

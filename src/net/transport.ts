@@ -1,10 +1,13 @@
 /**
  * Where a prpc service is reached: `http(s)://host[:port]/base`, `unix:<path>` and `vsock://<cid>:<port>/base` (services,
  * host API client). Parsing is separate from connecting, so that a bad address is refused before anything is sent.
+ * Calls go one way: prpc-client.ts asks for a connection here, and only this file asks tls.ts.
  */
+import type { RequestOptions } from 'node:http';
 import { Socket } from 'node:net';
 import { DstackError } from '../errors.ts';
 import { native } from '../sys/native.ts';
+import type { TlsRules } from './tls.ts';
 
 export type Endpoint =
   | { readonly kind: 'http'; readonly host: string; readonly port: number; readonly base: string }
@@ -63,6 +66,48 @@ export function hostHeader(endpoint: Endpoint): string {
   if (endpoint.kind !== 'http' && endpoint.kind !== 'https') return 'localhost';
   const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
   return endpoint.port === (endpoint.kind === 'http' ? 80 : 443) ? host : `${host}:${endpoint.port}`;
+}
+
+export interface Connection {
+  /** the part of a request's options that leads it to the endpoint, with its Host header */
+  readonly options: RequestOptions;
+  /** ends the connection, if one was opened before the request */
+  close(): void;
+}
+
+/**
+ * How a request reaches the endpoint; vsock and https are connected, and the peer of https is judged, before this answers.
+ * @param timeoutMs limit of a vsock connection in milliseconds; one of https has that of its rules
+ * @throws what `connectTls` and `connectVsock` throw
+ */
+export async function connectEndpoint(
+  endpoint: Endpoint,
+  {
+    tls,
+    signal,
+    timeoutMs,
+  }: { readonly tls: TlsRules | undefined; readonly signal: AbortSignal; readonly timeoutMs: number },
+): Promise<Connection> {
+  const socket = await openSocket(endpoint, tls, signal, timeoutMs);
+  const options: RequestOptions = {
+    headers: { host: hostHeader(endpoint) },
+    ...(endpoint.kind === 'http' ? { host: endpoint.host, port: endpoint.port } : {}),
+    ...(endpoint.kind === 'unix' ? { socketPath: endpoint.path } : {}),
+    // Bun ignores createConnection beside an agent, also beside `false`
+    ...(socket === undefined ? { agent: false } : { createConnection: () => socket }),
+  };
+  return { options, close: () => socket?.destroy() };
+}
+
+async function openSocket(
+  endpoint: Endpoint,
+  tls: TlsRules | undefined,
+  signal: AbortSignal,
+  timeoutMs: number,
+): Promise<Socket | undefined> {
+  if (endpoint.kind === 'vsock') return connectVsock(endpoint.cid, endpoint.port, timeoutMs);
+  if (endpoint.kind !== 'https' || tls === undefined) return undefined;
+  return (await import('./tls.ts')).connectTls(endpoint, tls, signal); // most processes need no TLS
 }
 
 /** A connected vsock stream as a Node socket. Throws the errno of connect(2). */
