@@ -92,7 +92,7 @@ export async function checkFigures(room: DockerRoom): Promise<void> {
     expect(await log('failing', 'text&bare&tail=1')).toMatch(/^(out|err)\n$/);
     expect(await log('failing', 'text&bare&timestamps&tail=1')).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z (out|err)\n$/);
     expect(await log('failing', 'text&bare&since=1d&until=12h')).toBe('');
-    expect(await log('terminal', 'text&bare')).toBe('red\r\n');
+    expect(await log('terminal', 'text&bare')).toBe('red\n');
     expect(await log('terminal', 'text&bare&ansi')).toBe('\u001b[31mred\u001b[0m\r\n');
     expect(JSON.parse(await log('terminal', 'text'))).toMatchObject({ channel: 'console' });
     expect(await log('nothing', 'text')).toBe('{"error":"No such container: nothing"}');
