@@ -99,6 +99,7 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
     try {
       const body = request.method === 'POST' ? request.body() : EMPTY_BYTES;
       json = wantsJson(request);
+      if (shape !== undefined) mount.guard?.(name);
       if (!json && looksLikeJson(body)) {
         json = true; // so that whoever reads the answer can
         throw new DstackError(
@@ -107,7 +108,6 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
           { field: 'content-type', value: request.headers['content-type'] ?? '' },
         );
       }
-      if (shape !== undefined) mount.guard?.(name);
       const method = shape && Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (!shape || !method) throw new DstackError('RPC_METHOD_UNKNOWN', `Service not found: ${name}`, { value: name });
       const asked = json ? decodeText(shape.request, request, body) : await decodeBinary(shape.request, body);

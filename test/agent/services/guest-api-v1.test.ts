@@ -223,6 +223,8 @@ describe('guest API v1', () => {
     });
     expect([answer.status, answer.headers['content-type']]).toEqual([400, 'application/json']);
     expect(JSON.parse(answer.body).error).toContain('send content-type: application/json, or add ?json');
+    // a rule of the app comes before anything of the request
+    expect((await ask(scoped('proof'), 'POST', '/v1/GetKey', '{}')).status).toBe(403);
   });
   it('sends the headers that keep browsers from guessing', async () => {
     for (const target of [guest.dstackSock, guest.tappdSock, guest.guestSock, guest.port]) {
