@@ -26,7 +26,7 @@ export async function manyEmitters(vm: Machine, processes: number, events: numbe
   await vm.ok(
     `export BUN_BE_BUN=1; for p in $(seq ${processes}); do dstack-util run /tmp/emit.js $p ${events} & done; ` +
       'for job in $(jobs -p); do wait $job || exit 1; done',
-    { timeoutMs: 400_000 },
+    { timeoutMs: 800_000 },
   );
   const after = await measure(vm);
   expect(replays(after)).toBe(true);
