@@ -5,26 +5,13 @@ import type { AgentState } from '../state.ts';
 import { appInfoV1 } from './app-report.ts';
 import { bootBundles } from './gpu-evidence.ts';
 import { version } from './guest-service.ts';
-import { certifiedKey } from './issue-tls-key.ts';
+import { freshCertifiedKey } from './issue-tls-key.ts';
 
 /** @param keyPrefix stands before every domain of GetKey; the app itself has none */
 export function guestServiceV1(state: AgentState, keyPrefix = ''): Handlers<'DstackGuestV1'> {
-  const { keys, keyCache, backend, gpuEvidence } = state;
+  const { keyCache, backend, gpuEvidence } = state;
   return {
-    async IssueCert(request) {
-      const { freshTlsKey } = await import('../../keys/tls-key.ts');
-      return certifiedKey(keys, backend, freshTlsKey(), {
-        subject: request.subject,
-        altNames: request.alt_names,
-        serverAuth: request.usage_server_auth,
-        clientAuth: request.usage_client_auth,
-        raTls: request.usage_ra_tls,
-        appInfo: request.with_app_info,
-        notBefore: request.not_before,
-        notAfter: request.not_after,
-        form: 'V1',
-      });
-    },
+    IssueCert: async (request) => freshCertifiedKey(state, request, 'V1'),
 
     async GetKey({ domain, algorithm }) {
       const { key, publicKey, signatureChain } = await keyCache.getV1(keyPrefix + domain, algorithm);

@@ -10,7 +10,7 @@ import type { Handlers } from '../rpc/rpc.ts';
 import type { AgentState } from '../state.ts';
 import { appInfo } from './app-report.ts';
 import { bootEvidence } from './gpu-evidence.ts';
-import { certifiedKey } from './issue-tls-key.ts';
+import { freshCertifiedKey } from './issue-tls-key.ts';
 
 /** Package version and revision of this build. */
 export const version = async () => ({ version: VERSION, rev: REVISION });
@@ -23,21 +23,9 @@ export async function quoteResponse(state: AgentState, reportData: Uint8Array) {
 
 /** @param signScope prefix of the names of the key of Sign; the app itself has none */
 export function guestService(state: AgentState, signScope = ''): Handlers<'DstackGuest'> {
-  const { keys, keyCache, backend } = state;
+  const { keyCache, backend } = state;
   return {
-    async GetTlsKey(request) {
-      const { freshTlsKey } = await import('../../keys/tls-key.ts');
-      return certifiedKey(keys, backend, freshTlsKey(), {
-        subject: request.subject,
-        altNames: request.alt_names,
-        serverAuth: request.usage_server_auth,
-        clientAuth: request.usage_client_auth,
-        raTls: request.usage_ra_tls,
-        appInfo: request.with_app_info,
-        notBefore: request.not_before,
-        notAfter: request.not_after,
-      });
-    },
+    GetTlsKey: async (request) => freshCertifiedKey(state, request),
 
     async GetKey({ path, purpose, algorithm }) {
       const { key, signatureChain } = await keyCache.get(path, purpose, algorithm);

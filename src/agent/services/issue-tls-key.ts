@@ -1,4 +1,5 @@
 /** Certificates for the app's TLS keys: GetTlsKey and DeriveKey (dstack keys and certificates, TLS keys). */
+import type { Message } from '../../codec/prpc-messages.ts';
 import type { AppKeys } from '../../config/app-keys.ts';
 import { DstackError } from '../../errors.ts';
 import type { P256Key } from '../../keys/derive.ts';
@@ -35,6 +36,30 @@ export async function certifiedKey(keys: AppKeys, backend: Backend, key: P256Key
   } finally {
     wipe(key.scalar, key.pkcs8Der);
   }
+}
+
+/**
+ * The answer to GetTlsKey and IssueCert: a fresh key, certified as the request asks.
+ * @param form of the attestation in the certificate; default: the natural one
+ * @throws as `certify`
+ */
+export async function freshCertifiedKey(
+  { keys, backend }: { readonly keys: AppKeys; readonly backend: Backend },
+  request: Message<'IssueCertRequest'>,
+  form?: AttestationForm,
+) {
+  const { freshTlsKey } = await import('../../keys/tls-key.ts');
+  return certifiedKey(keys, backend, freshTlsKey(), {
+    subject: request.subject,
+    altNames: request.alt_names,
+    serverAuth: request.usage_server_auth,
+    clientAuth: request.usage_client_auth,
+    raTls: request.usage_ra_tls,
+    appInfo: request.with_app_info,
+    notBefore: request.not_before,
+    notAfter: request.not_after,
+    form,
+  });
 }
 
 /**
