@@ -55,7 +55,8 @@ describe('evidence of GPUs', () => {
       },
     });
     const answers = await Promise.allSettled(Array.from({ length: 4 }, () => gpus.collect(NONCE)));
-    expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    // whose turn comes second is not said: each caller looks for the program first
+    expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
     expect(most).toBe(1);
   });
 
