@@ -15,7 +15,7 @@ interface Check extends EnvSource {
 
 function report(variables: Map<string, string>, extra: Record<string, unknown>, json: boolean | undefined): void {
   const list = [...variables].map(([key, value]) => ({ key, bytes: Buffer.byteLength(value) }));
-  const text = () => (list.length === 0 ? ['no variables'] : list.map(({ key, bytes }) => `${key}  ${bytes} bytes`));
+  const text = () => list.map(({ key, bytes }) => `${key}  ${bytes} bytes`);
   ui.result({ ...extra, variables: list }, { json, text });
 }
 

@@ -143,6 +143,10 @@ export function checkFeatureGates(compose: AppCompose): void {
   checkSnapshotter(compose);
 }
 
+/** Whether this app is started from `docker_compose_file`: runner bash ignores it, whatever stands there. */
+export const readsComposeFile = ({ runner }: Pick<AppCompose, 'runner'>): boolean =>
+  runner === 'docker-compose' || runner === 'nerdctl-compose';
+
 /** A snapshotter is containerd's. @throws DOCUMENT_INVALID with another runner */
 export function checkSnapshotter({ snapshotter, runner }: Pick<AppCompose, 'snapshotter' | 'runner'>): void {
   if (snapshotter === undefined || runner === 'nerdctl-compose') return;

@@ -35,7 +35,7 @@ export async function decryptEnv(
   }
   const plaintext = openEnvBlob(envCryptKey, blob);
   try {
-    return readEnvDocument(plaintext, allowedEnvs, onSkipped);
+    return readEnvDocument(plaintext, allowedEnvs, onSkipped, warnRepeated);
   } finally {
     wipe(plaintext);
   }
@@ -45,6 +45,10 @@ function warnSkipped(key: string): void {
   ui.warn(
     `encrypted environment: ${JSON.stringify(key.slice(0, 80))} is not in allowed_envs, skipped [ENV_NOT_ALLOWED]`,
   );
+}
+
+function warnRepeated(key: string): void {
+  ui.warn(`encrypted environment: ${key} is set more than once, the last value counts`);
 }
 
 /** The refusal of a name, for those who must not skip it. */

@@ -1,4 +1,7 @@
-/** Checks the environment of an app before it is deployed: as a guest does, but what a guest would skip is refused. */
+/**
+ * Checks the environment of an app before it is deployed: as a guest does, but what a guest would skip or choose from is
+ * refused, and so is one that sets nothing.
+ */
 import { DstackError } from '../errors.ts';
 import { readLimited, readSecretFile, wipe } from '../sys/files.ts';
 import { readStdin } from '../sys/stdin.ts';
@@ -81,7 +84,17 @@ async function allowedEnvs(appCompose: string | undefined): Promise<readonly str
 }
 
 function checkDocument(document: Uint8Array, allowed: readonly string[] | undefined): Map<string, string> {
-  return readEnvDocument(document, allowed ?? envDocumentNames(document), (key) => {
-    throw envNotAllowed(key);
-  });
+  const variables = readEnvDocument(
+    document,
+    allowed ?? envDocumentNames(document),
+    (key) => {
+      throw envNotAllowed(key);
+    },
+    (key) => {
+      throw new DstackError('ENV_MALFORMED', `${key} is set more than once`, { field: 'env', value: key });
+    },
+  );
+  if (variables.size === 0)
+    throw new DstackError('ENV_MALFORMED', 'the environment sets no variable', { field: 'env' });
+  return variables;
 }

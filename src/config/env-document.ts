@@ -19,6 +19,7 @@ const malformed = (message: string, field?: string): DstackError =>
 /**
  * The variables of a decrypted (or still plain) environment document, judged in the order the deployed guests judge.
  * @param onSkipped told about each name the app does not allow; it may throw to refuse instead of skipping
+ * @param onRepeated told about each further variable of the same name, which wins; it may throw to refuse
  * @returns sorted by key
  * @throws ENV_MALFORMED naming the item, never a value
  */
@@ -26,6 +27,7 @@ export function readEnvDocument(
   plaintext: Uint8Array,
   allowedEnvs: readonly string[],
   onSkipped: (key: string) => void,
+  onRepeated: (key: string) => void,
 ): Map<string, string> {
   const items = readItems(plaintext);
   const allowed = new Set(allowedEnvs);
@@ -50,7 +52,8 @@ export function readEnvDocument(
     if (value.includes('\0')) throw malformed(`the value of ${key} has a NUL character`, `${at}.value`);
     total += keyLength + valueLength;
     if (total > MAX_ENV_TOTAL) throw malformed(`the environment has more than ${MAX_ENV_TOTAL} bytes`, at);
-    values.set(key, value); // the last of duplicates wins
+    if (values.has(key)) onRepeated(key);
+    values.set(key, value);
   });
   return new Map([...values].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }

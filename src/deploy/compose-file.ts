@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { AppCompose } from '../config/app-compose.ts';
+import { isObject } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited, writeAtomic } from '../sys/files.ts';
 import * as ui from '../ui.ts';
@@ -49,23 +50,25 @@ export interface ComposeProject {
   readonly project: string;
   /** names of its services */
   readonly services: ReadonlySet<string>;
+  /** false: it includes other files, whose services only compose itself could tell */
+  readonly complete: boolean;
 }
 
 /**
- * What a compose file calls its project and services (first YAML document).
+ * What a compose file calls its project and services. As in docker compose, a later YAML document of the file adds to the
+ * earlier ones.
  * @param dirName name of the folder the file is in
  * @throws COMPOSE_INVALID
  */
 export async function composeProject(text: string, dirName: string, path?: string): Promise<ComposeProject> {
-  const { name, services } = await parseCompose(text, path);
-  return { project: typeof name === 'string' ? name : dirName, services: new Set(Object.keys(services)) };
+  const { name, services, complete } = await parseCompose(text, path);
+  return { project: name ?? dirName, services: new Set(services.keys()), complete };
 }
 
 /** The services as they are written, without variables filled in. @throws COMPOSE_INVALID */
 export async function composeServices(text: string): Promise<ComposeService[]> {
   const { services } = await parseCompose(text);
-  return Object.entries(services).map(([name, value]) => {
-    const { image, build, profiles } = (value ?? {}) as { image?: unknown; build?: unknown; profiles?: unknown };
+  return [...services].map(([name, { image, build, profiles }]) => {
     return {
       name,
       image: typeof image === 'string' ? image : '',
@@ -79,8 +82,9 @@ export async function composeServices(text: string): Promise<ComposeService[]> {
 const MAX_ALIASES = 1000;
 
 interface Parsed {
-  readonly name: unknown;
-  readonly services: object;
+  readonly name: string | undefined;
+  readonly services: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
+  readonly complete: boolean;
 }
 
 /** A start asks three times about the same text, and parsing costs more than everything else that it does by itself. */
@@ -95,19 +99,42 @@ async function parse(text: string, path?: string): Promise<Parsed> {
   const { parseAllDocuments } = await import('yaml');
   const invalid = (why: string, cause?: unknown) =>
     new DstackError('COMPOSE_INVALID', `compose file ${why}`, { path, cause });
-  let value: unknown;
+  let values: unknown[];
   try {
-    const documents = parseAllDocuments(text, { merge: true });
-    const first = Array.isArray(documents) ? documents[0] : undefined;
-    if (first === undefined) throw new Error('no document');
-    if (first.errors[0]) throw first.errors[0];
-    value = first.toJS({ maxAliasCount: MAX_ALIASES });
+    // not an array: a text without a document
+    const documents = [parseAllDocuments(text, { merge: true })].flat();
+    values = documents.map((document) => {
+      if (document.errors[0]) throw document.errors[0];
+      return document.toJS({ maxAliasCount: MAX_ALIASES });
+    });
   } catch (thrown) {
     throw invalid('is not valid YAML', thrown);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('is not a mapping');
-  const { name, services } = value as { name?: unknown; services?: unknown };
-  if (typeof services !== 'object' || services === null || Array.isArray(services))
-    throw invalid('is missing the mapping `services`');
-  return { name, services };
+  // an empty document, as behind a last `---`, says nothing
+  return joined(
+    values.filter((value) => value !== null),
+    invalid,
+  );
+}
+
+/** Later documents add services, change fields of earlier ones, and rename the project. */
+function joined(values: readonly unknown[], invalid: (why: string) => DstackError): Parsed {
+  let name: string | undefined;
+  let complete = true;
+  let declared = false;
+  const services = new Map<string, Readonly<Record<string, unknown>>>();
+  if (values.length === 0) throw invalid('is not a mapping');
+  for (const value of values) {
+    if (!isObject(value)) throw invalid('is not a mapping');
+    if (typeof value['name'] === 'string' && value['name'] !== '') name = value['name'];
+    if (value['include'] !== undefined) complete = false;
+    const own = value['services'];
+    if (own === undefined) continue;
+    if (!isObject(own)) throw invalid('is missing the mapping `services`');
+    declared = true;
+    for (const [service, fields] of Object.entries(own))
+      services.set(service, { ...services.get(service), ...(isObject(fields) ? fields : {}) });
+  }
+  if (!declared && complete) throw invalid('is missing the mapping `services`');
+  return { name, services, complete };
 }

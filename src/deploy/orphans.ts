@@ -28,20 +28,28 @@ export interface OrphanOptions {
   readonly socketPath?: string;
 }
 
-/** Reads the project of a compose file; its folder's real name is the project's default name. @throws COMPOSE_INVALID */
+/**
+ * Reads the project of a compose file; its folder's real name is the project's default name. Warns when the file includes
+ * others: then no container can be called an orphan.
+ * @throws COMPOSE_INVALID, FILE_NOT_FOUND
+ */
 export async function readComposeProject(composeFile: string): Promise<ComposeProject> {
   const real = await ifExists(() => fs.realpath(composeFile));
   if (real === undefined)
     throw new DstackError('FILE_NOT_FOUND', `file ${composeFile} does not exist`, { path: composeFile });
   const text = utf8(await readLimited(real, COMPOSE_FILE_LIMIT), real);
-  return composeProject(text, basename(dirname(real)), composeFile);
+  const project = await composeProject(text, basename(dirname(real)), composeFile);
+  if (!project.complete)
+    ui.warn(`${composeFile} includes other files: containers of services that it no longer has are left alone`);
+  return project;
 }
 
 /** The service of an orphan of this project, or undefined when the container is none. */
 function orphanService(
   labels: Readonly<Record<string, unknown>>,
-  { project, services }: ComposeProject,
+  { project, services, complete }: ComposeProject,
 ): string | undefined {
+  if (!complete) return undefined;
   const service = labels[SERVICE_LABEL];
   if (labels[PROJECT_LABEL] !== project || typeof service !== 'string') return undefined;
   return services.has(service) ? undefined : service;

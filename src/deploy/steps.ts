@@ -3,7 +3,7 @@
  * the host and records the timeline. This room only knows the steps.
  */
 import { basename } from 'node:path';
-import { type AppCompose, checkSnapshotter, readAppCompose } from '../config/app-compose.ts';
+import { type AppCompose, checkSnapshotter, readAppCompose, readsComposeFile } from '../config/app-compose.ts';
 import { hostShared } from '../config/paths.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
@@ -63,7 +63,7 @@ export const STOP: readonly DeployStep[] = [{ name: 'stop the app', run: (contex
 
 /** Containers of the last boot waited for the pre-launch script, whatever it decided. */
 async function letGo({ compose, dir }: DeployContext): Promise<void> {
-  const text = compose.dockerComposeFile;
+  const text = readsComposeFile(compose) ? compose.dockerComposeFile : undefined;
   const project = text === undefined ? undefined : (await composeProject(text, basename(dir))).project;
   await releaseContainers(DOCKER_ROOT, project === undefined ? {} : { project });
 }

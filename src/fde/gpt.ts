@@ -64,8 +64,9 @@ export async function readGpt(read: ReadAt, block: number): Promise<Gpt | undefi
   };
 }
 
-/** First and last block of partition `number` (from 1), or undefined when the entry is empty. */
+/** First and last block of partition `number` (from 1), or undefined when the table has no such entry or it is empty. */
 export function entryRange(gpt: Gpt, number: number): { first: number; last: number } | undefined {
+  if (!Number.isInteger(number) || number < 1 || number * gpt.entrySize > gpt.entries.length) return undefined;
   const entry = Buffer.from(gpt.entries.buffer, gpt.entries.byteOffset + (number - 1) * gpt.entrySize, gpt.entrySize);
   if (entry.subarray(0, 16).every((byte) => byte === 0)) return undefined;
   return { first: Number(entry.readBigUInt64LE(32)), last: Number(entry.readBigUInt64LE(40)) };

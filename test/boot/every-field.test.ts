@@ -305,7 +305,12 @@ async function read(document: Document, content: string): Promise<unknown> {
     case '.appkeys.json':
       return parseAppKeys(raw);
     case '.encrypted-env':
-      return readEnvDocument(raw, ['', '1A', 'A', 'A-B', 'A B', 'A\n', 'É', 'A'.repeat(256)], () => {});
+      return readEnvDocument(
+        raw,
+        ['', '1A', 'A', 'A-B', 'A B', 'A\n', 'É', 'A'.repeat(256)],
+        () => {},
+        () => {},
+      );
     case 'gateway-cache.json':
       return parseGatewayCache(raw);
     case 'agent.json':

@@ -132,6 +132,14 @@ describe('env check', () => {
       [await encryptEnvVars([{ key: 'OTHER', value: SECRET }], toHex(PUBLIC)), 'ENV_NOT_ALLOWED'],
       [await encryptEnvVars([{ key: 'TOKEN', value: 'x'.repeat(131_073) }], toHex(PUBLIC)), 'ENV_MALFORMED'],
       ['00'.repeat(59), 'ENV_MALFORMED'],
+      [await encryptEnvVars([], toHex(PUBLIC)), 'ENV_MALFORMED'],
+      [
+        await encryptEnvVars(
+          ['1', SECRET].map((value) => ({ key: 'B', value })),
+          toHex(PUBLIC),
+        ),
+        'ENV_MALFORMED',
+      ],
     ];
     for (const [hex, code] of cases) {
       const done = env([...opens(), '--encrypted', file('bad-env', fromHex(hex))]);
@@ -145,6 +153,13 @@ describe('env check', () => {
     expect(env(['check', ...compose()], 'B=1\n').stdout).toBe('B  1 bytes\n');
     expect(env(['check', ...compose()], 'C=1\n').stderr).toContain('error [ENV_NOT_ALLOWED]');
     expect(env(['check'], '1C=1\n').stderr).toContain('error [ENV_MALFORMED]');
+    const twice = env(['check', ...compose()], `TOKEN=x\nB=1\nTOKEN=${SECRET}\n`);
+    expect(twice).toMatchObject({ exit: 1, stdout: '' });
+    expect(twice.stderr).toContain('error [ENV_MALFORMED]: TOKEN is set more than once');
+    for (const nothing of ['', '\n', '# TOKEN=x\n', '{"env":[]}'])
+      expect(env(['check'], nothing).stderr, nothing).toContain(
+        'error [ENV_MALFORMED]: the environment sets no variable',
+      );
     const broken = env(['check'], `TOKEN=x\n${SECRET}\n`);
     expect(broken.stderr).toContain('line 2');
     expect(broken.stderr).not.toContain(SECRET);

@@ -56,7 +56,8 @@ describe('the encrypted environment', () => {
     expect(formatEnvJson(new Map())).toBe('{}');
   });
 
-  it('sorts by key, and the last of duplicates wins', async () => {
+  it('sorts by key, and the last of duplicates wins, which is said', async () => {
+    const warned = vi.spyOn(ui, 'warn').mockImplementation(() => {});
     const items = [
       { key: 'b', value: '1' },
       { key: 'B', value: '2' },
@@ -68,6 +69,8 @@ describe('the encrypted environment', () => {
       ['_', '3'],
       ['b', '4'],
     ]);
+    expect(warned.mock.calls).toEqual([['encrypted environment: b is set more than once, the last value counts']]);
+    warned.mockRestore();
   });
 
   it('skips what is not allowed, whatever it looks like, with a warning', async () => {

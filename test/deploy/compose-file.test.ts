@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { composeProject, extractComposeFile } from '../../src/deploy/compose-file.ts';
+import { composeProject, composeServices, extractComposeFile } from '../../src/deploy/compose-file.ts';
 
 let dir = '';
 beforeEach(() => {
@@ -38,9 +38,28 @@ describe('composeProject', () => {
     ['services: {web: {}, db: {}}', { project: 'dstack', services: new Set(['web', 'db']) }],
     ['name: My-App\nservices: {web: }', { project: 'My-App', services: new Set(['web']) }],
     ['name: 7\nservices: {}', { project: 'dstack', services: new Set() }],
-    ['services: {a: {}}\n---\nservices: {b: {}}', { project: 'dstack', services: new Set(['a']) }],
+    ['services: {a: {}}\n---\nservices: {b: {}}', { project: 'dstack', services: new Set(['a', 'b']) }],
+    ['name: x\nservices: {a: {}}\n---\nname: y\n---\n', { project: 'y', services: new Set(['a']) }],
+    ['---\n---\nservices: {a: {}}', { project: 'dstack', services: new Set(['a']) }],
     ['x: &x {a: {}}\nservices: {<<: *x, b: {}}', { project: 'dstack', services: new Set(['a', 'b']) }],
-  ])('reads %j', async (text, expected) => expect(await composeProject(text, 'dstack')).toEqual(expected));
+  ])('reads %j', async (text, expected) =>
+    expect(await composeProject(text, 'dstack')).toEqual({ ...expected, complete: true }),
+  );
+  it.each([
+    ['include: [more.yaml]\nservices: {a: {}}', ['a']],
+    ['include: [more.yaml]', []],
+    ['services: {a: {}}\n---\ninclude: [more.yaml]', ['a']],
+  ])('knows that it does not know all services of %j', async (text, services) =>
+    expect(await composeProject(text, 'dstack')).toEqual({
+      project: 'dstack',
+      services: new Set(services),
+      complete: false,
+    }),
+  );
+  it('lets a later document change fields of a service', async () => {
+    const text = 'services: {a: {image: old, profiles: [x]}}\n---\nservices: {a: {image: new}}';
+    expect(await composeServices(text)).toEqual([{ name: 'a', image: 'new', built: false, profiles: ['x'] }]);
+  });
   it.each([
     [''],
     ['- a'],
@@ -49,6 +68,10 @@ describe('composeProject', () => {
     ['services: {a: {}'],
     ['a: b: c'],
     ['services: {a: 1, a: 2}'],
+    ['services: {a: {}}\n---\n- b'],
+    ['services: {a: {}}\n---\nservices: [b]'],
+    ['services: {a: {}}\n---\na: b: c'],
+    ['---\n---\n'],
   ])('refuses %j', async (text) =>
     expect(composeProject(text, 'dstack')).rejects.toMatchObject({ code: 'COMPOSE_INVALID' }),
   );

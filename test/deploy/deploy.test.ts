@@ -160,6 +160,14 @@ describe('start with docker compose', () => {
 });
 
 describe('other runners', () => {
+  it.each(['', 'services: [', 'a: b: c', '- x'])(
+    'does not read a compose file that the bash runner does not use: %j',
+    async (text) => {
+      app({ runner: 'bash', bash_script: `touch ${at('out')}`, docker_compose_file: text });
+      await run(START);
+      expect(existsSync(at('out'))).toBe(true);
+    },
+  );
   it('runs the script of the bash runner', async () => {
     app({ runner: 'bash', bash_script: `echo "$A" > ${at('out')}`, allowed_envs: ['A'] }, { A: '1' });
     expect((await run(START)).told).toEqual(['running main script', 'done']);

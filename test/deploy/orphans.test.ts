@@ -67,6 +67,14 @@ describe('offline', () => {
   it('has nothing to do without a containers folder', async () => {
     expect(await removeOrphansOffline(composeFile, join(root, 'nowhere'))).toEqual([]);
   });
+  it('leaves services of later documents alone, and every service when other files are included', async () => {
+    record('b2', JSON.stringify({ Config: { Labels: labels('dstack', 'old') } }));
+    for (const more of ['services: {old: {}}', 'include: [old.yaml]']) {
+      writeFileSync(composeFile, `services:\n  web: {}\n---\n${more}\n`);
+      expect([more, await removeOrphansOffline(composeFile, join(root, 'docker'))]).toEqual([more, []]);
+    }
+    expect(existsSync(folder('b2'))).toBe(true);
+  });
   it('removes nothing when the compose file cannot be understood', async () => {
     record('b2', JSON.stringify({ Config: { Labels: labels('dstack', 'old') } }));
     writeFileSync(composeFile, 'services: [web]');

@@ -1,4 +1,5 @@
 /** The phases after setup: from here on everything has its final place, and docker can start. */
+import { readsComposeFile } from '../../config/app-compose.ts';
 import { PATHS } from '../../config/paths.ts';
 import { errorChain } from '../../errors.ts';
 import * as ui from '../../ui.ts';
@@ -7,7 +8,6 @@ import { bindState, bindWorkDir } from './bind-mounts.ts';
 import { runInitScripts } from './init-scripts.ts';
 
 const DOCKER_ROOT = '/var/lib/docker';
-const COMPOSE_RUNNERS = ['docker-compose', 'nerdctl-compose'];
 
 const dstackDir = (context: SetupContext): string => `${context.machine.root}${PATHS.dstack}`;
 
@@ -23,9 +23,7 @@ export async function mountVolumes(context: SetupContext): Promise<void> {
 export const runScripts = (context: SetupContext): Promise<void> =>
   runInitScripts(need(context, 'compose').initScripts, dstackDir(context), `${context.options.runDir}/init-scripts`);
 
-/** Runner bash has no compose file. */
-export const usesComposeFile = (context: SetupContext): boolean =>
-  COMPOSE_RUNNERS.includes(need(context, 'compose').runner);
+export const usesComposeFile = (context: SetupContext): boolean => readsComposeFile(need(context, 'compose'));
 
 export async function extractCompose(context: SetupContext): Promise<void> {
   await context.services.extractComposeFile(need(context, 'compose'), dstackDir(context));
