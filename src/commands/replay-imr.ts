@@ -10,12 +10,15 @@ export default function define(command: Command): void {
   command.option('--json', 'print JSON instead of text').action(async (options: { json?: boolean }) => {
     const { readEventLog } = await import('../tdx/take-evidence.ts');
     const { replay } = await import('../tdx/replay.ts');
+    const { isMeasured } = await import('../tdx/tdx-event.ts');
     const events = await readEventLog(realTdxMachine);
+    const measured = events.filter(isMeasured);
     const registers = REGISTERS.map((imr) => ({
       imr,
-      events: events.filter((event) => event.imr === imr).length,
+      events: measured.filter((event) => event.imr === imr).length,
       value: toHex(replay(events, imr)),
     }));
+    const informing = events.length - measured.length;
     ui.result(
       { total_events: events.length, registers },
       {
@@ -26,6 +29,7 @@ export default function define(command: Command): void {
             '',
             `Total events: ${events.length}`,
             ...registers.map(({ imr, events: count }) => `  IMR ${imr}: ${count} events`),
+            ...(informing > 0 ? [`  not measured: ${informing} that only inform (EV_NO_ACTION)`] : []),
             '',
             ...registers.map(({ imr, value }) => `IMR ${imr} (CCEL) → ${value}`),
             '',

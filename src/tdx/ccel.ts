@@ -5,7 +5,7 @@
 import { cut } from '../codec/bytes.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
-import { isAcpiData, type TdxEvent } from './tdx-event.ts';
+import { EV_NO_ACTION, isAcpiData, NO_REGISTER, type TdxEvent } from './tdx-event.ts';
 import { pathOf, type TdxMachine } from './tdx-machine.ts';
 
 export const CCEL_PATH = '/sys/firmware/acpi/tables/data/CCEL';
@@ -13,7 +13,8 @@ export const ENV_CCEL = 'DSTACK_CCEL_FILE';
 const FILE_LIMIT = 4 * 1024 * 1024;
 /** Longest length-prefixed vector. */
 const VECTOR_LIMIT = 65_536;
-const TERMINATOR = 0xffffffff;
+/** Firmware fills the log area with it before it writes the first entry. */
+const PADDING = 0xffffffff;
 /** TPM_ALG_ID to digest size. */
 const DIGEST_SIZE: Readonly<Record<number, number>> = { 4: 20, 11: 32, 12: 48, 13: 64 };
 const ACPI_NAMES = ['acpi-loader', 'acpi-rsdp', 'acpi-tables'] as const;
@@ -71,6 +72,10 @@ class Cursor {
   u32(what: string): number {
     return this.#view.getUint32(this.#take(4, what), true);
   }
+  /** The next four bytes without taking them; undefined when there are fewer. */
+  peek(): number | undefined {
+    return this.at + 4 > this.#bytes.length ? undefined : this.#view.getUint32(this.at, true);
+  }
   bytes(size: number, what: string): Uint8Array {
     const at = this.#take(size, what);
     return cut(this.#bytes, at, at + size);
@@ -83,8 +88,10 @@ class Cursor {
 }
 
 /**
- * Parses the table up to its terminator. Events of register 0 (one-based: none) are dropped.
- * @returns events with zero-based registers and one 48-byte digest each
+ * Parses the table up to the padding behind its last entry. Register indices are one-based there: entries of index 0 (MRTD,
+ * which firmware cannot extend; Google's has its reference manifests there) are dropped. EV_NO_ACTION entries of the others
+ * and of index 0xffffffff (no register) stay in the log, and nobody replays them.
+ * @returns events with zero-based registers, or NO_REGISTER, and one 48-byte digest each
  * @throws CCEL_INVALID
  */
 export function parseCcel(table: Uint8Array): TdxEvent[] {
@@ -93,10 +100,16 @@ export function parseCcel(table: Uint8Array): TdxEvent[] {
   const events: TdxEvent[] = [];
   for (;;) {
     const register = cursor.u32('register index');
-    if (register === TERMINATOR) return labelled(events);
+    if (register === PADDING && isPadding(cursor)) return labelled(events);
     const event = body(cursor, register);
     if (event !== undefined) events.push(event);
   }
+}
+
+/** Padding follows itself, or the area is full to the last word; an entry has its type there. */
+function isPadding(cursor: Cursor): boolean {
+  const next = cursor.peek();
+  return next === undefined || next === PADDING;
 }
 
 /** The header is an event of the old SHA-1 format whose data names the algorithms; only its structure is checked. */
@@ -134,10 +147,11 @@ function body(cursor: Cursor, register: number): TdxEvent | undefined {
   }
   const payload = cursor.vector('event data');
   if (register === 0) return undefined;
-  if (register > 4) throw cursor.fail(`register ${register} does not exist`);
+  const informs = register === NO_REGISTER && eventType === EV_NO_ACTION;
+  if (register > 4 && !informs) throw cursor.fail(`register ${register} does not exist`);
   if (count !== 1 || digest === undefined) throw cursor.fail(`event has ${count} digests, not one`);
   if (digest.length !== 48) throw cursor.fail(`digest has ${digest.length} bytes, not 48`);
-  return { imr: register - 1, eventType, digest, event: '', payload, version: 1 };
+  return { imr: informs ? NO_REGISTER : register - 1, eventType, digest, event: '', payload, version: 1 };
 }
 
 /** QEMU measures its three ACPI tables in a fixed order under one payload text: give them their names. */

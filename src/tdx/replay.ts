@@ -1,6 +1,6 @@
 /** Replay: from an event log to the register values it must have produced (dstack measurement, replay). */
 import { eventDigest, extend, type RuntimeEvent } from './events.ts';
-import { isRuntimeEvent, type TdxEvent } from './tdx-event.ts';
+import { isMeasured, isRuntimeEvent, type TdxEvent } from './tdx-event.ts';
 
 export const REGISTER_SIZE = 48;
 
@@ -9,11 +9,11 @@ export function measuredDigest(event: TdxEvent): Uint8Array {
   return isRuntimeEvent(event) ? eventDigest(event) : event.digest;
 }
 
-/** Replays all events of one register (0 to 3) from 48 zero bytes. @returns 48 bytes */
+/** Replays what was measured into one register (0 to 3) from 48 zero bytes. @returns 48 bytes */
 export function replay(events: readonly TdxEvent[], imr: number): Uint8Array {
   let register: Uint8Array = new Uint8Array(REGISTER_SIZE);
   for (const event of events) {
-    if (event.imr === imr) register = extend(register, measuredDigest(event));
+    if (event.imr === imr && isMeasured(event)) register = extend(register, measuredDigest(event));
   }
   return register;
 }

@@ -3,7 +3,7 @@ import { toHex } from '../codec/hex.ts';
 import { eventDigest, preimage, RUNTIME_EVENT_TYPE, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
 
 export interface TdxEvent {
-  /** register 0 to 3 */
+  /** register 0 to 3; NO_REGISTER for an entry that belongs to none */
   readonly imr: number;
   readonly eventType: number;
   /** 48 bytes, or empty where a consumer is told to recompute it */
@@ -18,6 +18,14 @@ export interface TdxEvent {
 
 /** Payload of the three firmware events that measure QEMU's ACPI tables. */
 export const ACPI_DATA = 'ACPI DATA';
+
+/** `imr` of an entry that the firmware logs for no register (TCG PC Client Platform Firmware Profile, EV_NO_ACTION). */
+export const NO_REGISTER = 0xffffffff;
+/** TCG event type of entries that inform and are never measured, whatever register they name. */
+export const EV_NO_ACTION = 3;
+
+/** False for entries that only inform: no register was extended with their digest. */
+export const isMeasured = ({ eventType }: Pick<TdxEvent, 'eventType'>): boolean => eventType !== EV_NO_ACTION;
 
 export const isRuntimeEvent = (event: TdxEvent): boolean => event.eventType === RUNTIME_EVENT_TYPE;
 

@@ -3,7 +3,7 @@ import { toHex } from '../codec/hex.ts';
 import { eventDigest, preimage } from '../tdx/events.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
 import { REGISTER_SIZE, replay } from '../tdx/replay.ts';
-import { isAcpiData, isRuntimeEvent, type TdxEvent } from '../tdx/tdx-event.ts';
+import { isAcpiData, isMeasured, isRuntimeEvent, NO_REGISTER, type TdxEvent } from '../tdx/tdx-event.ts';
 import { type Check, fail, note, pass } from './check.ts';
 import { type EventRow, eventRows, firstDrift } from './event-rows.ts';
 import { type Evidence, runtimeEventsOf } from './evidence-forms.ts';
@@ -43,6 +43,7 @@ function content(log: readonly TdxEvent[], { runtimeEvents = [] }: Evidence): Ch
   const name = 'event-log';
   for (const [at, event] of log.entries()) {
     const where = `event ${at + 1} of the complete log`;
+    if (!isMeasured(event) && (event.imr <= 3 || event.imr === NO_REGISTER)) continue; // says something, proves nothing
     if (event.imr > 3) return fail(name, `${where} is for register ${event.imr}, which does not exist`);
     if (isRuntimeEvent(event) !== (event.imr === 3)) {
       return fail(name, `${where} has type 0x${event.eventType.toString(16)} in RTMR${event.imr}`);
@@ -85,7 +86,7 @@ function preimages(events: readonly TdxEvent[], digestsOmitted: boolean): Check[
 /** RTMR0 to RTMR2, when the log still has what the firmware measured. */
 function firmware(log: readonly TdxEvent[], body: TdQuoteBody): Check {
   const name = 'firmware-replay';
-  if (!log.some((event) => event.imr < 3 && !isAcpiData(event))) {
+  if (!log.some((event) => event.imr < 3 && isMeasured(event) && !isAcpiData(event))) {
     return note(name, 'this form leaves out what the firmware measured: pin mrtd and rtmr0 to rtmr2 instead');
   }
   for (const imr of [0, 1, 2] as const) {

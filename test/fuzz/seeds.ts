@@ -12,6 +12,7 @@ import { fullLogJson, quoteLogJson } from '../../src/tdx/log-json.ts';
 import { toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
 import { issueCertificate } from '../../src/x509/x509.ts';
 import { buildHeader, goodJson } from '../fde/header-builder.ts';
+import { logArea, noAction } from '../tdx/ccel-writer.ts';
 import { sampleAttestation, sampleQuote } from '../tdx/sample.ts';
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -134,7 +135,10 @@ function httpRequests(): Uint8Array[] {
 
 export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8Array[]>> = {
   quote: () => [sampleQuote(), v5(2), v5(3)],
-  ccel: () => [mockCcel()],
+  ccel: () => [
+    mockCcel(),
+    logArea([noAction(0xffffffff, 'SP800-155 Event3'), noAction(1, 'a'), noAction(0, 'b')], 512),
+  ],
   'event-log': () => {
     const attestation = sampleAttestation(2);
     const log = attestation.platform.kind === 'tdx' ? attestation.platform.eventLog : [];

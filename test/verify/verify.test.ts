@@ -4,7 +4,7 @@ import { mockPki } from '../../simulator/pki.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { type Attestation, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
 import { fullLogJson } from '../../src/tdx/log-json.ts';
-import type { TdxEvent } from '../../src/tdx/tdx-event.ts';
+import { EV_NO_ACTION, NO_REGISTER, type TdxEvent } from '../../src/tdx/tdx-event.ts';
 import {
   answerOf,
   attestationOf,
@@ -163,11 +163,26 @@ describe('the event log', () => {
     expect(drop(more)).toContain('RTMR3 is reached at event 10 (my-app)');
   });
 
+  it('may hold entries that only inform, and they change nothing', async () => {
+    const event = FIRMWARE[0] as TdxEvent;
+    const inform = (imr: number): TdxEvent => ({ ...event, imr, eventType: EV_NO_ACTION });
+    for (const imr of [0, 1, 2, 3, NO_REGISTER]) {
+      const report = await judge(withLog((log) => [...log.slice(0, 3), inform(imr), ...log.slice(3)]));
+      expect([report.verdict, ...named(report, 'fail')], `register ${imr}`).toEqual(['valid']);
+    }
+    const hidden = await judge(
+      withLog((log) => log.map((entry, at) => (at === 3 ? { ...entry, eventType: EV_NO_ACTION } : entry))),
+    );
+    expect(drop(hidden)).toMatch(/firmware-replay: the log does not replay to RTMR0/);
+  });
+
   it('holds nothing of an unknown kind', async () => {
     const event = FIRMWARE[0] as TdxEvent;
     for (const odd of [
       { ...event, imr: 3 },
       { ...event, imr: 4 },
+      { ...event, imr: NO_REGISTER },
+      { ...event, imr: 4, eventType: EV_NO_ACTION },
       { ...event, digest: new Uint8Array(32) },
     ]) {
       expect(drop(await judge(withLog((log) => [odd, ...log])))).toMatch(/^event-log: event 1 of the complete log/);

@@ -2,6 +2,7 @@
 import { fromHex, toHex } from '../../codec/hex.ts';
 import { extend, RUNTIME_IMR } from '../../tdx/events.ts';
 import { REGISTER_SIZE } from '../../tdx/replay.ts';
+import { isMeasured } from '../../tdx/tdx-event.ts';
 import type { ReportedIdentity } from '../services/app-report.ts';
 import { type Html, html } from './html.ts';
 import { count, section } from './parts.ts';
@@ -13,7 +14,7 @@ const SHOWN_EVENTS = 200;
 const SHOWN_CHARACTERS = 512;
 
 export const runtimeEvents = ({ eventLog }: ReportedIdentity): Event[] =>
-  eventLog.filter(({ imr }) => imr === RUNTIME_IMR);
+  eventLog.filter(({ imr, event_type: eventType }) => imr === RUNTIME_IMR && isMeasured({ eventType }));
 
 export function eventSection(identity: ReportedIdentity): Html {
   const events = runtimeEvents(identity);
