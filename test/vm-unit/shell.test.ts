@@ -60,6 +60,17 @@ describe('a shell behind a socket', () => {
     expect(answers.map(({ stdout }) => stdout)).toEqual(['1\n', '2\n', '3\n']);
   });
 
+  it('runs a script to the letter, whatever its characters', async () => {
+    const text = `${String.fromCharCode(...Array.from({ length: 126 }, (_, i) => i + 1))}äß€'\\'"`;
+    const { stdout } = await shell.run(`cat <<'END' | od -An -tx1\n${text}\nEND`);
+    expect(stdout.replaceAll(/\s/g, '')).toBe(Buffer.from(`${text}\n`).toString('hex'));
+  });
+
+  it('keeps what a process left behind writes out of later answers', async () => {
+    await shell.run('(for i in $(seq 20); do echo late; sleep 0.05; done) &');
+    for (let i = 0; i < 5; i++) expect((await shell.run('sleep 0.2; echo mine')).stdout).toBe('mine\n');
+  });
+
   it('ends a command at its limit', async () => {
     expect((await shell.run('sleep 60', 1000)).exit).toBe(124);
   });
