@@ -97,6 +97,20 @@ export const ERRORS = {
   GPU_REFUSED: e(1, false, 'the gpu policy of the app does not agree with the GPUs of this machine'),
   TIME_UNSYNCED: e(1, true, 'check the network and the time sources of chrony, or set secure_time to false'),
   CLOCK_BEHIND: e(1, true, 'set the clock of the host: it is before a date that is over for certain'),
+  // operating system image
+  OS_IMAGE_INVALID: e(
+    1,
+    false,
+    'the files of the image folder do not belong together: take the image again from its builder',
+  ),
+  FIRMWARE_INVALID: e(1, false, 'name a firmware for Intel TDX (TDVF), built for direct kernel boot'),
+  KERNEL_INVALID: e(1, false, 'name a Linux kernel with an EFI header (bzImage)'),
+  IMAGE_MEASUREMENT_INVALID: e(
+    1,
+    false,
+    'the measurement document is damaged, of another version, or not of this image',
+  ),
+  VM_SHAPE_UNSUPPORTED: e(1, false, 'the registers of a VM of this shape cannot be told: change the named value'),
   // keys
   KEY_PROVIDER_UNSUPPORTED: e(1, false, 'use a key provider that this version supports: kms, local or none'),
   TPM_NOT_FOUND: e(1, false, 'attach a TPM to the VM, or use another key provider'),

@@ -16,6 +16,7 @@ const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'src/http/': [...WHOLE_BOOT, 'kms', 'gateway'],
   'src/keys/': [...WHOLE_BOOT, 'kms'],
   'src/net/': ['gateway', 'kms'],
+  'src/os-image/': WHOLE_BOOT,
   'src/tdx/': [...WHOLE_BOOT, 'no-docker'],
   'src/verify/': WHOLE_BOOT,
   'src/x509/': [...WHOLE_BOOT, 'kms', 'gateway'],

@@ -10,6 +10,7 @@ const FLOORS = [
   ['boot', 'agent'],
   ['deploy', 'fde', 'net'],
   ['verify'],
+  ['os-image'],
   ['keys', 'tdx'],
   ['config'],
   ['x509'],
@@ -18,7 +19,7 @@ const FLOORS = [
 ];
 
 /** Rooms with a face: other rooms import the file named like the room and nothing else. The others are libraries. */
-const FACES = ['boot', 'agent', 'deploy', 'fde', 'net', 'verify', 'x509', 'http'];
+const FACES = ['boot', 'agent', 'deploy', 'fde', 'net', 'verify', 'os-image', 'x509', 'http'];
 const face = (room: string): string => (FACES.includes(room) ? room : 'file');
 
 const rooms = FLOORS.flatMap((floor, height) => floor.map((room) => ({ room, height })));
