@@ -4,17 +4,22 @@
  * Source: dstack guest API v1, key derivation and signature chain.
  */
 import { DstackError } from '../errors.ts';
+import { cutText, printable } from '../printable.ts';
 import { deriveKey, utf8Part } from './derive.ts';
 import { type DerivedKey, type KeyAlgorithm, type SigningKeys, withSignatureChain } from './get-key.ts';
 
 const SALT = Buffer.from('dstack-guest-v1', 'ascii');
 const KEY_TAG = utf8Part('dstack-guest-v1-key');
 const CLAIM_TAG = utf8Part('dstack-guest-v1-key-claim');
+/** characters of a wrong name that an error repeats */
+const MAX_NAME_SHOWN = 64;
 
 /** The algorithms by their only names: no default and no alias. @throws ALGORITHM_UNSUPPORTED */
 export function keyAlgorithmV1(algorithm: string): KeyAlgorithm {
   if (algorithm === 'secp256k1' || algorithm === 'ed25519') return algorithm;
-  throw new DstackError('ALGORITHM_UNSUPPORTED', 'algorithm must be secp256k1 or ed25519', {
+  const name = cutText(printable(algorithm), MAX_NAME_SHOWN);
+  const given = algorithm === '' ? 'and is missing' : `not "${name}"`;
+  throw new DstackError('ALGORITHM_UNSUPPORTED', `algorithm must be secp256k1 or ed25519, ${given}`, {
     field: 'algorithm',
     value: algorithm,
   });

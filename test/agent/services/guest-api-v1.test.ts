@@ -101,13 +101,17 @@ describe('guest API v1', () => {
     expect(Buffer.from(answer.key).toString('hex')).toBe(json.key);
     expect(Buffer.from(answer.public_key).toString('hex')).toBe(json.public_key);
   });
-  it.each([{}, { domain: 'a' }, { domain: 'a', algorithm: '' }, { domain: 'a', algorithm: 'k256' }])(
-    'GetKey of %j names the algorithms',
-    async (body) => {
-      const { status, error } = await call(guest.dstackSock, '/v1/GetKey', body);
-      expect({ status, error }).toEqual({ status: 400, error: 'algorithm must be secp256k1 or ed25519' });
-    },
-  );
+  it.each([
+    ['and is missing', {}],
+    ['and is missing', { domain: 'a' }],
+    ['and is missing', { domain: 'a', algorithm: '' }],
+    ['not "k256"', { domain: 'a', algorithm: 'k256' }],
+    ['not "a\\x1b[2Jb\\n"', { domain: 'a', algorithm: 'a\u001b[2Jb\n' }],
+    [`not "${'x'.repeat(64)}"`, { domain: 'a', algorithm: 'x'.repeat(5000) }],
+  ])('GetKey names the algorithms and what was asked for: %s', async (given, body) => {
+    const { status, error } = await call(guest.dstackSock, '/v1/GetKey', body);
+    expect({ status, error }).toEqual({ status: 400, error: `algorithm must be secp256k1 or ed25519, ${given}` });
+  });
   it.each([
     ['{"domain":"a","domain":"b","algorithm":"ed25519"}', 'field domain occurs twice'],
     ['{"domain":"a","dom\\u0061in":"b","algorithm":"ed25519"}', 'field domain occurs twice'],
