@@ -1,10 +1,12 @@
 /** Entry of the product binary. Also answers to the name dstack-guest-agent (= `serve`), so existing units can point at it. */
 import { basename } from 'node:path';
+import { guardStdout } from '../src/stdout.ts';
 import { VERSION_TEXT } from '../src/version.ts';
 
 // argv[0] of a compiled binary is fixed by the runtime; the name we were started under is in process.argv0
 const calledAs = basename(process.argv0);
 const args = process.argv.slice(2);
+guardStdout();
 
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.stdout.write(`${VERSION_TEXT}\n`);

@@ -1,6 +1,6 @@
 /** Manual pages in the man(7) macros of groff, one for the program and one a command. */
+import { type CliCommand, type CliOption, noteParts } from '../src/commands/cli-tree.ts';
 import { ERRORS } from '../src/errors.ts';
-import type { CliCommand, CliOption } from './cli-tree.ts';
 
 export interface ManOptions {
   readonly version: string;
@@ -11,7 +11,7 @@ export interface ManOptions {
 /** All pages: file name -> text. `dstack-guest-agent(1)` is the page of `serve` under its other name. */
 export function manPages(tree: readonly CliCommand[], options: ManOptions): Map<string, string> {
   const pages = new Map([['dstack-util.1', programPage(tree, options)]]);
-  for (const command of tree) pages.set(`dstack-util-${command.name}.1`, commandPage(command, tree, options));
+  for (const command of tree) pages.set(`dstack-util-${command.name}.1`, commandPage(command, options));
   pages.set('dstack-guest-agent.1', '.so man1/dstack-util-serve.1\n');
   return pages;
 }
@@ -49,7 +49,7 @@ function programPage(tree: readonly CliCommand[], options: ManOptions): string {
   ]);
 }
 
-function commandPage(command: CliCommand, tree: readonly CliCommand[], options: ManOptions): string {
+function commandPage(command: CliCommand, options: ManOptions): string {
   const name = `dstack-util-${command.name}`;
   return page([
     heading(name, options),
@@ -70,12 +70,14 @@ function commandPage(command: CliCommand, tree: readonly CliCommand[], options: 
       `.SH ${text(sub.name.toUpperCase())}`,
       text(sentence(sub.summary)),
       ...details(sub, '.SS'),
+      ...sub.commands.flatMap((lowest) => [
+        `.SS ${text(`${sub.name} ${lowest.name}`.toUpperCase())}`,
+        text(sentence(lowest.summary)),
+        ...lowest.options.flatMap(option),
+      ]),
     ]),
-    ...exitStatus(),
-    ...seeAlso([
-      'dstack-util (1)',
-      ...tree.filter((other) => other !== command).map((other) => `dstack-util-${other.name} (1)`),
-    ]),
+    ...exitStatus(ownExitStatus(command)),
+    ...seeAlso(['dstack-util (1)']),
   ]);
 }
 
@@ -85,8 +87,24 @@ function details(command: CliCommand, macro: string): string[] {
     ...(args.length === 0 ? [] : [`${macro} ARGUMENTS`]),
     ...args.flatMap(({ name, description }) => ['.TP', `.I ${text(name)}`, text(description)]),
     ...(command.commands.length > 0 ? [] : [`${macro} OPTIONS`, ...command.options.flatMap(option)]),
+    ...notes(command, macro),
   ];
 }
+
+/** What `--help` says behind the options; commands to type keep their lines. */
+function notes(command: CliCommand, macro: string): string[] {
+  const parts = noteParts(command.notes);
+  if (parts.length === 0) return [];
+  return [
+    `${macro} NOTES`,
+    ...parts.flatMap(({ verbatim, lines }) =>
+      verbatim ? ['.PP', '.nf', ...lines.map(text), '.fi'] : ['.PP', text(lines.join(' '))],
+    ),
+  ];
+}
+
+/** The sentence of `--help` about the exit status, for a command that has its own. */
+const ownExitStatus = ({ notes: all }: CliCommand): string | undefined => /^.*\bExit status.*$/m.exec(all)?.[0];
 
 function option(it: CliOption): string[] {
   const notes = [
@@ -100,21 +118,25 @@ function option(it: CliOption): string[] {
 
 const synopsis = (name: string, { usage }: CliCommand): string[] => [`.B ${text(name)}`, text(usage)];
 
-function exitStatus(): string[] {
+function exitStatus(own?: string): string[] {
+  const codes =
+    'Each failure prints one stable code with a hint; the list of codes is in errors.md of the documentation.';
+  if (own !== undefined) return ['.SH EXIT STATUS', text(own.replace(/^.*?(?=Exit status)/, '')), '.PP', text(codes)];
   const meanings: Record<number, string> = {
     0: 'done',
     1: 'failed',
     2: 'wrong usage or input',
     3: 'misconfigured: a restart cannot help',
   };
-  const codes = Object.entries(ERRORS);
+  const statuses = Object.values(ERRORS).map(({ exit }) => exit);
   return [
     '.SH EXIT STATUS',
     ...Object.entries(meanings).flatMap(([status, meaning]) => {
-      const count = codes.filter(([, { exit }]) => exit === Number(status)).length;
+      const count = statuses.filter((exit) => exit === Number(status)).length;
       return ['.TP', `.B ${status}`, text(count === 0 ? meaning : `${meaning} (${count} error codes)`)];
     }),
-    text('Each failure prints one stable code with a hint; the list of codes is in errors.md of the documentation.'),
+    '.PP',
+    text(codes),
   ];
 }
 

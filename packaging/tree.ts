@@ -1,9 +1,10 @@
 /** The tree that `npm run dist` packs: where each file goes below the root of a guest image. */
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { cliTree } from './cli-tree.ts';
-import { bashCompletion, fishCompletion, zshCompletion } from './completions.ts';
+import { cliTree } from '../src/commands/cli-tree.ts';
+import { bashCompletion, fishCompletion, zshCompletion } from '../src/commands/shell-completions.ts';
+import { COMMANDS } from '../src/commands/table.ts';
 import { manPages } from './man.ts';
 
 /** Parts of the image's own overlay that belong to the program and not to one image's taste. */
@@ -56,18 +57,21 @@ export async function makeTree({ root, binary, version, date }: TreeInput): Prom
   for (const path of FROM_OVERLAY) put(path, readFileSync(join(OVERLAY, path)));
   put(PRESET, packagePreset());
 
-  const tree = await cliTree();
+  const tree = await cliTree(COMMANDS);
   for (const [name, page] of manPages(tree, { version, date })) {
     // a fixed header without a time: the same page always packs to the same bytes
     put(`usr/share/man/man1/${name}.gz`, gzipSync(page, { level: 9 }));
   }
   put('usr/share/bash-completion/completions/dstack-util', bashCompletion(tree));
-  put('usr/share/zsh/site-functions/_dstack-util', zshCompletion(tree));
+  // the folder for packages in the search path of Debian's zsh
+  put('usr/share/zsh/vendor-completions/_dstack-util', zshCompletion(tree));
   put('usr/share/fish/vendor_completions.d/dstack-util.fish', fishCompletion(tree));
 
   const docs = 'usr/share/doc/dstack-util';
   for (const name of ['LICENSE', 'CHANGELOG.md']) put(`${docs}/${name}`, readFileSync(name));
   for (const name of readdirSync('docs', { recursive: true, encoding: 'utf8' }).toSorted()) {
-    if (name.endsWith('.md') || /\.(ya?ml|json|conf)$/.test(name)) put(`${docs}/${name}`, readFileSync(`docs/${name}`));
+    // a page, a file that a page tells people to take, or part of the mkosi configuration with its files for the image
+    if (/\.(md|ya?ml|json|conf)$/.test(name) || (name.startsWith('mkosi/') && statSync(`docs/${name}`).isFile()))
+      put(`${docs}/${name}`, readFileSync(`docs/${name}`));
   }
 }

@@ -35,7 +35,12 @@ const head = await $({ nothrow: true })`git log -1 --format=%ct`;
 const epoch = Number(process.env['SOURCE_DATE_EPOCH'] ?? (head.exitCode === 0 ? head.stdout.trim() : '0'));
 const created = `${new Date(epoch * 1000).toISOString().slice(0, 19)}Z`;
 
-const name = `dstack-util-${version}`;
+// a changed page changes the archive and not the revision that the binary names
+const modified = head.exitCode === 0 && (await $`git status --porcelain`).stdout.trim() !== '';
+const label = modified ? `${version}-modified` : version;
+if (modified) console.error('this tree has changes that are not committed: the archive is marked as modified');
+
+const name = `dstack-util-${label}`;
 const temp = `dist/.dist-${process.pid}`;
 rmSync(temp, { recursive: true, force: true });
 const top = join(temp, name);
@@ -46,7 +51,7 @@ try {
   const binarySha256 = sha256(readFileSync('dist/dstack-util'));
   const bill = sbom({ lock, version, revision, created, binarySha256 });
   writeFileSync(join(top, 'tree/usr/share/doc/dstack-util/sbom.spdx.json'), bill);
-  writeFileSync(join(top, 'VERSION'), `${version}\n`);
+  writeFileSync(join(top, 'VERSION'), `${label}\n`);
   copyFileSync('packaging/install.sh', join(top, 'install.sh'));
   const files = readdirSync(top, { recursive: true, encoding: 'utf8' })
     .filter((path) => lstatSync(join(top, path)).isFile())

@@ -1,6 +1,6 @@
 /** The generated documentation as text: from the error table and from the declarations of the commands. */
-import { Command, type Option } from 'commander';
 import { openapiDocument } from '../src/agent/openapi/openapi.ts';
+import { type CliCommand, type CliOption, cliTree, noteParts } from '../src/commands/cli-tree.ts';
 import { COMMANDS } from '../src/commands/table.ts';
 import { ERRORS } from '../src/errors.ts';
 
@@ -37,58 +37,60 @@ export async function commandPages(): Promise<Map<string, string>> {
     '| command | what it does |',
     '|---|---|',
   ];
-  for (const { name, alias, summary, load } of COMMANDS) {
-    const command = new Command(`dstack-util ${name}`).description(summary).helpOption('-h, --help', 'print this help');
-    if (alias !== undefined) command.alias(alias);
-    (await load()).default(command);
-    pages.set(`${name}.md`, commandPage(command, alias));
+  for (const command of await cliTree(COMMANDS)) {
+    const { name, alias, summary } = command;
+    pages.set(`${name}.md`, commandPage(command));
     index.push(`| [\`${name}\`](${name}.md)${alias === undefined ? '' : ` (alias \`${alias}\`)`} | ${cell(summary)} |`);
   }
   pages.set('README.md', `${index.join('\n')}\n`);
   return pages;
 }
 
-function commandPage(command: Command, alias: string | undefined): string {
+function commandPage(command: CliCommand): string {
+  const name = `dstack-util ${command.name}`;
   const lines = [
-    `# ${command.name()}`,
+    `# ${name}`,
     '',
     `Generated from the command declaration; do not edit.`,
     '',
-    sentence(command.description()),
+    sentence(command.summary),
   ];
-  if (alias !== undefined) lines.push('', `Alias: \`${alias}\`.`);
-  lines.push(...usage(command, command.name()));
+  if (command.alias !== undefined) lines.push('', `Alias: \`${command.alias}\`.`);
+  lines.push(...usage(command, name));
   for (const sub of command.commands) {
-    lines.push('', `## ${command.name()} ${sub.name()}`, '', sentence(sub.description()));
-    lines.push(...usage(sub, `${command.name()} ${sub.name()}`));
+    lines.push('', `## ${name} ${sub.name}`, '', sentence(sub.summary), ...usage(sub, `${name} ${sub.name}`));
+    for (const lowest of sub.commands) {
+      const full = `${name} ${sub.name} ${lowest.name}`;
+      lines.push('', `### ${full}`, '', sentence(lowest.summary), ...usage(lowest, full));
+    }
   }
   return `${lines.join('\n')}\n`;
 }
 
-function usage(command: Command, name: string): string[] {
-  const lines = ['', '```', `${name} ${command.usage()}`, '```'];
-  const args = command.registeredArguments.filter((argument) => argument.description !== '');
-  if (args.length > 0) {
+function usage({ usage: line, args, options, notes }: CliCommand, name: string): string[] {
+  const lines = ['', '```', `${name} ${line}`, '```'];
+  const named = args.filter(({ description }) => description !== '');
+  if (named.length > 0) {
     lines.push('', '| argument | meaning |', '|---|---|');
-    for (const argument of args) lines.push(`| \`${argument.name()}\` | ${cell(argument.description)} |`);
+    for (const argument of named) lines.push(`| \`${argument.name}\` | ${cell(argument.description)} |`);
   }
-  if (command.options.length > 0) {
+  const own = options.filter(({ long }) => long !== '--help');
+  if (own.length > 0) {
     lines.push('', '| option | meaning |', '|---|---|');
-    for (const option of command.options)
-      lines.push(`| \`${option.flags.replaceAll('|', '\\|')}\` | ${cell(meaning(option))} |`);
+    for (const option of own) lines.push(`| \`${option.flags.replaceAll('|', '\\|')}\` | ${cell(meaning(option))} |`);
   }
+  for (const { verbatim, lines: part } of noteParts(notes))
+    lines.push('', ...(verbatim ? ['```', ...part, '```'] : [part.join('\n')]));
   return lines;
 }
 
-const meaning = (option: Option): string => {
+const meaning = ({ required, choices, fallback, description }: CliOption): string => {
   const notes = [
-    ...(option.mandatory ? ['required'] : []),
-    ...(option.argChoices ? [`one of ${option.argChoices.join(', ')}`] : []),
-    ...(option.defaultValue === undefined
-      ? []
-      : [`default ${option.defaultValueDescription ?? JSON.stringify(option.defaultValue)}`]),
+    ...(required ? ['required'] : []),
+    ...(choices.length > 0 ? [`one of ${choices.join(', ')}`] : []),
+    ...(fallback === undefined ? [] : [`default ${fallback}`]),
   ];
-  return `${option.description}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
+  return `${description}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
 };
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');

@@ -226,9 +226,9 @@ export class DstackError extends Error {
     this.hint = details.hint ?? ERRORS[code].hint;
   }
 
-  /** exit status for a process that ends with this error */
+  /** exit status for a process that ends with this error; a value that a person typed as an option is wrong usage */
   get exit(): 1 | 2 | 3 {
-    return ERRORS[this.code].exit;
+    return this.field?.startsWith('--') ? 2 : ERRORS[this.code].exit;
   }
 
   /** true if trying again later without a change can help */

@@ -5,7 +5,7 @@
  * appear on a terminal only and never with NO_COLOR. The log level is the first word of DSTACK_LOG or RUST_LOG that is a
  * level name (the reference's units set RUST_LOG), default `info`.
  */
-import { type DstackError, ERRORS, errorCauses, toDstackError } from './errors.ts';
+import { type DstackError, errorCauses, toDstackError } from './errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
 
 export { cutText, printable, printableJson, printableLines, withoutSequences } from './printable.ts';
@@ -82,13 +82,19 @@ export function result(
 const textOf = (text: string | readonly string[]): string =>
   typeof text === 'string' ? printableLines(text) : text.map(printable).join('\n');
 
+/** A write to standard output failed. `cause` has the error of the system. */
+export class StdoutFailed extends Error {}
+
 /**
  * Writes raw result bytes to stdout and waits until the pipe took them.
  * (`process.exit()` right after a large write to a pipe truncates it: commands set `process.exitCode` instead.)
+ * @throws StdoutFailed
  */
 export function output(bytes: Uint8Array | string): Promise<void> {
   return new Promise((resolve, reject) =>
-    process.stdout.write(bytes, (failed) => (failed ? reject(failed) : resolve())),
+    process.stdout.write(bytes, (failed) =>
+      failed ? reject(new StdoutFailed('cannot write to standard output', { cause: failed })) : resolve(),
+    ),
   );
 }
 
@@ -122,7 +128,7 @@ export function reportFailure(thrown: unknown, options: { json?: boolean | undef
   const failure: DstackError = toDstackError(thrown);
   if (options.json) process.stdout.write(`${json({ error: failure.toJSON() })}\n`);
   error(errorLines(failure));
-  return ERRORS[failure.code].exit;
+  return failure.exit;
 }
 
 /** `850 ms`, `12.3 s`, `2 min 05 s`. */

@@ -12,6 +12,7 @@ export default function define(command: Command): void {
     try {
       for await (const chunk of input) await ui.output((chunk as Buffer).toString('hex'));
     } catch (thrown) {
+      if (thrown instanceof ui.StdoutFailed) throw thrown;
       const code = (thrown as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'FILE_IO';
       const path = file ?? 'standard input';
       throw new DstackError(code, `cannot read ${path}`, { path, cause: thrown });

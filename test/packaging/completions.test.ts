@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CliCommand, cliTree } from '../../packaging/cli-tree.ts';
-import { bashCompletion, fishCompletion, zshCompletion } from '../../packaging/completions.ts';
+import { type CliCommand, cliTree } from '../../src/commands/cli-tree.ts';
+import { bashCompletion, fishCompletion, zshCompletion } from '../../src/commands/shell-completions.ts';
+import { COMMANDS } from '../../src/commands/table.ts';
 
 const has = (shell: string): boolean => spawnSync(shell, ['--version']).status === 0;
 
@@ -13,7 +14,7 @@ let dir: string;
 let tree: CliCommand[];
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'completions-'));
-  tree = await cliTree();
+  tree = await cliTree(COMMANDS);
   writeFileSync(join(dir, 'bash'), bashCompletion(tree));
   writeFileSync(join(dir, '_dstack_util'), zshCompletion(tree));
   writeFileSync(join(dir, 'fish'), fishCompletion(tree));

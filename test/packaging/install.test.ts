@@ -57,6 +57,26 @@ describe('the packed tree', () => {
       );
   });
 
+  it('holds all files of the mkosi configuration that its page tells people to copy', () => {
+    const files = readdirSync('docs/mkosi', { recursive: true, encoding: 'utf8' }).filter((it) =>
+      lstatSync(join('docs/mkosi', it)).isFile(),
+    );
+    expect(files).toContain('mkosi.extra/usr/lib/systemd/system-preset/20-image.preset');
+    for (const file of files)
+      expect(readFileSync(join(packed, 'tree/usr/share/doc/dstack-util/mkosi', file))).toEqual(
+        readFileSync(join('docs/mkosi', file)),
+      );
+  });
+
+  it('puts each completion where the shell of the distribution looks for it', () => {
+    for (const path of [
+      'bash-completion/completions/dstack-util',
+      'zsh/vendor-completions/_dstack-util',
+      'fish/vendor_completions.d/dstack-util.fish',
+    ])
+      expect(statSync(join(packed, 'tree/usr/share', path)).size).toBeGreaterThan(1000);
+  });
+
   it('enables each unit with an install section that the image enables, and decides about nothing else', () => {
     const lines = packagePreset()
       .split('\n')

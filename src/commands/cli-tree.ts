@@ -1,6 +1,9 @@
-/** The command line as plain data, read from the declarations: what man pages and completions are made from. */
+/**
+ * The command line as plain data, read from the declarations: what manual pages, docs/commands and completions are made
+ * from.
+ */
 import { Command, type Option } from 'commander';
-import { COMMANDS } from '../src/commands/table.ts';
+import type { CommandEntry } from './command-entry.ts';
 
 export interface CliOption {
   /** as declared, for example `-c, --config <file>` */
@@ -24,16 +27,18 @@ export interface CliCommand {
   readonly usage: string;
   readonly args: readonly { readonly name: string; readonly description: string; readonly required: boolean }[];
   readonly options: readonly CliOption[];
+  /** what `--help` says behind the options: meaning, exit status, examples; empty if nothing */
+  readonly notes: string;
   readonly commands: readonly CliCommand[];
 }
 
 /** Every command with its options, in the order of `--help`. Loads all command modules. */
-export async function cliTree(): Promise<CliCommand[]> {
+export async function cliTree(commands: readonly CommandEntry[]): Promise<CliCommand[]> {
   const tree: CliCommand[] = [];
-  for (const { name, alias, summary, load } of COMMANDS) {
+  for (const { name, alias, summary, load } of commands) {
     const command = new Command(name).description(summary).helpOption('-h, --help', 'print this help');
     if (alias !== undefined) command.alias(alias);
-    (await load()).default(command);
+    (await load()).default(command, commands);
     tree.push(describe(command));
   }
   return tree;
@@ -52,8 +57,21 @@ function describe(command: Command): CliCommand {
       required: argument.required,
     })),
     options: [...command.options.filter(({ hidden }) => !hidden).map(describeOption), HELP],
+    notes: notesOf(command),
     commands: command.commands.map(describe),
   };
+}
+
+/** commander keeps these texts to itself, so the help is printed and what it begins with is taken away. */
+function notesOf(command: Command): string {
+  let all = '';
+  command.configureOutput({
+    writeOut: (text) => {
+      all += text;
+    },
+  });
+  command.outputHelp();
+  return all.slice(command.helpInformation().length).trim();
 }
 
 const HELP: CliOption = {
@@ -79,4 +97,22 @@ function describeOption(option: Option): CliOption {
       ? {}
       : { fallback: option.defaultValueDescription ?? String(option.defaultValue) }),
   };
+}
+
+/** A piece of `notes`: sentences that may be wrapped, or lines that stay as they are, such as a command to type. */
+export interface NotePart {
+  readonly verbatim: boolean;
+  readonly lines: readonly string[];
+}
+
+/** Indented lines of the notes stay as they are; the others are sentences. */
+export function noteParts(notes: string): NotePart[] {
+  const parts: { verbatim: boolean; lines: string[] }[] = [];
+  for (const line of notes.split('\n').filter((text) => text.trim() !== '')) {
+    const verbatim = line.startsWith(' ');
+    const last = parts.at(-1);
+    if (last?.verbatim === verbatim) last.lines.push(line.trim());
+    else parts.push({ verbatim, lines: [line.trim()] });
+  }
+  return parts;
 }

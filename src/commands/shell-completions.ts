@@ -75,7 +75,7 @@ complete -o filenames -o bashdefault -F _dstack_util dstack-util
 `;
 }
 
-/** For /usr/share/zsh/site-functions/_dstack-util. */
+/** For /usr/share/zsh/vendor-completions/_dstack-util. */
 export function zshCompletion(tree: readonly CliCommand[]): string {
   const flag = (option: CliOption): string => {
     const description = option.description.replaceAll(/[[\]:\\]/g, (sign) => `\\${sign}`);
