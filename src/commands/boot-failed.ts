@@ -4,6 +4,7 @@ import { loadAfterFailure, loadPrepared } from '../boot/boot.ts';
 import { PATHS } from '../config/paths.ts';
 import { errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
+import { dryRun } from './dry-run.ts';
 
 interface Options {
   readonly device?: string;
@@ -13,7 +14,7 @@ interface Options {
 }
 
 async function decideAndAct(options: Options): Promise<void> {
-  if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stderr.write(`${line}\n`));
+  if (options.dryRun) await dryRun(options);
   const { decideRestart, farewell, lastFailure } = await loadAfterFailure();
   const { readTimelineFile } = await import('../config/timeline-file.ts');
   const { realDiskMachine, writeRestarts } = await import('../fde/fde.ts');

@@ -5,6 +5,7 @@ import { PATHS } from '../config/paths.ts';
 import { loadHold, loadPlan, loadSteps } from '../deploy/deploy.ts';
 import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
+import { dryRun } from './dry-run.ts';
 import { seconds } from './seconds.ts';
 
 interface Options {
@@ -31,7 +32,7 @@ async function start(options: Options): Promise<void> {
     ui.result({ sequence: 'deploy', phases, app }, { json: options.json, text });
     return;
   }
-  await dryRun(options);
+  if (options.dryRun) await dryRun(options);
   const { HostNotifier } = await loadNotifier();
   const { fileTimeline } = await loadTimelineWriter();
   const { detectPlatform } = await import('../tdx/platform.ts');
@@ -66,24 +67,19 @@ async function stop(options: Options): Promise<void> {
     ui.result({ sequence: 'stop', phases }, { json: options.json, text: () => phases.join('\n') });
     return;
   }
-  await dryRun(options);
+  if (options.dryRun) await dryRun(options);
   const context = await deployContext(options.dir);
   for (const step of STOP) await step.run(context);
   if (options.json) ui.result({ sequence: 'stop', runner: context.runner.name }, { json: true, text: () => '' });
 }
 
 async function hold(options: Options & { dockerRoot: string }): Promise<void> {
-  await dryRun(options);
+  if (options.dryRun) await dryRun(options);
   const { holdContainers } = await loadHold();
   const held = await holdContainers(options.dockerRoot);
   const line = ({ id, policy, service }: (typeof held)[number]) =>
     `${id.slice(0, 12)} ${policy.Name} ${service || '-'}`;
   ui.result(held, { json: options.json, text: () => (held.length === 0 ? ['nothing to hold'] : held.map(line)) });
-}
-
-async function dryRun(options: Options): Promise<void> {
-  if (!options.dryRun) return;
-  (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
 }
 
 /** The host is told best effort: a damaged system configuration fails where it is needed, not here. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { loadRun, loadRunSequence, loadSequence } from '../boot/boot.ts';
 import * as ui from '../ui.ts';
+import { dryRun } from './dry-run.ts';
 
 interface Options {
   readonly plan?: boolean;
@@ -24,7 +25,7 @@ export default function define(command: Command): void {
     .addHelpText('after', '\nLeaves /run/dstack/prepared.json for `setup`. Changes nothing on a machine without a TEE.')
     .action(async (options: Options) => {
       if (options.plan) return plan(options);
-      if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
+      if (options.dryRun) await dryRun(options);
       const { prepare, realBootDependencies } = await loadRun();
       const prepared = await prepare(realBootDependencies());
       if (options.json) ui.result(prepared, { json: true, text: () => '' });

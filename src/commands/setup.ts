@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { loadRun, loadRunSequence, loadSequence } from '../boot/boot.ts';
 import { PATHS } from '../config/paths.ts';
 import * as ui from '../ui.ts';
+import { dryRun } from './dry-run.ts';
 
 interface Options {
   readonly workDir: string;
@@ -44,7 +45,7 @@ export default function define(command: Command): void {
     )
     .action(async (options: Options) => {
       if (options.plan) return plan(options);
-      if (options.dryRun) (await import('../sys/effects.ts')).startDryRun((line) => process.stdout.write(`${line}\n`));
+      if (options.dryRun) await dryRun(options);
       const { setup, realBootDependencies } = await loadRun();
       await setup(options, realBootDependencies());
     });

@@ -107,6 +107,13 @@ describe('dstack-util', () => {
     expect(stderr).toContain('error [FILE_NOT_FOUND]');
   });
 
+  it('keeps what a dry run would do out of the one document of --json', () => {
+    const { stdout, stderr } = util('prepare', '--dry-run', '--json');
+    expect(() => JSON.parse(stdout)).not.toThrow();
+    expect(stderr).toContain('run modprobe');
+    expect(util('prepare', '--dry-run').stdout).toContain('run modprobe');
+  });
+
   it('knows its alias', () => {
     expect(util('extend', '--help').stdout).toContain('rtmr-extend|extend');
   });
