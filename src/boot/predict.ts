@@ -95,7 +95,7 @@ export function predict(compose: AppCompose, options: PredictOptions): Predictio
 function chain(steps: readonly Step[], version: EventVersion): PredictedEvent[] {
   let register: Uint8Array | undefined = new Uint8Array(REGISTER_SIZE);
   return steps.map(([event, value]) => {
-    const payload = value === undefined ? undefined : Uint8Array.from(Buffer.from(value));
+    const payload = value === undefined ? undefined : new Uint8Array(Buffer.from(value));
     const digest = payload && eventDigest({ event, payload, version });
     register = register && digest && extend(register, digest);
     return { event, payload, digest, register };

@@ -111,7 +111,7 @@ function readField(reader: BinaryReader, field: Field, key: string, depth: numbe
 
 function readScalar(reader: BinaryReader, type: ScalarType, key: string): unknown {
   if (type === 'string') return reader.string();
-  if (type === 'bytes') return Uint8Array.from(reader.bytes());
+  if (type === 'bytes') return new Uint8Array(reader.bytes());
   if (type === 'bool') return reader.bool();
   if (type === 'u32') return reader.uint32();
   const value = Number(type === 'u64' ? reader.uint64() : reader.int64());

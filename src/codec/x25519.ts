@@ -20,7 +20,7 @@ const publicKey = (raw: Uint8Array): KeyObject =>
 /** The public key of a private one, 32 bytes; the private key is clamped inside the operation only. */
 export function x25519PublicKey(secret: Uint8Array): Uint8Array {
   const der = createPublicKey(privateKey(secret)).export({ format: 'der', type: 'spki' });
-  return Uint8Array.from(der.subarray(PUBLIC_HEAD.length));
+  return new Uint8Array(der.subarray(PUBLIC_HEAD.length));
 }
 
 /**

@@ -157,7 +157,7 @@ export function checkSnapshotter({ snapshotter, runner }: Pick<AppCompose, 'snap
   });
 }
 
-const sha256 = (bytes: Uint8Array): Uint8Array => Uint8Array.from(createHash('sha256').update(bytes).digest());
+const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest());
 
 /** A property that exists only when it has a value (exactOptionalPropertyTypes). */
 function optional<K extends string, V extends {}>(key: K, value: V | undefined): { [P in K]?: V } {

@@ -56,13 +56,13 @@ export function sealEnvBlob(plaintext: Uint8Array, publicKey: Uint8Array): Uint8
     });
   };
   if (publicKey.length !== PUBLIC_KEY) refuse(`it has ${publicKey.length} bytes instead of ${PUBLIC_KEY}`);
-  const ephemeral = Uint8Array.from(randomBytes(PUBLIC_KEY));
+  const ephemeral = new Uint8Array(randomBytes(PUBLIC_KEY));
   const shared = x25519Shared(ephemeral, publicKey) ?? refuse('it is a point of small order');
   try {
     const nonce = randomBytes(NONCE);
     const cipher = createCipheriv('aes-256-gcm', shared, nonce);
     const body = [cipher.update(plaintext), cipher.final()];
-    return Uint8Array.from(Buffer.concat([x25519PublicKey(ephemeral), nonce, ...body, cipher.getAuthTag()]));
+    return new Uint8Array(Buffer.concat([x25519PublicKey(ephemeral), nonce, ...body, cipher.getAuthTag()]));
   } finally {
     wipe(ephemeral, shared);
   }

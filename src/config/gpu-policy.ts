@@ -8,7 +8,7 @@ export function gpuPolicyHash(document: unknown): Uint8Array {
   const requirements = own(document, 'requirements');
   const policy = own(requirements, 'gpu_policy');
   const text = policy === undefined ? '{}' : canonicalJson(policy); // a written null is not an absent policy
-  return Uint8Array.from(createHash('sha256').update(text).digest());
+  return new Uint8Array(createHash('sha256').update(text).digest());
 }
 
 const own = (value: unknown, key: string): unknown =>

@@ -129,7 +129,7 @@ export function checkRequirements(compose: { readonly requirements?: Requirement
 
 /** SHA-256 over the domain tag and the token. */
 export function launchTokenHash(token: string): Uint8Array {
-  return Uint8Array.from(createHash('sha256').update(`${LAUNCH_TOKEN_TAG}${token}`).digest());
+  return new Uint8Array(createHash('sha256').update(`${LAUNCH_TOKEN_TAG}${token}`).digest());
 }
 
 function unmet(message: string, field: string, value?: string | boolean): DstackError {

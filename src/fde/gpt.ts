@@ -55,7 +55,7 @@ export async function readGpt(read: ReadAt, block: number): Promise<Gpt | undefi
   if (crc32(entries) !== sector.readUInt32LE(88)) return undefined;
   return {
     block,
-    diskGuid: Uint8Array.from(sector.subarray(56, 72)),
+    diskGuid: new Uint8Array(sector.subarray(56, 72)),
     entriesAt,
     entrySize,
     firstUsable: Number(sector.readBigUInt64LE(40)),

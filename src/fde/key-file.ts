@@ -24,7 +24,7 @@ export async function readDiskKey(source: string): Promise<Uint8Array> {
 
 /** 32 raw bytes, or 64 hex digits with at most one line end. The result is a copy. @throws INPUT_INVALID */
 export function parseDiskKey(bytes: Uint8Array, name: string): Uint8Array {
-  if (bytes.length === DISK_KEY_SIZE) return Uint8Array.from(bytes);
+  if (bytes.length === DISK_KEY_SIZE) return new Uint8Array(bytes);
   const text = Buffer.from(bytes)
     .toString('latin1')
     .replace(/\r?\n$/, '');
@@ -33,7 +33,7 @@ export function parseDiskKey(bytes: Uint8Array, name: string): Uint8Array {
       field: '--key-file',
     });
   }
-  return Uint8Array.from(Buffer.from(text, 'hex'));
+  return new Uint8Array(Buffer.from(text, 'hex'));
 }
 
 async function readPrivate(path: string): Promise<Uint8Array> {

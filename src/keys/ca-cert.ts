@@ -58,7 +58,7 @@ export async function signLeaf(
 export function p256FromPem(pem: string): P256Key {
   try {
     const { crv, d } = createPrivateKey(pem).export({ format: 'jwk' });
-    if (crv === 'P-256' && d !== undefined) return p256FromScalar(Uint8Array.from(Buffer.from(d, 'base64url')));
+    if (crv === 'P-256' && d !== undefined) return p256FromScalar(new Uint8Array(Buffer.from(d, 'base64url')));
   } catch {
     // no cause: a parser's message could quote the key
   }

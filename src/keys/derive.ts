@@ -48,7 +48,7 @@ function expandLong(ikm: Uint8Array, info: Uint8Array, length: number, salt: Uin
       .copy(out, 32 * block);
   }
   wipe(key);
-  return Uint8Array.from(out.subarray(0, length));
+  return new Uint8Array(out.subarray(0, length));
 }
 
 /**
@@ -69,8 +69,8 @@ export function p256FromScalar(scalar: Uint8Array): P256Key {
   const point = p256Point(scalar);
   return {
     scalar,
-    pkcs8Der: Uint8Array.from(Buffer.concat([PKCS8_HEAD, scalar, PKCS8_MIDDLE, point])),
-    spkiDer: Uint8Array.from(Buffer.concat([SPKI_HEAD, point])),
+    pkcs8Der: new Uint8Array(Buffer.concat([PKCS8_HEAD, scalar, PKCS8_MIDDLE, point])),
+    spkiDer: new Uint8Array(Buffer.concat([SPKI_HEAD, point])),
   };
 }
 
@@ -94,7 +94,7 @@ function p256Point(scalar: Uint8Array): Uint8Array {
  */
 export function dhSecret(ikm: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
   const key = deriveP256(ikm, parts);
-  const secret = Uint8Array.from(createHash('sha256').update(key.pkcs8Der).digest());
+  const secret = new Uint8Array(createHash('sha256').update(key.pkcs8Der).digest());
   wipe(key.scalar, key.pkcs8Der);
   return secret;
 }

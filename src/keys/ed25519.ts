@@ -20,12 +20,12 @@ function privateKey(seed: Uint8Array): KeyObject {
 /** The 32-byte public key of a seed. @throws KEY_INVALID */
 export function ed25519PublicKey(seed: Uint8Array): Uint8Array {
   const spki = createPublicKey(privateKey(seed)).export({ format: 'der', type: 'spki' });
-  return Uint8Array.from(spki.subarray(SPKI_HEAD.length));
+  return new Uint8Array(spki.subarray(SPKI_HEAD.length));
 }
 
 /** 64 bytes. @throws KEY_INVALID */
 export function ed25519Sign(seed: Uint8Array, data: Uint8Array): Uint8Array {
-  return Uint8Array.from(sign(null, data, privateKey(seed)));
+  return new Uint8Array(sign(null, data, privateKey(seed)));
 }
 
 /**
@@ -48,7 +48,7 @@ async function checkPoint(publicKey: Uint8Array): Promise<void> {
   const { ed25519 } = await import('@noble/curves/ed25519');
   try {
     if (publicKey.length !== 32) throw new Error('length');
-    ed25519.ExtendedPoint.fromHex(Uint8Array.from(publicKey), true); // y need not be canonical, as in ed25519-dalek
+    ed25519.ExtendedPoint.fromHex(new Uint8Array(publicKey), true); // y need not be canonical, as in ed25519-dalek
   } catch {
     throw new DstackError('KEY_INVALID', 'the public key is not an ed25519 point of 32 bytes', { field: 'public_key' });
   }

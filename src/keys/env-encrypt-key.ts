@@ -24,7 +24,7 @@ export interface SignedEnvKey {
 export function envKeyMessage(appId: Uint8Array, publicKey: Uint8Array, timestamp?: number): Uint8Array {
   const time = new Uint8Array(timestamp === undefined ? 0 : 8);
   if (timestamp !== undefined) new DataView(time.buffer).setBigUint64(0, BigInt(timestamp));
-  return Uint8Array.from(Buffer.concat([TAG, appId, time, publicKey]));
+  return new Uint8Array(Buffer.concat([TAG, appId, time, publicKey]));
 }
 
 /**

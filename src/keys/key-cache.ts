@@ -71,4 +71,4 @@ function cacheId(path: string, purpose: string, algorithm: KeyAlgorithm): string
   return createHash('sha256').update(text).digest('base64');
 }
 
-const copy = (entry: DerivedKey): DerivedKey => ({ ...entry, key: Uint8Array.from(entry.key) });
+const copy = (entry: DerivedKey): DerivedKey => ({ ...entry, key: new Uint8Array(entry.key) });

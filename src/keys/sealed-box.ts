@@ -13,7 +13,7 @@ const PUBLIC_KEY = 32;
 const NONCE = 24;
 const TAG = 16;
 
-const u32 = (bytes: Uint8Array): Uint32Array => new Uint32Array(Uint8Array.from(bytes).buffer);
+const u32 = (bytes: Uint8Array): Uint32Array => new Uint32Array(new Uint8Array(bytes).buffer);
 /** "expand 32-byte k", the constant of the Salsa20 family */
 const SIGMA = u32(Buffer.from('expand 32-byte k', 'ascii'));
 
@@ -33,7 +33,7 @@ export function openSealedBox(sealed: Uint8Array, secret: Uint8Array): Uint8Arra
   const key = boxKey(shared);
   const nonce = blake2b(Buffer.concat([ephemeral, x25519PublicKey(secret)]), { dkLen: NONCE });
   try {
-    return xsalsa20poly1305(key, nonce).decrypt(Uint8Array.from(sealed.subarray(PUBLIC_KEY)));
+    return xsalsa20poly1305(key, nonce).decrypt(new Uint8Array(sealed.subarray(PUBLIC_KEY)));
   } catch {
     throw new DstackError('KEY_INVALID', 'the sealed box does not open with this key');
   } finally {

@@ -59,7 +59,7 @@ function keyProvider(provider: SeedProvider, key: string): KeyProviderRecord {
 
 /** Keys of provider none: a new random seed each boot, so the app must not keep anything. */
 export function ephemeralKeys(): SeedKeys {
-  const seed = Uint8Array.from(randomBytes(SEED_LENGTH));
+  const seed = new Uint8Array(randomBytes(SEED_LENGTH));
   try {
     return keysFromSeed(seed, { kind: 'none' });
   } finally {

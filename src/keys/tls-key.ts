@@ -16,7 +16,7 @@ export function tlsKeyOfPath(k256Key: Uint8Array, path: string, random = false):
 }
 
 function fromRandom(parts: readonly Uint8Array[]): P256Key {
-  const seed = Uint8Array.from(randomBytes(32));
+  const seed = new Uint8Array(randomBytes(32));
   try {
     return deriveP256(seed, parts);
   } finally {

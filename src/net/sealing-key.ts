@@ -53,7 +53,7 @@ export const noHost = (): DstackError =>
 export async function requestSealingKey(request: SealingKeyRequest): Promise<SealingKey> {
   const { hostApiUrl, quote, pccsUrl, rootCa, clock = bootClock } = request;
   if (!hostApiUrl) throw noHost();
-  const secret = Uint8Array.from(randomBytes(KEY_LENGTH));
+  const secret = new Uint8Array(randomBytes(KEY_LENGTH));
   try {
     const reportData = new Uint8Array(64);
     reportData.set(x25519PublicKey(secret));

@@ -23,7 +23,7 @@ export function pemBlocks(text: string, label: string): Uint8Array[] {
     const digits = base64.replace(/\s/g, '');
     const der = Buffer.from(digits, 'base64');
     if (der.toString('base64') !== digits) throw new DstackError('KEY_INVALID', `PEM block ${label} is not base64`);
-    return Uint8Array.from(der);
+    return new Uint8Array(der);
   });
 }
 

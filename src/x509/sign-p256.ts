@@ -21,7 +21,7 @@ export function signP256(bytes: Uint8Array, pkcs8Der: Uint8Array, whose: string)
   try {
     const key = createPrivateKey({ key: copy, format: 'der', type: 'pkcs8' });
     if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('curve');
-    return Uint8Array.from(sign('sha256', bytes, key));
+    return new Uint8Array(sign('sha256', bytes, key));
   } catch {
     throw new DstackError('KEY_INVALID', `the key of ${whose} is not a P-256 key`);
   } finally {

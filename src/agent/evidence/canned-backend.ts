@@ -73,8 +73,8 @@ async function loadFixture(config: SimulatorConfig): Promise<{ attestation: Atte
 function withReportData(fixture: Attestation, reportData: Uint8Array): Attestation {
   const { platform } = fixture;
   if (platform.kind !== 'tdx' && platform.kind !== 'gcp-tdx') return fixture;
-  const quote = Uint8Array.from(platform.quote);
+  const quote = new Uint8Array(platform.quote);
   const { version } = parseQuote(quote);
   quote.set(reportData, V4_REPORT_DATA_OFFSET + (version === 5 ? 6 : 0));
-  return { ...fixture, platform: { ...platform, quote }, reportData: Uint8Array.from(reportData) };
+  return { ...fixture, platform: { ...platform, quote }, reportData: new Uint8Array(reportData) };
 }

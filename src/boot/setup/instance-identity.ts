@@ -31,7 +31,7 @@ export function computeIdentity(
     );
   }
   const keep = stored.instanceIdSeed.length > 0 && compose.keyProvider !== 'none';
-  const instanceIdSeed = keep ? stored.instanceIdSeed : Uint8Array.from(random(ID_BYTES));
+  const instanceIdSeed = keep ? stored.instanceIdSeed : new Uint8Array(random(ID_BYTES));
   return {
     instanceIdSeed,
     appId,
@@ -42,5 +42,5 @@ export function computeIdentity(
 /** SHA-256(seed | app id | binding), first 20 bytes. The binding to a vTPM is empty on dstack's own TDX platform. */
 export function instanceId(seed: Uint8Array, appId: Uint8Array, binding = new Uint8Array()): Uint8Array {
   const hash = createHash('sha256').update(seed).update(appId).update(binding).digest();
-  return Uint8Array.from(hash.subarray(0, ID_BYTES));
+  return new Uint8Array(hash.subarray(0, ID_BYTES));
 }

@@ -46,4 +46,4 @@ export const keyProviderPayload = (kind: KeyProviderKind, id: Uint8Array): strin
 
 /** SHA-256 of each script's text, in order. */
 export const initScriptHashes = (scripts: readonly string[]): Uint8Array[] =>
-  scripts.map((script) => Uint8Array.from(createHash('sha256').update(script).digest()));
+  scripts.map((script) => new Uint8Array(createHash('sha256').update(script).digest()));
