@@ -1,9 +1,10 @@
 /**
  * The JSON mapping of prpc messages: bytes as hex, 64-bit numbers as numbers, unset optional fields as null, field names
- * as in the proto (dstack RPC transport, JSON mapping). Output is compact and pure ASCII: some clients count characters
- * where the header counts bytes, and only ASCII makes both the same.
+ * as in the proto (dstack RPC transport, JSON mapping). Output is compact and pure ASCII.
  */
 import { DstackError } from '../errors.ts';
+import { toHex } from './hex.ts';
+import { jsonString, LastingText } from './json-text.ts';
 import { defaultOf, type Field, fieldsOf, type Message, type MessageName, type ScalarType } from './prpc-messages.ts';
 
 const U32_MAX = 0xffff_ffff;
@@ -15,31 +16,59 @@ const bad = (field: string, message: string, value?: unknown): DstackError =>
     value: typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : undefined,
   });
 
-/** Replaces everything outside printable ASCII by `\uXXXX` (RFC 8259, section 7). Valid inside JSON strings only. */
-export function asciiJson(text: string): string {
-  return text.replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+/** One field of a message, ready to be written. */
+interface FieldWriter {
+  readonly key: string;
+  /** `"key":` */
+  readonly start: string;
+  readonly field: Field;
+  readonly write: (value: unknown) => string;
+}
+
+const WRITERS = new Map<MessageName, readonly FieldWriter[]>();
+
+function writersOf(name: MessageName): readonly FieldWriter[] {
+  let writers = WRITERS.get(name);
+  if (writers === undefined) {
+    writers = [...fieldsOf(name)].map(([key, field]) => ({
+      key,
+      start: `${jsonString(key)}:`,
+      field,
+      write: field.repeated ? listWriter(valueWriter(field)) : valueWriter(field),
+    }));
+    WRITERS.set(name, writers);
+  }
+  return writers;
+}
+
+const listWriter =
+  (write: FieldWriter['write']): FieldWriter['write'] =>
+  (list) =>
+    `[${(list as readonly unknown[]).map(write).join(',')}]`;
+
+function valueWriter({ type, lasting }: Field): FieldWriter['write'] {
+  if (typeof type === 'object')
+    return (value) => writeMessage(type.message as MessageName, value as Record<string, unknown>);
+  if (type === 'bytes') return (value) => `"${toHex(value as Uint8Array)}"`;
+  if (type !== 'string') return String;
+  if (!lasting) return (value) => jsonString(value as string);
+  const kept = new LastingText();
+  return (value) => kept.literal(value as string);
 }
 
 /** Encodes a message as compact ASCII JSON; `Empty` is `null`. */
 export function encodeJson<N extends MessageName>(name: N, message: Message<N>): string {
-  return asciiJson(JSON.stringify(name === 'Empty' ? null : toJsonValue(name, message as Record<string, unknown>)));
+  return name === 'Empty' ? 'null' : writeMessage(name, message as Record<string, unknown>);
 }
 
-function toJsonValue(name: MessageName, message: Record<string, unknown>): Record<string, unknown> {
-  const out: Record<string, unknown> = {};
-  for (const [key, field] of fieldsOf(name)) {
+function writeMessage(name: MessageName, message: Record<string, unknown>): string {
+  let out = '';
+  for (const { key, start, field, write } of writersOf(name)) {
     const value = message[key];
     if (field.omitEmpty && (value as Uint8Array).length === 0) continue;
-    if (field.repeated) out[key] = (value as unknown[]).map((item) => scalarToJson(field, item));
-    else out[key] = value === undefined ? null : scalarToJson(field, value);
+    out += `${out === '' ? '{' : ','}${start}${value === undefined ? 'null' : write(value)}`;
   }
-  return out;
-}
-
-function scalarToJson(field: Field, value: unknown): unknown {
-  if (typeof field.type === 'object')
-    return toJsonValue(field.type.message as MessageName, value as Record<string, unknown>);
-  return field.type === 'bytes' ? Buffer.from(value as Uint8Array).toString('hex') : value;
+  return out === '' ? '{}' : `${out}}`;
 }
 
 /**

@@ -16,6 +16,8 @@ export interface Field {
   readonly optional?: true;
   /** left out of JSON when empty (one historic exception) */
   readonly omitEmpty?: true;
+  /** long text that is the same in answer after answer and no secret: its JSON form is kept */
+  readonly lasting?: true;
 }
 
 const one = <const N extends number, const T extends Field['type']>(no: N, type: T) => ({ no, type }) as const;
@@ -23,6 +25,7 @@ const many = <const N extends number, const T extends Field['type']>(no: N, type
   ({ no, type, repeated: true }) as const;
 const maybe = <const N extends number, const T extends Field['type']>(no: N, type: T) =>
   ({ no, type, optional: true }) as const;
+const lasting = <const N extends number>(no: N) => ({ no, type: 'string', lasting: true }) as const;
 
 /** What a certificate is asked for with, in either version of the guest API. */
 const CERTIFICATE_REQUEST = {
@@ -70,15 +73,15 @@ export const MESSAGES = {
   RawQuoteArgs: { report_data: one(1, 'bytes') },
   TdxQuoteResponse: {
     quote: one(1, 'bytes'),
-    event_log: one(2, 'string'),
+    event_log: lasting(2),
     hash_algorithm: one(3, 'string'),
     prefix: one(4, 'string'),
   },
   GetQuoteResponse: {
     quote: one(1, 'bytes'),
-    event_log: one(2, 'string'),
+    event_log: lasting(2),
     report_data: one(3, 'bytes'),
-    vm_config: one(4, 'string'),
+    vm_config: lasting(4),
     attestation: { no: 5, type: 'bytes', omitEmpty: true },
   },
   AttestResponse: { attestation: one(1, 'bytes') },
@@ -89,15 +92,15 @@ export const MESSAGES = {
   AppInfo: {
     app_id: one(1, 'bytes'),
     instance_id: one(2, 'bytes'),
-    app_cert: one(3, 'string'),
-    tcb_info: one(4, 'string'),
+    app_cert: lasting(3),
+    tcb_info: lasting(4),
     app_name: one(5, 'string'),
     device_id: one(8, 'bytes'),
     mr_aggregated: one(9, 'bytes'),
     os_image_hash: one(10, 'bytes'),
     key_provider_info: one(12, 'string'),
     compose_hash: one(13, 'bytes'),
-    vm_config: one(14, 'string'),
+    vm_config: lasting(14),
     cloud_vendor: one(15, 'string'),
     cloud_product: one(16, 'string'),
   },
@@ -120,12 +123,12 @@ export const MESSAGES = {
     app_id: one(1, 'bytes'),
     app_name: one(2, 'string'),
     compose_hash: one(3, 'bytes'),
-    app_compose: one(4, 'string'),
+    app_compose: lasting(4),
     instance_id: one(5, 'bytes'),
     device_id: one(6, 'bytes'),
     os_image_hash: one(7, 'bytes'),
     mr_aggregated: one(8, 'bytes'),
-    vm_config: one(9, 'string'),
+    vm_config: lasting(9),
     key_provider_info: one(10, 'string'),
     cloud_vendor: one(11, 'string'),
     cloud_product: one(12, 'string'),
@@ -144,8 +147,8 @@ export const MESSAGES = {
     version: one(1, 'string'),
     app_id: one(2, 'bytes'),
     instance_id: one(3, 'bytes'),
-    app_cert: one(4, 'string'),
-    tcb_info: one(5, 'string'),
+    app_cert: lasting(4),
+    tcb_info: lasting(5),
     device_id: one(6, 'bytes'),
   },
   DiskInfo: {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeJson, decodeQuery, encodeJson } from '../../src/codec/prpc-json.ts';
-import { defaultsOf, fieldsOf, MESSAGES, type MessageName } from '../../src/codec/prpc-messages.ts';
+import { defaultsOf, type Field, fieldsOf, MESSAGES, type MessageName } from '../../src/codec/prpc-messages.ts';
 import { anyMessage } from './prpc-arbitrary.ts';
 
 const names = Object.keys(MESSAGES).filter((name) => name !== 'Empty') as MessageName[];
@@ -14,6 +14,26 @@ describe('the message table', () => {
       if (typeof field.type === 'object') expect(MESSAGES).toHaveProperty(field.type.message);
   });
 });
+
+/** The mapping once more, in the plainest way. */
+function plain(name: MessageName, message: Record<string, unknown>): unknown {
+  const value = (field: Field, item: unknown): unknown => {
+    if (item === undefined) return null;
+    if (typeof field.type === 'object')
+      return plain(field.type.message as MessageName, item as Record<string, unknown>);
+    return item instanceof Uint8Array ? Array.from(item, (byte) => byte.toString(16).padStart(2, '0')).join('') : item;
+  };
+  const entries = [...fieldsOf(name)]
+    .filter(([key, { omitEmpty }]) => !omitEmpty || (message[key] as Uint8Array).length > 0)
+    .map(([key, field]) => [
+      key,
+      field.repeated ? (message[key] as unknown[]).map((item) => value(field, item)) : value(field, message[key]),
+    ]);
+  return Object.fromEntries(entries);
+}
+
+const escaped = (text: string): string =>
+  text.replace(/[^\x00-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 describe('encodeJson', () => {
   it('writes every field in declaration order, bytes as hex', () => {
@@ -31,6 +51,22 @@ describe('encodeJson', () => {
     const empty = defaultsOf('GetQuoteResponse');
     expect(encodeJson('GetQuoteResponse', empty)).toBe('{"quote":"","event_log":"","report_data":"","vm_config":""}');
     expect(encodeJson('GetQuoteResponse', { ...empty, attestation: Uint8Array.of(9) })).toMatch(/"attestation":"09"}$/);
+  });
+  it.each(names)('writes %s as JSON.stringify does', (name) => {
+    fc.assert(
+      fc.property(anyMessage(name), (message) => {
+        expect(encodeJson(name, message)).toBe(
+          escaped(JSON.stringify(plain(name, message as Record<string, unknown>))),
+        );
+      }),
+      { numRuns: 25 },
+    );
+  });
+  it('follows a long text that changes, though it keeps its JSON form', () => {
+    const message = (event_log: string) => ({ ...defaultsOf('GetQuoteResponse'), event_log });
+    const long = `"\u00e9\u007f${'x'.repeat(5000)}`;
+    for (const text of [long, long, `${long}y`, `${long}z`, '', long, long.replace('x', 'y')])
+      expect(JSON.parse(encodeJson('GetQuoteResponse', message(text))).event_log).toBe(text);
   });
   it('writes Empty as null', () => expect(encodeJson('Empty', {})).toBe('null'));
   it('is pure ASCII and keeps the text', () => {

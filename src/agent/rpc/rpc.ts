@@ -3,7 +3,8 @@
  * encodes the answer. Failures carry the whole error chain. Pure: sockets are in src/http.
  */
 import { EMPTY_BYTES } from '../../codec/bytes.ts';
-import { asciiJson, decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
+import { asciiJson } from '../../codec/json-text.ts';
+import { decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
 import type { Message, MessageName } from '../../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES, type ServiceName } from '../../codec/prpc-services.ts';
 import { DstackError, type ErrorCode, errorChain } from '../../errors.ts';
