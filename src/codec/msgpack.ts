@@ -1,9 +1,8 @@
 /**
- * MessagePack for attestations. Writing is done by @msgpack/msgpack. Reading is our own: bytes come from the network, and
- * the library allocates an array of the promised length before it has seen its elements.
+ * Reading MessagePack of attestations. Bytes come from the network: nothing is allocated for a promised length before its
+ * elements have been seen.
  */
 
-import { encode } from '@msgpack/msgpack';
 import { DstackError } from '../errors.ts';
 import { cut } from './bytes.ts';
 
@@ -30,11 +29,6 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 const invalid = (what: string, offset: number): DstackError =>
   new DstackError('CODEC_INVALID', `msgpack bytes: ${what} at offset ${offset}`, { field: 'offset', value: offset });
-
-/** Encodes with the smallest integer forms and map members in insertion order; `undefined` members are left out. */
-export function encodeMsgpack(value: unknown): Uint8Array {
-  return encode(value, { ignoreUndefined: true });
-}
 
 /**
  * Decodes exactly one value. Maps need text keys without repetition; floats, extensions and 64-bit integers beyond the

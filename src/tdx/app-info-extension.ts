@@ -1,5 +1,6 @@
 /** The app-info certificate extension (.9): the identity as a msgpack array of nine (dstack keys and certificates). */
-import { decodeMsgpack, encodeMsgpack, type MsgpackValue } from '../codec/msgpack.ts';
+import { decodeMsgpack, type MsgpackValue } from '../codec/msgpack.ts';
+import { encodeMsgpack } from '../codec/msgpack-write.ts';
 import { DstackError } from '../errors.ts';
 import type { AppInfo } from './app-identity.ts';
 

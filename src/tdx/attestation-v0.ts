@@ -1,7 +1,9 @@
 /** Versioned attestation, form V0: a zero byte, then SCALE (dstack keys and certificates, V0). */
+import { perObject } from '../codec/per-object.ts';
 import { ScaleReader, ScaleWriter } from '../codec/scale.ts';
 import { DstackError } from '../errors.ts';
 import type { Attestation, Platform } from './attestation-shape.ts';
+import type { RuntimeEvent } from './events.ts';
 import type { TdxEvent } from './tdx-event.ts';
 import { TPM_PLATFORMS, type TpmQuote } from './tpm-quote.ts';
 
@@ -17,7 +19,7 @@ export function encodeV0(attestation: Attestation): Uint8Array {
   const out = new ScaleWriter().u8(0);
   writePlatform(out, platform);
   return out
-    .vector(attestation.runtimeEvents, (w, event) => w.string(event.event).bytes(event.payload))
+    .raw(runtimeEventData(attestation.runtimeEvents))
     .raw(attestation.reportData)
     .string(attestation.config)
     .finish();
@@ -52,12 +54,21 @@ function writePlatform(out: ScaleWriter, platform: Platform): void {
 }
 
 function writeTdx(out: ScaleWriter, quote: Uint8Array, eventLog: readonly TdxEvent[]): void {
-  out
-    .bytes(quote)
-    .vector(eventLog, (w, event) =>
-      w.u32(event.imr).u32(event.eventType).bytes(event.digest).string(event.event).bytes(event.payload),
-    );
+  out.bytes(quote).raw(eventLogData(eventLog));
 }
+
+/** Evidence is taken again and again over the same events. */
+const eventLogData = perObject((log: readonly TdxEvent[]) =>
+  new ScaleWriter()
+    .vector(log, (w, event) =>
+      w.u32(event.imr).u32(event.eventType).bytes(event.digest).string(event.event).bytes(event.payload),
+    )
+    .finish(),
+);
+
+const runtimeEventData = perObject((events: readonly RuntimeEvent[]) =>
+  new ScaleWriter().vector(events, (w, event) => w.string(event.event).bytes(event.payload)).finish(),
+);
 
 function writeTpmQuote(out: ScaleWriter, quote: TpmQuote): void {
   out

@@ -2,7 +2,9 @@
  * Versioned attestation, form V1: a msgpack map (dstack keys and certificates, V1). A wart of the format: quotes and other
  * byte vectors of the top level are arrays of numbers, while digests and payloads inside events are binary.
  */
-import { decodeMsgpack, encodeMsgpack, type MsgpackValue } from '../codec/msgpack.ts';
+import { decodeMsgpack, type MsgpackValue } from '../codec/msgpack.ts';
+import { ByteNumbers, EncodedMsgpack, encodeMsgpack } from '../codec/msgpack-write.ts';
+import { perObject } from '../codec/per-object.ts';
 import { DstackError } from '../errors.ts';
 import type { Attestation, Platform } from './attestation-shape.ts';
 import type { RuntimeEvent } from './events.ts';
@@ -10,17 +12,13 @@ import type { TdxEvent } from './tdx-event.ts';
 import { TPM_PLATFORMS, type TpmQuote } from './tpm-quote.ts';
 
 const REPORT_DATA_SIZE = 64;
-const numbers = (bytes: Uint8Array): number[] => Array.from(bytes);
+const numbers = (bytes: Uint8Array): ByteNumbers => new ByteNumbers(bytes);
 
 export function encodeV1(attestation: Attestation): Uint8Array {
   const { platform, reportData, runtimeEvents, config, reportDataPayload } = attestation;
   const stack = {
     report_data: numbers(reportData),
-    runtime_events: runtimeEvents.map(({ event, payload, version }) => ({
-      event,
-      payload,
-      version: version === 2 ? 2 : undefined,
-    })),
+    runtime_events: runtimeEventData(runtimeEvents),
     config,
     report_data_payload: reportDataPayload,
   };
@@ -34,11 +32,11 @@ export function encodeV1(attestation: Attestation): Uint8Array {
 function platformData(platform: Platform): unknown {
   switch (platform.kind) {
     case 'tdx':
-      return { quote: numbers(platform.quote), event_log: platform.eventLog.map(eventData) };
+      return { quote: numbers(platform.quote), event_log: eventLogData(platform.eventLog) };
     case 'gcp-tdx':
       return {
         quote: numbers(platform.quote),
-        event_log: platform.eventLog.map(eventData),
+        event_log: eventLogData(platform.eventLog),
         tpm_quote: tpmData(platform.tpmQuote),
       };
     case 'nitro-enclave':
@@ -63,6 +61,16 @@ const eventData = (event: TdxEvent): unknown => ({
   version: event.version === 2 ? 2 : undefined,
   preimage: event.preimage,
 });
+
+/** Evidence is taken again and again over the same events. */
+const eventLogData = perObject((log: readonly TdxEvent[]) => new EncodedMsgpack(log.map(eventData)));
+
+const runtimeEventData = perObject(
+  (events: readonly RuntimeEvent[]) =>
+    new EncodedMsgpack(
+      events.map(({ event, payload, version }) => ({ event, payload, version: version === 2 ? 2 : undefined })),
+    ),
+);
 
 const tpmData = (quote: TpmQuote): unknown => ({
   message: quote.message,

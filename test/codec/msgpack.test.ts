@@ -2,7 +2,8 @@ import { decode, encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
-import { decodeMsgpack, encodeMsgpack } from '../../src/codec/msgpack.ts';
+import { decodeMsgpack } from '../../src/codec/msgpack.ts';
+import { ByteNumbers, EncodedMsgpack, encodeMsgpack } from '../../src/codec/msgpack-write.ts';
 import { DstackError } from '../../src/errors.ts';
 
 const value = fc.letrec((tie) => ({
@@ -55,6 +56,49 @@ describe('msgpack', () => {
     for (const hex of ['81a16107', 'de0001a16107', 'df00000001a16107']) {
       expect(plain(decodeMsgpack(fromHex(hex))), hex).toEqual([['a', 7]]);
     }
+  });
+
+  it('writes what an independent implementation writes', () => {
+    fc.assert(
+      fc.property(value, (input) => {
+        expect(toHex(encodeMsgpack(input))).toBe(toHex(encode(input)));
+      }),
+    );
+  });
+
+  it.each([0, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x10000, 0xffff_ffff, 0x1_0000_0000, 2 ** 53 - 1])(
+    'writes %s and its negative as an independent implementation does',
+    (number) => {
+      for (const each of [number, -number, -number - 1].filter(Number.isSafeInteger))
+        expect(toHex(encodeMsgpack(each))).toBe(toHex(encode(each)));
+    },
+  );
+
+  it.each([0, 15, 16, 31, 32, 255, 256, 65_535, 65_536])(
+    'writes %s elements, bytes and letters as it does',
+    (count) => {
+      for (const each of ['a'.repeat(count), new Uint8Array(count).fill(0x81), new Array(count).fill(0x81)])
+        expect(Buffer.compare(encodeMsgpack(each), encode(each))).toBe(0);
+      const numbers = new Uint8Array(count).map((_, index) => index);
+      expect(Buffer.compare(encodeMsgpack(new ByteNumbers(numbers)), encode(Array.from(numbers)))).toBe(0);
+    },
+  );
+
+  it('copies what is encoded already', () => {
+    fc.assert(
+      fc.property(value, (input) => {
+        const spliced = encodeMsgpack({
+          before: 1,
+          middle: new EncodedMsgpack(input),
+          after: [new EncodedMsgpack(input)],
+        });
+        expect(toHex(spliced)).toBe(toHex(encode({ before: 1, middle: input, after: [input] })));
+      }),
+    );
+  });
+
+  it.each([[0.5], [Number.NaN], [2 ** 53], [10n], [Symbol('a')]])('does not write %s', (input) => {
+    expect(() => encodeMsgpack({ input })).toThrowError(DstackError);
   });
 
   it('writes members in order, small numbers small, and leaves undefined out', () => {
