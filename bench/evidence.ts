@@ -149,13 +149,13 @@ async function getQuotes(): Promise<void> {
     const once = async (): Promise<number> => {
       spent();
       const began = performance.now();
-      const { quote, eventLog, vmConfig, attestation: bytes } = await backend.quote(reportData);
+      const { quote, eventLog, vmConfig, attestation } = await backend.quote(reportData);
       encodeJson('GetQuoteResponse', {
         quote,
         event_log: eventLog,
         report_data: reportData,
         vm_config: vmConfig,
-        attestation: bytes,
+        attestation: attestation(),
       });
       return performance.now() - began - spent();
     };

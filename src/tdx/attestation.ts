@@ -2,6 +2,7 @@
  * Attestations: a quote with everything a verifier needs to interpret it (dstack keys and certificates, versioned
  * attestation bytes). One shape in memory, two encodings: V0 (SCALE) and V1 (msgpack).
  */
+import { perObject } from '../codec/per-object.ts';
 import { DstackError } from '../errors.ts';
 import type { Attestation } from './attestation-shape.ts';
 import { decodeV0, encodeV0 } from './attestation-v0.ts';
@@ -67,15 +68,22 @@ export function decodeVersioned(bytes: Uint8Array): { form: AttestationForm; att
 export function strip(attestation: Attestation): Attestation {
   const { platform } = attestation;
   if (platform.kind !== 'tdx' && platform.kind !== 'gcp-tdx') return attestation;
-  const keepAcpi = platform.kind === 'tdx';
-  const eventLog = platform.eventLog
+  return { ...attestation, platform: { ...platform, eventLog: strippedLogs(platform.eventLog)[platform.kind] } };
+}
+
+const strippedLogs = perObject((log: readonly TdxEvent[]) => ({
+  tdx: stripLog(log, true),
+  'gcp-tdx': stripLog(log, false),
+}));
+
+function stripLog(log: readonly TdxEvent[], keepAcpi: boolean): TdxEvent[] {
+  return log
     .filter((event) => event.imr === 3 || (keepAcpi && isAcpiData(event)))
     .map((event): TdxEvent => {
       if (event.imr !== 3) return event;
       if (!isRuntimeEvent(event)) return { ...event, payload: new Uint8Array() };
       return event.version === 2 ? withPreimage(event) : { ...event, digest: new Uint8Array() };
     });
-  return { ...attestation, platform: { ...platform, eventLog } };
 }
 
 /**

@@ -3,6 +3,7 @@
  * UEFI confidential computing measurements; dstack measurement, CCEL).
  */
 import { cut } from '../codec/bytes.ts';
+import { LastBytes } from '../codec/per-object.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import { EV_NO_ACTION, isAcpiData, NO_REGISTER, type TdxEvent } from './tdx-event.ts';
@@ -20,7 +21,7 @@ const DIGEST_SIZE: Readonly<Record<number, number>> = { 4: 20, 11: 32, 12: 48, 1
 const ACPI_NAMES = ['acpi-loader', 'acpi-rsdp', 'acpi-tables'] as const;
 
 /** Reads and parses the log of this boot. @throws CCEL_UNAVAILABLE, CCEL_INVALID */
-export async function readCcel(machine: TdxMachine): Promise<TdxEvent[]> {
+export async function readCcel(machine: TdxMachine): Promise<readonly TdxEvent[]> {
   const override = process.env[ENV_CCEL];
   if (override !== undefined && !override.startsWith('/')) {
     throw new DstackError('CCEL_UNAVAILABLE', `${ENV_CCEL} is not an absolute path`, {
@@ -35,8 +36,11 @@ export async function readCcel(machine: TdxMachine): Promise<TdxEvent[]> {
   } catch (thrown) {
     throw new DstackError('CCEL_UNAVAILABLE', `cannot read the boot event log ${path}`, { path, cause: thrown });
   }
-  return parseCcel(bytes);
+  return parsed.of(bytes, parseCcel);
 }
+
+/** the firmware writes the table once, and everybody who takes evidence reads it */
+const parsed = new LastBytes<readonly TdxEvent[]>();
 
 /** A little-endian cursor that refuses to leave the table. */
 class Cursor {

@@ -5,6 +5,7 @@
  */
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { LastBytes } from '../codec/per-object.ts';
 import { PATHS } from '../config/paths.ts';
 import { DstackError } from '../errors.ts';
 import { effect } from '../sys/effects.ts';
@@ -179,9 +180,15 @@ async function putLine(path: string, line: string, mode: number): Promise<void> 
   }
 }
 
-/** All events of this boot in order; none when there is no log yet. @throws EVENT_LOG_INVALID */
-export async function readRuntimeEvents(options: EventLogOptions): Promise<RuntimeEvent[]> {
+const NO_EVENTS: readonly RuntimeEvent[] = [];
+const parsed = new LastBytes<readonly RuntimeEvent[]>();
+
+/**
+ * All events of this boot in order; none when there is no log yet. The log is read every time; while it says the same, the
+ * answer is the same object. @throws EVENT_LOG_INVALID
+ */
+export async function readRuntimeEvents(options: EventLogOptions): Promise<readonly RuntimeEvent[]> {
   const path = `${dirOf(options)}/${LOG}`;
   const bytes = await ifExists(() => readLimited(path, LOG_LIMIT));
-  return bytes === undefined ? [] : parseLog(bytes, path);
+  return bytes === undefined ? NO_EVENTS : parsed.of(bytes, () => parseLog(bytes, path));
 }

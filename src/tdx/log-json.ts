@@ -1,6 +1,7 @@
 /** The event log as JSON, in the forms its consumers expect (dstack measurement, JSON event log). */
 import { EMPTY_BYTES } from '../codec/bytes.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { perObject } from '../codec/per-object.ts';
 import { DstackError } from '../errors.ts';
 import { isAcpiData, isRuntimeEvent, type TdxEvent, withPreimage } from './tdx-event.ts';
 
@@ -41,14 +42,14 @@ export function fullLogJson(events: readonly TdxEvent[], options: { preimages?: 
  * their payload (except the ACPI tables); runtime events keep their payload and lose their digest, which a verifier must
  * compute itself.
  */
-export function quoteLogJson(events: readonly TdxEvent[]): string {
-  return JSON.stringify(
+export const quoteLogJson = perObject((events: readonly TdxEvent[]): string =>
+  JSON.stringify(
     events.map((event) => {
       if (isRuntimeEvent(event)) return eventJson(withPreimage({ ...event, digest: EMPTY_BYTES }));
       return eventJson(isAcpiData(event) ? event : { ...event, payload: EMPTY_BYTES });
     }),
-  );
-}
+  ),
+);
 
 /** Longest text and longest list: a log of the firmware has hundreds of events, the guest's own at most 7,000. */
 const TEXT_LIMIT = 16 * 1024 * 1024;

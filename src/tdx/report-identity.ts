@@ -4,6 +4,7 @@
  * neither of them shows.
  */
 import { toHex } from '../codec/hex.ts';
+import { perObject } from '../codec/per-object.ts';
 import { errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
 import type { Attestation } from './attestation.ts';
@@ -13,7 +14,7 @@ import { detectTee } from './platform.ts';
 import { replay } from './replay.ts';
 import { takeReport } from './report.ts';
 import { type EvidenceOptions, readEventLog, takeAttestation, vmConfigText } from './take-evidence.ts';
-import { isRuntimeEvent } from './tdx-event.ts';
+import { isRuntimeEvent, type TdxEvent } from './tdx-event.ts';
 
 /** TDINFO, from the attributes to RTMR3: 400 bytes that have the same layout in a TD report and in a quote. */
 const REPORT_TDINFO = 512;
@@ -46,17 +47,36 @@ export async function reportIdentity(config: string, machine: EventLogOptions): 
 }
 
 async function take(config: string, machine: EventLogOptions): Promise<Attestation | undefined> {
-  const reportData = new Uint8Array(64);
-  const report = await takeReport(reportData, machine);
+  const report = await takeReport(new Uint8Array(64), machine);
   const eventLog = await readEventLog(machine);
-  if (toHex(replay(eventLog, 3)) !== toHex(report.rtmrs[3])) {
+  if (replayed(eventLog) !== toHex(report.rtmrs[3])) {
     ui.warn('the event log does not replay to RTMR3');
     return undefined;
   }
-  const runtimeEvents = eventLog
-    .filter(isRuntimeEvent)
-    .map(({ event, payload, version }) => ({ event, payload, version }));
-  return { platform: { kind: 'tdx', quote: unsigned(report.raw), eventLog }, reportData, runtimeEvents, config };
+  return attestationOf(unsigned(report.raw), eventLog, config);
+}
+
+const replayed = perObject((log: readonly TdxEvent[]) => toHex(replay(log, 3)));
+
+const runtimeOf = perObject((log: readonly TdxEvent[]) =>
+  log.filter(isRuntimeEvent).map(({ event, payload, version }) => ({ event, payload, version })),
+);
+
+let last: Attestation | undefined;
+
+/** The same object as the last time while nothing has changed, so that nothing has to be read out of it again. */
+function attestationOf(quote: Uint8Array, eventLog: readonly TdxEvent[], config: string): Attestation {
+  const platform = last?.platform;
+  const same =
+    platform?.kind === 'tdx' &&
+    platform.eventLog === eventLog &&
+    Buffer.compare(platform.quote, quote) === 0 &&
+    last?.config === config;
+  if (last === undefined || !same) {
+    const reportData = new Uint8Array(64);
+    last = { platform: { kind: 'tdx', quote, eventLog }, reportData, runtimeEvents: runtimeOf(eventLog), config };
+  }
+  return last;
 }
 
 /** The registers of a report in the layout of a version 4 quote, without authentication data. */

@@ -1,6 +1,7 @@
 /** Taking evidence of this guest: the complete event log, and a quote with everything that belongs to it. */
 import { cut } from '../codec/bytes.ts';
 import { toHex } from '../codec/hex.ts';
+import { perObject } from '../codec/per-object.ts';
 import { hostShared } from '../config/paths.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
@@ -23,10 +24,15 @@ export interface EvidenceOptions extends EventLogOptions {
 const SYS_CONFIG_LIMIT = 1024 * 1024;
 
 /** The complete event log: boot events of the firmware, then runtime events. @throws CCEL_*, EVENT_LOG_INVALID */
-export async function readEventLog(options: EventLogOptions): Promise<TdxEvent[]> {
+export async function readEventLog(options: EventLogOptions): Promise<readonly TdxEvent[]> {
   const boot = await readCcel(options);
-  return [...boot, ...(await readRuntimeEvents(options)).map(toTdxEvent)];
+  return joined(boot)(tdxEvents(await readRuntimeEvents(options)));
 }
+
+// one object for the same events: what evidence makes of a log (digests, texts, encodings) is kept with it
+const tdxEvents = perObject((events: readonly RuntimeEvent[]) => events.map(toTdxEvent));
+const preimaged = perObject((events: readonly RuntimeEvent[]) => tdxEvents(events).map(withPreimage));
+const joined = perObject((boot: readonly TdxEvent[]) => perObject((more: readonly TdxEvent[]) => [...boot, ...more]));
 
 /**
  * Takes a quote for 64 bytes of report data and adds the event log and the vm_config text.
@@ -46,7 +52,7 @@ export async function takeAttestation(reportData: Uint8Array, options: EvidenceO
   }
   const runtimeEvents = await eventsBehind(body.rtmrs[3], options);
   return {
-    platform: { kind: 'tdx', quote, eventLog: [...boot, ...runtimeEvents.map(toTdxEvent).map(withPreimage)] },
+    platform: { kind: 'tdx', quote, eventLog: joined(boot)(preimaged(runtimeEvents)) },
     reportData: cut(reportData),
     runtimeEvents,
     config,
@@ -62,7 +68,7 @@ export async function certificateEvidence(reportData: Uint8Array, options: Evide
  * The runtime events that are in the quoted register. An event that is measured while the quote is taken would make the
  * evidence contradict itself: later events are left out, and a line that is just being written is waited for.
  */
-async function eventsBehind(register: Uint8Array, options: EventLogOptions): Promise<RuntimeEvent[]> {
+async function eventsBehind(register: Uint8Array, options: EventLogOptions): Promise<readonly RuntimeEvent[]> {
   // without the lock a line may be half there: what cannot be read now is read again with it
   const events = await readRuntimeEvents(options).catch(() => undefined);
   const matching = events && prefixOf(events, register);
@@ -75,16 +81,23 @@ async function eventsBehind(register: Uint8Array, options: EventLogOptions): Pro
   return found ?? settled;
 }
 
-function prefixOf(events: RuntimeEvent[], register: Uint8Array): RuntimeEvent[] | undefined {
-  const wanted = toHex(register);
-  let value: Uint8Array = new Uint8Array(REGISTER_SIZE);
-  if (events.length === 0 || toHex(value) === wanted) return toHex(value) === wanted ? [] : undefined;
-  for (const [index, event] of events.entries()) {
-    value = extend(value, eventDigest(event));
-    if (toHex(value) === wanted) return events.slice(0, index + 1);
-  }
-  return undefined;
+/** The events up to the one with which the register came to this value. */
+function prefixOf(events: readonly RuntimeEvent[], register: Uint8Array): readonly RuntimeEvent[] | undefined {
+  const count = registerValues(events).indexOf(toHex(register));
+  if (count < 0) return undefined;
+  return count === events.length ? events : events.slice(0, count);
 }
+
+/** Hex of the register before the first event, behind the first, and so on. */
+const registerValues = perObject((events: readonly RuntimeEvent[]) => {
+  let value: Uint8Array = new Uint8Array(REGISTER_SIZE);
+  const values = [toHex(value)];
+  for (const event of events) {
+    value = extend(value, eventDigest(event));
+    values.push(toHex(value));
+  }
+  return values;
+});
 
 /** The member vm_config of the system configuration; a missing or unreadable document counts as an empty text. */
 export async function vmConfigText(): Promise<string> {

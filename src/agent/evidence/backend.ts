@@ -1,6 +1,5 @@
 /** Where evidence comes from: the real device, or canned files for development. The services know only this. */
 import type { Attestation, AttestationForm } from '../../tdx/attestation.ts';
-import type { TdxEvent } from '../../tdx/tdx-event.ts';
 
 /** What GetQuote answers with, beside the report data. */
 export interface QuoteAnswer {
@@ -8,8 +7,8 @@ export interface QuoteAnswer {
   /** JSON text of the event log */
   readonly eventLog: string;
   readonly vmConfig: string;
-  /** versioned bytes; empty on TDX, where quote and event log say it all */
-  readonly attestation: Uint8Array;
+  /** versioned bytes, made when they are asked for; empty on TDX, where quote and event log say it all */
+  readonly attestation: () => Uint8Array;
 }
 
 export interface Backend {
@@ -21,8 +20,11 @@ export interface Backend {
   quote(reportData: Uint8Array): Promise<QuoteAnswer>;
   /** what Attest answers: versioned bytes, in the natural form unless another one is asked for */
   attest(reportData: Uint8Array, form?: AttestationForm): Promise<Uint8Array>;
-  /** what Info is made of; it may be without a signature and must not be handed out */
-  identity(): Promise<{ readonly attestation: Attestation; readonly eventLog: readonly TdxEvent[] }>;
+  /**
+   * what Info is made of; it may be without a signature and must not be handed out. The same object as before only if
+   * everything in it is the same
+   */
+  identity(): Promise<Attestation>;
   /** measures an event; absent when nothing can be measured */
   readonly emitEvent?: (name: string, payload: Uint8Array) => Promise<void>;
 }

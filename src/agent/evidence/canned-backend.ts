@@ -38,18 +38,24 @@ export async function cannedBackend(config: SimulatorConfig, vmConfig: string, m
     });
   }
   const { attestation: fixture, form } = await loadFixture(config);
-  tdxQuote(fixture); // a fixture of another platform is refused now, not at the first request
-  const patched = (reportData: Uint8Array) => (config.patchReportData ? withReportData(fixture, reportData) : fixture);
+  const { version } = parseQuote(tdxQuote(fixture)); // a fixture of another platform is refused now, not at the first request
+  const eventLog = JSON.stringify(fullLogJson(tdxEventLog(fixture), { preimages: true }));
+  const patched = (reportData: Uint8Array) =>
+    config.patchReportData ? withReportData(fixture, version, reportData) : fixture;
   return {
     kind: 'canned',
     attestation: async (reportData) => patched(reportData),
     async quote(reportData) {
       const attestation = patched(reportData);
-      const eventLog = JSON.stringify(fullLogJson(tdxEventLog(attestation), { preimages: true }));
-      return { quote: tdxQuote(attestation), eventLog, vmConfig, attestation: encodeVersioned(attestation, 'V1') };
+      return {
+        quote: tdxQuote(attestation),
+        eventLog,
+        vmConfig,
+        attestation: () => encodeVersioned(attestation, 'V1'),
+      };
     },
     attest: async (reportData, wanted = form) => encodeVersioned(patched(reportData), wanted),
-    identity: async () => ({ attestation: fixture, eventLog: tdxEventLog(fixture) }),
+    identity: async () => fixture,
   };
 }
 
@@ -70,11 +76,10 @@ async function loadFixture(config: SimulatorConfig): Promise<{ attestation: Atte
 }
 
 /** Writes report data into the quote and beside it. The signature of the quote no longer holds. */
-function withReportData(fixture: Attestation, reportData: Uint8Array): Attestation {
+function withReportData(fixture: Attestation, version: 4 | 5, reportData: Uint8Array): Attestation {
   const { platform } = fixture;
   if (platform.kind !== 'tdx' && platform.kind !== 'gcp-tdx') return fixture;
   const quote = new Uint8Array(platform.quote);
-  const { version } = parseQuote(quote);
   quote.set(reportData, V4_REPORT_DATA_OFFSET + (version === 5 ? 6 : 0));
   return { ...fixture, platform: { ...platform, quote }, reportData: new Uint8Array(reportData) };
 }

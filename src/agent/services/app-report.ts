@@ -1,9 +1,10 @@
 /** Info: who this app is, as evidence shows it (dstack guest agent services, Info). */
 import { readFile } from 'node:fs/promises';
 import { toHex } from '../../codec/hex.ts';
+import { perObject } from '../../codec/per-object.ts';
 import type { Message } from '../../codec/prpc-messages.ts';
 import { type AppInfo, decodeAppInfo } from '../../tdx/app-identity.ts';
-import { tdxQuote } from '../../tdx/attestation.ts';
+import { type Attestation, tdxEventLog, tdxQuote } from '../../tdx/attestation.ts';
 import { type EventJson, fullLogJson } from '../../tdx/log-json.ts';
 import { parseQuote } from '../../tdx/quote-layout.ts';
 import { Recent } from '../figures/recent.ts';
@@ -21,15 +22,19 @@ export interface ReportedIdentity {
 
 /** Takes fresh evidence and reads the identity out of it. @throws QUOTE_*, ATTESTATION_INVALID */
 export async function readIdentity(state: AgentState): Promise<ReportedIdentity> {
-  const { attestation, eventLog } = await state.backend.identity();
+  return reported(await state.backend.identity());
+}
+
+/** Evidence that is the same object as before says the same; every event makes another one. */
+const reported = perObject((attestation: Attestation): ReportedIdentity => {
   const { body } = parseQuote(tdxQuote(attestation));
   return {
     app: decodeAppInfo(attestation),
     mrtd: toHex(body.mrtd),
     rtmrs: body.rtmrs.map(toHex),
-    eventLog: fullLogJson(eventLog),
+    eventLog: fullLogJson(tdxEventLog(attestation)),
   };
-}
+});
 
 const recent = new WeakMap<AgentState, Recent<ReportedIdentity>>();
 
@@ -41,7 +46,13 @@ export function publicIdentity(state: AgentState): Promise<ReportedIdentity> {
 }
 
 /** `tcb_info`: pretty JSON inside a string. */
-function tcbInfo(state: AgentState, { app, mrtd, rtmrs, eventLog }: ReportedIdentity): string {
+const tcbInfo = (state: AgentState, identity: ReportedIdentity): string => tcbInfos(state)(identity);
+
+const tcbInfos = perObject(({ compose }: AgentState) =>
+  perObject((identity: ReportedIdentity) => formatTcbInfo(identity, compose.text)),
+);
+
+function formatTcbInfo({ app, mrtd, rtmrs, eventLog }: ReportedIdentity, appCompose: string): string {
   const [rtmr0, rtmr1, rtmr2, rtmr3] = rtmrs;
   const info = {
     mrtd,
@@ -54,7 +65,7 @@ function tcbInfo(state: AgentState, { app, mrtd, rtmrs, eventLog }: ReportedIden
     compose_hash: toHex(app.composeHash),
     device_id: toHex(app.deviceId),
     event_log: eventLog,
-    app_compose: state.compose.text,
+    app_compose: appCompose,
   };
   return JSON.stringify(info, null, 2);
 }
@@ -107,11 +118,20 @@ export async function appInfoV1(state: AgentState, audience: 'app' | 'public'): 
   };
 }
 
-/** An identification text of the (virtual) machine; it comes from the host and proves nothing. */
-export async function dmi(name: 'sys_vendor' | 'product_name'): Promise<string> {
-  try {
-    return (await readFile(`/sys/class/dmi/id/${name}`, 'utf8')).trim();
-  } catch {
-    return '';
+const dmiTexts = new Map<string, Promise<string>>();
+
+/**
+ * An identification text of the (virtual) machine; it comes from the host and proves nothing. The kernel reads it before
+ * it starts the first program and never again, and so it is read once, or found missing once.
+ */
+export function dmi(name: 'sys_vendor' | 'product_name'): Promise<string> {
+  let text = dmiTexts.get(name);
+  if (text === undefined) {
+    text = readFile(`/sys/class/dmi/id/${name}`, 'utf8').then(
+      (read) => read.trim(),
+      () => '',
+    );
+    dmiTexts.set(name, text);
   }
+  return text;
 }

@@ -18,7 +18,7 @@ export const version = async () => ({ version: VERSION, rev: REVISION });
 /** The quote with everything around it, for report data that is already 64 bytes. */
 export async function quoteResponse(state: AgentState, reportData: Uint8Array) {
   const { quote, eventLog, vmConfig, attestation } = await state.backend.quote(reportData);
-  return { quote, event_log: eventLog, report_data: reportData, vm_config: vmConfig, attestation };
+  return { quote, event_log: eventLog, report_data: reportData, vm_config: vmConfig, attestation: attestation() };
 }
 
 /** @param signScope prefix of the names of the key of Sign; the app itself has none */

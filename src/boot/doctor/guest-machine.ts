@@ -25,7 +25,7 @@ export interface GuestMachine {
   tee(): Promise<string>;
   /** 48 bytes */
   rtmr3(): Promise<Uint8Array>;
-  events(): Promise<RuntimeEvent[]>;
+  events(): Promise<readonly RuntimeEvent[]>;
   disk(): Promise<DiskStatus>;
   /** share of the file system's blocks in use, 0 to 1; undefined when there is no such folder */
   used(mountPoint: string): Promise<number | undefined>;

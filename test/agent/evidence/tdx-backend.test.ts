@@ -13,11 +13,12 @@ import { guestService } from '../../../src/agent/services/guest-service.ts';
 import { type AgentState, loadState } from '../../../src/agent/state.ts';
 import { loadAgentConfig } from '../../../src/config/agent-config.ts';
 import { setNative } from '../../../src/sys/native.ts';
-import { decodeVersioned } from '../../../src/tdx/attestation.ts';
+import { decodeVersioned, tdxEventLog } from '../../../src/tdx/attestation.ts';
 import { type EventLogOptions, emitEvent, setEventVersion } from '../../../src/tdx/event-log.ts';
 import { parseQuote } from '../../../src/tdx/quote-layout.ts';
 import { replayRuntime } from '../../../src/tdx/replay.ts';
 import { realTdxMachine } from '../../../src/tdx/tdx-machine.ts';
+import { OID, readExtension } from '../../../src/x509/x509.ts';
 import { fakeNative } from '../../tdx/fake-native.ts';
 import { FakeTsm } from '../../tdx/fake-tsm.ts';
 import { PKI } from '../../tdx/sample.ts';
@@ -73,6 +74,13 @@ async function call(method: string, body: unknown = {}) {
   });
   return { status: answer.status, value: JSON.parse(Buffer.from(answer.body as Uint8Array).toString()) };
 }
+/** struct { u8 reportdata[64]; u8 tdreport[1024] }: MRTD and the registers inside TDINFO */
+const reportOf = (tsm: FakeTsm) => (_: number, request: number, argument: Uint8Array) => {
+  if (request !== 0xc4405401) throw Object.assign(new Error('ENOTTY'), { code: 'ENOTTY' });
+  argument.set(new Uint8Array(48).fill(0x11), 64 + 528);
+  for (const [index, register] of tsm.registers.entries()) argument.set(register, 64 + 720 + 48 * index);
+};
+
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
 
 describe('the agent on a TDX guest', () => {
@@ -95,18 +103,49 @@ describe('the agent on a TDX guest', () => {
     expect(JSON.parse(info.tcb_info).event_log.at(-1).event).toBe('my-event');
   });
 
+  it('follows every event in all answers, though it keeps what is the same in each', async () => {
+    const names = async () => {
+      const attestation = decodeVersioned(bytes((await call('Attest')).value.attestation)).attestation;
+      const quote = (await call('GetQuote', { report_data: 'aa' })).value;
+      const tcb = JSON.parse((await call('Info')).value.tcb_info);
+      const { certificate_chain } = (await call('GetTlsKey', { subject: 'a', usage_ra_tls: true })).value;
+      const inCertificate = decodeVersioned(readExtension(certificate_chain[0], OID.attestation)!).attestation;
+      expect(parseQuote(bytes(quote.quote)).body.rtmrs[3]).toEqual(fake.registers[3]);
+      expect(tcb.rtmr3).toBe(Buffer.from(fake.registers[3] as Uint8Array).toString('hex'));
+      const last = (events: readonly { event: string }[]) => events.slice(-2).map(({ event }) => event);
+      return [
+        last(attestation.runtimeEvents),
+        last(tdxEventLog(attestation)),
+        last(JSON.parse(quote.event_log)),
+        last(tcb.event_log),
+        last(inCertificate.runtimeEvents),
+        last(tdxEventLog(inCertificate)),
+      ];
+    };
+    let before = 'system-ready';
+    for (const event of ['one', 'two', 'two', 'three']) {
+      await names(); // whatever is kept is kept now
+      expect((await call('EmitEvent', { event, payload: '0102' })).status).toBe(200);
+      expect(await names()).toEqual(Array(6).fill([before, event]));
+      expect(await names()).toEqual(Array(6).fill([before, event]));
+      before = event;
+    }
+    // the device now answers with a report, which shows the same registers
+    setNative(fakeNative({ ioctl: reportOf(fake) }));
+    for (const event of ['four', 'five']) {
+      await names();
+      expect((await call('EmitEvent', { event, payload: '' })).status).toBe(200);
+      expect(await names()).toEqual(Array(6).fill([before, event]));
+      before = event;
+    }
+  });
+
   it('tells the identity from a TD report, the same as from a quote, and falls back to a quote', async () => {
     const fromQuote = (await call('Info')).value;
     const quotes = () => fake.calls.filter((entry) => entry.startsWith('read') && entry.endsWith('outblob')).length;
     const before = quotes();
     expect(before).toBeGreaterThan(0);
-    // struct { u8 reportdata[64]; u8 tdreport[1024] }: MRTD and the registers inside TDINFO
-    const report = (_: number, request: number, argument: Uint8Array) => {
-      if (request !== 0xc4405401) throw Object.assign(new Error('ENOTTY'), { code: 'ENOTTY' });
-      argument.set(new Uint8Array(48).fill(0x11), 64 + 528);
-      for (const [index, register] of fake.registers.entries()) argument.set(register, 64 + 720 + 48 * index);
-    };
-    setNative(fakeNative({ ioctl: report }));
+    setNative(fakeNative({ ioctl: reportOf(fake) }));
     const fromReport = (await call('Info')).value;
     expect(quotes()).toBe(before);
     expect({ ...fromReport, app_cert: '' }).toEqual({ ...fromQuote, app_cert: '' });

@@ -146,7 +146,10 @@ describe('the page', () => {
     scene = await makeScene();
     const { backend } = scene.state;
     const identity = async () => {
-      const { attestation, eventLog } = await backend.identity();
+      const attestation = await backend.identity();
+      const { platform } = attestation;
+      if (platform.kind !== 'tdx') throw new Error('another platform');
+      const { eventLog } = platform;
       const last = eventLog.at(-1);
       if (last === undefined) throw new Error('no event');
       const more = Array.from({ length: 300 }, () => ({
@@ -154,7 +157,7 @@ describe('the page', () => {
         event: 'mine',
         payload: new Uint8Array(10_000).fill(97),
       }));
-      return { attestation, eventLog: [...eventLog, ...more] };
+      return { ...attestation, platform: { ...platform, eventLog: [...eventLog, ...more] } };
     };
     const { state, ready, timelinePath } = scene;
     const { text } = await page({ ...state, backend: { ...backend, identity } }, ready, { timelinePath });

@@ -6,6 +6,7 @@ import type { Readiness } from '../../../src/agent/figures/readyz.ts';
 import { type AgentState, loadState } from '../../../src/agent/state.ts';
 import { loadAgentConfig } from '../../../src/config/agent-config.ts';
 import { START } from '../../../src/deploy/steps.ts';
+import { tdxEventLog } from '../../../src/tdx/attestation.ts';
 import { type FakeContainer, type FakeDocker, type FakeDockerOptions, fakeDocker } from '../../deploy/fake-docker.ts';
 import { type Guest, type GuestOptions, makeGuest } from '../canned.ts';
 
@@ -116,7 +117,7 @@ export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
   const docker = await fakeDocker(socket, options.containers ?? CONTAINERS(), options.docker);
   process.env['DOCKER_HOST'] = `unix://${socket}`;
   const state = await loadState(await loadAgentConfig({ file: guest.configFile, root: guest.dir, cwd: guest.dir }));
-  const { eventLog } = await state.backend.identity();
+  const eventLog = tdxEventLog(await state.backend.identity());
   const digests = new Map(eventLog.map(({ event, digest }) => [event, Buffer.from(digest).toString('hex')]));
   const timelinePath = join(dir, 'boot.jsonl');
   writeFileSync(timelinePath, `${(options.timeline ?? timelineLines(digests)).join('\n')}\n`);
