@@ -2,10 +2,9 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { HostApi } from '../../simulator/host-api.ts';
 import type { HostEvent } from '../../simulator/host-event.ts';
-import { removeTree } from '../lib/cache.ts';
 import { loadTools } from '../lib/tools.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { type EventMatch, waitForEvent } from './boot-events.ts';
@@ -23,6 +22,7 @@ import { Qmp } from './qmp.ts';
 import type { ShareFiles } from './share.ts';
 import { Shell, type ShellResult } from './shell.ts';
 import { type Thawed, thaw } from './thaw.ts';
+import { thawOrBoot } from './thaw-or-boot.ts';
 import { HOST_API_PORT, VSOCK_HOST_API_URL, VsockDevice, vsockDevice } from './vsock.ts';
 import { retry, within } from './wait.ts';
 
@@ -40,28 +40,25 @@ function freshSocketDir(dir: string): string {
   return path;
 }
 
-/** A thawed guest, or undefined after it was said why there is none. A vsock device is another process, whose state is not frozen. */
-async function thawOrSay(
-  { image, dir, kernelArgs = [] }: MachineOptions,
-  config: QemuConfig,
-  console: ConsoleLog,
-  binds: string[],
-): Promise<Thawed | undefined> {
-  if (config.vsock !== undefined || config.hostile !== undefined) return undefined;
+/** Starts the guest; one that is to be thawed boots only when that fails. A vsock device is another process, whose state is not frozen. */
+async function start(options: MachineOptions, config: QemuConfig, console: ConsoleLog, binds: string[]) {
+  const boot = async (): Promise<Started> => ({
+    qemu: await startPastEarlyAbort(() => QemuProcess.start(qemuArgv(config), console, binds), console),
+  });
+  if (!options.thaw || config.vsock !== undefined || config.hostile !== undefined) return boot();
+  const { image, dir, kernelArgs = [] } = options;
   // the share is there under both names, and the labelled disk, if there is one, comes first
   const shared = { ...config, share9p: shareFolder(dir), cmdline: `${image.cmdline} ${NOTHING_STARTED}` };
-  let frozen: string | undefined;
-  try {
-    frozen = await ensureFrozen(shared, image.osImageHash, dir);
-    return await thaw({ ...shared, frozen }, kernelArgs, console, binds);
-  } catch (thrown) {
-    if (frozen !== undefined) await removeTree(dirname(frozen)); // the next one is frozen again
-    const said = `no thawed guest, it is booted instead: ${(thrown as Error).message}`;
-    process.stderr.write(`${said}\n`);
-    console.append(Buffer.from(`${said}\n`), 'qemu');
-    return undefined;
-  }
+  const ways = {
+    frozen: () => ensureFrozen(shared, image.osImageHash, dir),
+    thaw: (frozen: string): Promise<Started> => thaw({ ...shared, frozen }, kernelArgs, console, binds),
+    boot,
+  };
+  return thawOrBoot(ways, console);
 }
+
+/** A thawed guest has its shell already. */
+type Started = Pick<Thawed, 'qemu'> & Partial<Thawed>;
 
 export class Machine implements AsyncDisposable {
   readonly options: MachineOptions;
@@ -158,10 +155,7 @@ export class Machine implements AsyncDisposable {
         ...(vsock === undefined ? {} : { vsock: `${socketDir}/vhost` }),
       };
       const startedAt = Date.now();
-      const thawed = options.thaw ? await thawOrSay(options, config, console, [options.dir, socketDir]) : undefined;
-      const boots = () => QemuProcess.start(qemuArgv(config), console, [options.dir, socketDir]);
-      const qemu = thawed?.qemu ?? (await startPastEarlyAbort(boots, console));
-      const shell = thawed?.shell;
+      const { qemu, shell } = await start(options, config, console, [options.dir, socketDir]);
       return new Machine({ options, console, hostApi, config, qemu, socketDir, release, startedAt, vsock, shell });
     } catch (thrown) {
       vsock?.close();

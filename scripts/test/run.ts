@@ -1,6 +1,7 @@
 /** Runs steps side by side as far as their order allows, each with its output in a file of its own. */
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, readFileSync, rmSync } from 'node:fs';
+import { BOOTED_INSTEAD } from '../../initramfs/vm/thaw-or-boot.ts';
 import { LOGS, type Step } from './steps.ts';
 
 export interface Outcome {
@@ -52,7 +53,7 @@ export async function runStep(step: Step, alone: boolean, say: Say): Promise<{ o
   const { passed, failed, skipped } = outcome;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   if (!alone) process.stderr.write(`\n=== ${step.title}: its output\n${log}`);
-  const booted = log.match(/no thawed guest, it is booted instead/g)?.length ?? 0;
+  const booted = log.split(BOOTED_INSTEAD).length - 1;
   const more = booted === 0 ? '' : `, ${booted} guests booted that should have been thawed`;
   const line = `${failed === 0 ? 'ok  ' : 'FAIL'} ${step.title}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s${more}`;
   say(line);
