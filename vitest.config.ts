@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /**
@@ -27,7 +28,8 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     pool: 'forks',
-    maxWorkers: '100%', // the default leaves one processor out, which is half of a small machine
+    // one more than processors: some tests wait for a program or a timer most of the time
+    maxWorkers: availableParallelism() + 1,
     env: { NO_COLOR: '1' },
     projects: [
       { extends: true, test: { name: 'alone', include: [all], exclude: [...others, ...shared] } },

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { inOrder } from '../../scripts/test/run.ts';
 import { testSteps } from '../../scripts/test/steps.ts';
 import { table, vmTestsOf } from '../../scripts/test/vm-tests.ts';
+import { fileOrder, LONGEST_FIRST } from '../vm/file-order.ts';
 
 const ALL = readdirSync('test/vm')
   .filter((name) => name.endsWith('.vm.test.ts'))
@@ -67,5 +68,27 @@ describe('the VM tests that a change touches', () => {
     for (const path of ['test/vm/support.ts', 'package.json', 'initramfs/vm/machine.ts', 'initramfs/removed.list']) {
       expect(vmTestsOf([path], ALL), path).toEqual(ALL);
     }
+  });
+});
+
+describe('the files of VM tests', () => {
+  const sorted = (zfsIsThere: boolean) =>
+    fileOrder(
+      ALL.map((name) => ({ moduleId: `${process.cwd()}/test/vm/${name}.vm.test.ts` })),
+      zfsIsThere,
+    ).map(({ moduleId }) => moduleId.replace(/^.*\/|\.vm\.test\.ts$/g, ''));
+
+  it('run once each, the longest first', () => {
+    const files = sorted(true);
+    expect(files.slice(0, LONGEST_FIRST.length)).toEqual(LONGEST_FIRST);
+    expect([...files].sort()).toEqual([...ALL].sort());
+  });
+
+  it('run later when they need ZFS modules that are not there', () => {
+    const files = sorted(false);
+    const zfs = ['disk', 'kms', 'power-cut', 'zfs'];
+    expect(files.slice(-zfs.length)).toEqual(zfs);
+    expect(files[0]).toBe('ext4');
+    expect([...files].sort()).toEqual([...ALL].sort());
   });
 });

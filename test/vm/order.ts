@@ -1,13 +1,12 @@
-/** In which order the files of VM tests run: those that need the ZFS modules last, so that these are there by then. */
+/** How vitest is told in which order to run the files of VM tests. */
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
-import { needsZfs } from './needs-zfs.ts';
+import { loadTools } from '../../initramfs/lib/tools.ts';
+import { haveZfs } from '../../initramfs/lib/zfs.ts';
+import { fileOrder } from './file-order.ts';
 
-export class ZfsLast extends BaseSequencer {
+export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const sorted = await super.sort(files);
-    return [
-      ...sorted.filter(({ moduleId }) => !needsZfs(moduleId)),
-      ...sorted.filter(({ moduleId }) => needsZfs(moduleId)),
-    ];
+    // without a tools tree nothing is there yet
+    return fileOrder(files, await loadTools().then(haveZfs, () => false));
   }
 }
