@@ -8,6 +8,8 @@ import {
   loadInputs,
   loadReportJson,
   loadReportText,
+  loadSystemFiles,
+  loadSystemReference,
   loadTcbPolicy,
   loadVerification,
 } from '../verify/verify.ts';
@@ -21,6 +23,10 @@ interface Options {
   readonly allowTcb: string[];
   readonly allowUnencryptedStorage?: boolean;
   readonly eventLog?: string;
+  readonly image?: string;
+  readonly imageMeasurement?: string;
+  readonly checksumFile?: string;
+  readonly vmConfig?: string;
   readonly json?: boolean;
 }
 
@@ -36,7 +42,14 @@ export default function define(command: Command): void {
     .option('--root-ca <pem>', 'trust this root certificate instead of Intel’s')
     .option('--at <rfc3339>', 'judge as of this time instead of now')
     .option('--expect <name=value>', 'demand a value; may be repeated', collect, [])
-    .option('--expect-measure <file>', 'demand the events that `measure --json` predicted')
+    .option(
+      '--expect-measure <file>',
+      'demand what `measure --json` predicted: events of the app, registers of the system',
+    )
+    .option('--image <dir>', 'demand the operating system of this image folder')
+    .option('--image-measurement <file>', 'the same from the measurement.tdx.cbor of the image')
+    .option('--checksum-file <file>', 'sha256sum.txt of the image (default: the one beside the measurement document)')
+    .option('--vm-config <file>', 'shape of the VM as JSON, instead of the vm_config in the evidence')
     .option('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', collect, [])
     .option('--allow-unencrypted-storage', 'accept a guest whose data disk is not encrypted')
     .option('--event-log <file>', 'event log as JSON, for a quote that comes without one')
@@ -65,11 +78,13 @@ async function run(file: string, options: Options): Promise<void> {
   const at = timeOf(options.at);
   const anchor = await trustAnchor(options.rootCa);
   const { certificate: root } = anchor;
+  const { readSystemReferences, readShape } = await loadSystemFiles();
+  const { pinsReference } = await loadSystemReference();
   const predictedFile = options.expectMeasure;
-  const expect =
-    predictedFile === undefined
-      ? pins
-      : { ...pins, predicted: parsePrediction(await readInput(predictedFile), predictedFile) };
+  const prediction = predictedFile === undefined ? {} : parsePrediction(await readInput(predictedFile), predictedFile);
+  const expect = prediction.events === undefined ? pins : { ...pins, predicted: prediction.events };
+  const references = await readSystemReferences(options);
+  if (prediction.system !== undefined) references.push(pinsReference(`prediction ${predictedFile}`, prediction.system));
   const report = await verifyEvidence(await readInput(file), {
     root,
     at,
@@ -77,6 +92,10 @@ async function run(file: string, options: Options): Promise<void> {
     expect,
     allowUnencrypted: options.allowUnencryptedStorage,
     collateral: collateralFrom({ from: options.collateral, root }),
+    system: {
+      references,
+      vmConfig: options.vmConfig === undefined ? undefined : await readShape(options.vmConfig),
+    },
     eventLog: options.eventLog === undefined ? undefined : await readInput(options.eventLog),
   });
   const context = { at, root: { name: anchor.name, sha256: anchor.sha256, intel: anchor.intel } };

@@ -3,6 +3,7 @@ import { fromHex, toHex } from '../codec/hex.ts';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJsonBytes } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
+import { readSystemPins, type SystemPins } from '../os-image/os-image.ts';
 import type { ExpectedEvent } from './event-rows.ts';
 
 /** Names whose value is compared as hex. */
@@ -39,14 +40,25 @@ export interface Expectations {
   readonly predicted?: readonly ExpectedEvent[];
 }
 
+/** What `dstack-util measure --json` predicts of the app, of the system, or of both. */
+export interface PinnedPrediction {
+  readonly events?: readonly ExpectedEvent[];
+  readonly system?: SystemPins;
+}
+
 /** Reads the output of `dstack-util measure --json`. @throws JSON_INVALID, DOCUMENT_INVALID */
-export function parsePrediction(bytes: Uint8Array, path: string): readonly ExpectedEvent[] {
+export function parsePrediction(bytes: Uint8Array, path: string): PinnedPrediction {
   const fields = new Fields(parseStrictJsonBytes(bytes, path), { path });
-  if (!fields.has('events')) fields.fail('events', 'is missing');
-  return fields.objects('events').map((event) => {
+  const system = fields.object('system');
+  if (!fields.has('events') && system === undefined) fields.fail('events', 'is missing');
+  const events = fields.objects('events').map((event) => {
     const payload = event.optionalHex('payload');
     return { event: event.string('event'), payload: payload === undefined ? null : toHex(payload) };
   });
+  return {
+    ...(fields.has('events') ? { events } : {}),
+    ...(system === undefined ? {} : { system: readSystemPins(system) }),
+  };
 }
 
 const REPORT_DATA_DIGITS = 128;

@@ -1,6 +1,7 @@
 /** The report of a verification as JSON. */
 import { toHex } from '../codec/hex.ts';
 import { appInfoJson } from '../tdx/app-identity.ts';
+import type { SystemReport } from './system-check.ts';
 import type { VerifyReport } from './verify-evidence.ts';
 
 /** Everything that was found; hex and RFC 3339 throughout. */
@@ -22,6 +23,7 @@ export function reportJson(
     tcb: quoteCheck?.tcb && { status: quoteCheck.tcb.status, advisory_ids: quoteCheck.tcb.advisories },
     checks: report.checks,
     first_drift: report.drift ?? null,
+    system: report.system === undefined ? null : systemJson(report.system),
     registers: body && {
       mrtd: toHex(body.mrtd),
       rtmr0: toHex(body.rtmrs[0]),
@@ -44,5 +46,17 @@ export function reportJson(
     events: report.rows.map(({ index, event, version, payload, digest, register, state, why }) => {
       return { index, event, version, payload: toHex(payload), digest, rtmr3: register, state, why };
     }),
+  };
+}
+
+/** The system, and what it was compared with; `acpi` are the digests that only the host vouches for. */
+function systemJson({ verdict, reference, drift, acpi, assumed }: SystemReport): unknown {
+  return {
+    verdict,
+    reference: { kind: reference.kind, name: reference.name },
+    os_image_hash: reference.osImageHash === undefined ? null : toHex(reference.osImageHash),
+    first_drift: drift ?? null,
+    acpi: acpi ?? null,
+    assumed,
   };
 }

@@ -11,6 +11,13 @@ const VERDICT = {
   invalid: 'INVALID',
   unchecked: 'NOT CHECKED (nothing is proven either way)',
 } as const;
+/** Words that cannot be taken for more than they are. */
+const SYSTEM = {
+  proven: 'proven',
+  consistent: 'consistent with the image that the host names, not proven to be yours',
+  refused: 'NOT PROVEN: it is another one, or the evidence is refused',
+  unchecked: 'not proven: it could not be computed',
+} as const;
 const MIN_WIDTH = 72;
 const MAX_WIDTH = 160;
 /** Digits of a hash, the widest event name, on a narrow and on a wide terminal. */
@@ -55,7 +62,7 @@ export function reportText(
       ['compose hash', toHex(info.composeHash)],
       ['instance id', toHex(info.instanceId) || 'none'],
       ['key provider', keyProvider === undefined ? 'not measured' : `${keyProvider.name} ${keyProvider.id}`.trim()],
-      ['os image hash', toHex(info.osImageHash) ? `${toHex(info.osImageHash)} (as the host says)` : 'not stated'],
+      ['os image hash', toHex(info.osImageHash) ? `${toHex(info.osImageHash)} (${hashWorth(report)})` : 'not stated'],
       ...(quoteCheck?.platform === undefined ? [] : ([['device id', toHex(info.deviceId)]] as [string, string][])),
     ];
     lines.push('', 'identity', ...rows.map(([name, value]) => shorten(`  ${name.padEnd(14)} ${value}`, width)));
@@ -73,7 +80,24 @@ export function reportText(
       lines.push(`  ${name.padEnd(6)} ${digits.slice(0, 48)}`, `         ${digits.slice(48)}`);
     }
   }
+  const { system } = report;
+  if (system !== undefined) {
+    const hash = system.reference.osImageHash;
+    const image = hash === undefined ? system.reference.name : `os_image_hash ${toHex(hash)}`;
+    lines.push(
+      '',
+      ...[`system      ${SYSTEM[system.verdict]}`, `            ${image}`].map((line) => shorten(line, width)),
+    );
+  }
   return [...lines, '', `verdict     ${verdictLine(report)}`].map((line) => line.trimEnd()).join('\n');
+}
+
+/** What the hash that the host stated is worth. */
+function hashWorth({ system, identity }: VerifyReport): string {
+  const hash = system?.reference.osImageHash;
+  const same = hash !== undefined && toHex(hash) === toHex(identity?.info.osImageHash ?? new Uint8Array());
+  if (same && system?.verdict === 'proven') return 'proven';
+  return same && system?.verdict === 'consistent' ? 'as the host says, and the registers agree' : 'as the host says';
 }
 
 function checkLine({ name, outcome, detail }: Check, width: number): string {

@@ -2,6 +2,7 @@
  * Offline verification of a guest's evidence (dstack measurement, what remote verifiers check). The order of the checks is
  * the order of trust: first whether the quote is genuine, then what its registers say, then what was expected.
  */
+import { toHex } from '../codec/hex.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
@@ -17,6 +18,7 @@ import { checkLog } from './log-check.ts';
 import { checkQuote, checkTd, type QuoteCheck, type QuoteCheckOptions } from './quote-check.ts';
 import { checkCount, readEvidence } from './recognise.ts';
 import { checkStorage } from './storage-check.ts';
+import { checkSystem, type SystemCheckOptions, type SystemReport } from './system-check.ts';
 
 export interface VerifyOptions extends QuoteCheckOptions {
   readonly expect: Expectations;
@@ -24,6 +26,8 @@ export interface VerifyOptions extends QuoteCheckOptions {
   readonly eventLog?: Uint8Array | undefined;
   /** accept a guest whose data disk is not encrypted; default false, unless its event is pinned or predicted */
   readonly allowUnencrypted?: boolean | undefined;
+  /** what the operating system is compared with; default what the evidence brings */
+  readonly system?: Omit<SystemCheckOptions, 'pinnedHash'> | undefined;
 }
 
 export interface VerifyReport {
@@ -35,6 +39,8 @@ export interface VerifyReport {
   readonly quoteCheck?: QuoteCheck;
   readonly identity?: Identity;
   readonly rows: readonly EventRow[];
+  /** absent when nothing tells what the system should be */
+  readonly system?: SystemReport;
   /** the first event that is not as expected, in words */
   readonly drift?: string;
 }
@@ -65,19 +71,28 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
   const log = checkLog(evidence, body, options.expect);
   const { checks: identityChecks, identity } = decodeIdentity(evidence, quoteCheck.platform);
   const verified = quoteCheck.platform !== undefined;
+  const genuine = [...quoteCheck.checks, ...checkTd(body)];
+  const system = checkSystem(evidence, body, {
+    references: [],
+    ...options.system,
+    pinnedHash: options.expect.values.get('os-image-hash'),
+  });
   const checks = [
-    ...quoteCheck.checks,
-    ...checkTd(body),
+    ...genuine,
     ...(evidence.platform === 'tdx'
       ? []
       : [unknown('platform', `the TPM quote of ${evidence.platform} is not checked here`)]),
     ...checkReportData(evidence, body),
     ...(evidence.certificate ? checkCertificate(evidence.certificate, body, identity, options.at) : []),
     ...log.checks,
+    ...system.checks,
     ...checkStorage(log.rows, options.allowUnencrypted ?? false),
     ...identityChecks,
     ...(identity === undefined ? [] : [checkMrConfig(body, evidence, identity)]),
-    ...checkExpectations(options.expect, body, identity, evidence.runtimeEvents && log.rows, verified),
+    ...checkExpectations(
+      ...([options.expect, body, identity, evidence.runtimeEvents && log.rows, verified] as const),
+      provenImage(system.report),
+    ),
   ];
   return {
     verdict: verdictOf(checks),
@@ -88,6 +103,7 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
     quoteCheck,
     rows: log.rows,
     ...(identity === undefined ? {} : { identity }),
+    ...(system.report === undefined ? {} : { system: ofGenuine(system.report, genuine) }),
     ...(log.drift === undefined ? {} : { drift: log.drift }),
   };
 }
@@ -110,3 +126,13 @@ function noTrailer(bytes: Uint8Array, quote: TdQuote): void {
     throw new DstackError('EVIDENCE_INVALID', `${rest.length} bytes of unknown content follow the quote`);
   }
 }
+
+/** Registers that an impostor wrote prove nothing, whatever they are. */
+function ofGenuine(report: SystemReport, genuine: readonly Check[]): SystemReport {
+  const verdict = verdictOf(genuine);
+  if (verdict === 'valid' || report.verdict === 'refused') return report;
+  return { ...report, verdict: verdict === 'invalid' ? 'refused' : 'unchecked' };
+}
+
+const provenImage = ({ verdict, reference }: Partial<SystemReport> = {}): string | undefined =>
+  verdict === 'proven' && reference?.osImageHash !== undefined ? toHex(reference.osImageHash) : undefined;

@@ -13,6 +13,8 @@ export const loadQuoteCheck = () => import('./quote-check.ts');
 export const loadTcbPolicy = () => import('./tcb-policy.ts');
 export const loadExpectations = () => import('./expectations.ts');
 export const loadCollateralSource = () => import('./collateral-source.ts');
+export const loadSystemFiles = () => import('./system-files.ts');
+export const loadSystemReference = () => import('./system-reference.ts');
 export const loadInputs = () => import('./inputs.ts');
 export const loadVerification = () => import('./verify-evidence.ts');
 export const loadReportJson = () => import('./report-json.ts');

@@ -15,7 +15,7 @@ import type { Collateral } from '../../src/verify/collateral-format.ts';
 import type { ExpectedEvent } from '../../src/verify/event-rows.ts';
 import { parseExpectations } from '../../src/verify/expectations.ts';
 import { allowedStatuses } from '../../src/verify/tcb-policy.ts';
-import { type VerifyReport, verifyEvidence } from '../../src/verify/verify-evidence.ts';
+import { type VerifyOptions, type VerifyReport, verifyEvidence } from '../../src/verify/verify-evidence.ts';
 import { parseCertificate } from '../../src/x509/x509.ts';
 
 export const PKI = mockPki(new Uint8Array(32).fill(0x31));
@@ -90,6 +90,7 @@ export interface JudgeOptions {
   readonly collateral?: Collateral;
   readonly eventLog?: Uint8Array;
   readonly allowUnencrypted?: boolean;
+  readonly system?: VerifyOptions['system'];
 }
 
 export const bytesOf = (value: unknown): Uint8Array => new Uint8Array(Buffer.from(JSON.stringify(value)));
@@ -107,6 +108,7 @@ export function judge(input: Uint8Array, options: JudgeOptions = {}): Promise<Ve
     collateral: async () => ({ collateral: options.collateral ?? COLLATERAL, source: 'test' }),
     eventLog: options.eventLog,
     allowUnencrypted: options.allowUnencrypted,
+    system: options.system,
   });
 }
 
