@@ -182,6 +182,11 @@ export const ERRORS = {
   // agent
   AGENT_UNREACHABLE: e(1, true, 'start dstack-guest-agent, or set DSTACK_AGENT_ADDRESS'),
   LISTENER_FAILED: e(1, true, 'check that the address is free'),
+  HTTP_REQUEST_INVALID: e(
+    1,
+    false,
+    'correct the request: HTTP/1.1 as RFC 9112 defines it, with at most 16 KiB of header',
+  ),
   RPC_METHOD_UNKNOWN: e(1, false, 'check the spelling of the method'),
   RPC_METHOD_DENIED: e(1, false, 'allow the method in agent_sockets of app-compose.json, or use the full socket'),
   RPC_REQUEST_INVALID: e(1, false, 'correct the request'),

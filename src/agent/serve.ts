@@ -19,7 +19,7 @@ import { tellStatus, watch } from './listen/health.ts';
 import { tidyWhenIdle } from './listen/idle.ts';
 import { Listener } from './listen/listener.ts';
 import { peerNamer } from './listen/peer.ts';
-import { type Mount, rpcHandler, rpcRefusal } from './rpc/rpc.ts';
+import { type Mount, rpcHandler, rpcMalformed, rpcRefusal } from './rpc/rpc.ts';
 import { guestApi } from './services/guest-api.ts';
 import { guestService } from './services/guest-service.ts';
 import { guestServiceV1 } from './services/guest-service-v1.ts';
@@ -79,6 +79,7 @@ export async function startAgent(config: AgentConfig, { activated, kept } = NOTH
     const http = new HttpServer({
       handler,
       refuse: rpcRefusal,
+      onMalformed: rpcMalformed,
       headers: { server: profile.ident, ...SAFE_HEADERS },
       limits: { idle: profile.keepAlive * 1000 },
       peerOf: namers[more.activated === undefined ? address.kind : 'unix'],

@@ -82,6 +82,7 @@ export function decodeJson<N extends MessageName>(name: N, text: string): Messag
     value = JSON.parse(text);
   } catch (thrown) {
     throw new DstackError('RPC_REQUEST_INVALID', 'the request body is not valid JSON', {
+      field: 'body',
       cause: jsonComplaint(thrown),
     });
   }
@@ -146,7 +147,9 @@ function jsonComplaint(thrown: unknown): string {
 function fromJsonValue(name: MessageName, value: unknown, path: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     if (path !== '') throw bad(path, `must be an object, found ${kind(value)}`);
-    throw new DstackError('RPC_REQUEST_INVALID', `the request body must be a JSON object, found ${kind(value)}`);
+    throw new DstackError('RPC_REQUEST_INVALID', `the request body must be a JSON object, found ${kind(value)}`, {
+      field: 'body',
+    });
   }
   const out: Record<string, unknown> = {};
   for (const [key, field] of fieldsOf(name)) {

@@ -67,13 +67,17 @@ export function decodeProtobuf<N extends MessageName>(name: N, bytes: Uint8Array
     return read(reader, name, reader.len, 0) as Message<N>;
   } catch (thrown) {
     if (thrown instanceof DstackError) throw thrown;
-    throw new DstackError('RPC_REQUEST_INVALID', 'the request body is not a valid protobuf message', { cause: thrown });
+    throw new DstackError('RPC_REQUEST_INVALID', 'the request body is not a valid protobuf message', {
+      field: 'body',
+      cause: thrown,
+    });
   }
 }
 
 function read(reader: BinaryReader, name: MessageName, end: number, depth: number): Record<string, unknown> {
-  if (depth > NESTING_LIMIT) throw new DstackError('RPC_REQUEST_INVALID', 'the request is nested too deeply');
-  if (end > reader.len) throw new DstackError('RPC_REQUEST_INVALID', `message ${name} is cut off`);
+  if (depth > NESTING_LIMIT)
+    throw new DstackError('RPC_REQUEST_INVALID', 'the request is nested too deeply', { field: 'body' });
+  if (end > reader.len) throw new DstackError('RPC_REQUEST_INVALID', `message ${name} is cut off`, { field: 'body' });
   const byNumber = new Map([...fieldsOf(name)].map(([key, field]) => [field.no, { key, field }]));
   const out = defaultsOf(name) as Record<string, unknown>;
   while (reader.pos < end) {
@@ -99,7 +103,8 @@ function read(reader: BinaryReader, name: MessageName, end: number, depth: numbe
       else out[key] = value;
     }
   }
-  if (reader.pos !== end) throw new DstackError('RPC_REQUEST_INVALID', `message ${name} ends inside a field`);
+  if (reader.pos !== end)
+    throw new DstackError('RPC_REQUEST_INVALID', `message ${name} ends inside a field`, { field: 'body' });
   return out;
 }
 

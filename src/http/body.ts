@@ -1,6 +1,6 @@
 /** Reading a request body piece by piece, with a known length or in chunks (RFC 9112, sections 6 and 7), within a limit. */
 import { DstackError } from '../errors.ts';
-import { parseField } from './fields.ts';
+import { checkTrailer } from './fields.ts';
 import type { Framing } from './head.ts';
 import type { Reservation } from './memory.ts';
 import { HttpSyntaxError } from './syntax.ts';
@@ -117,7 +117,7 @@ export class BodyReader {
       const stop = end < 0 ? input.length : end + 1;
       this.#line += Buffer.from(input.buffer, input.byteOffset + at, stop - at).toString('latin1');
       at = stop;
-      if (this.#line.length > LONGEST_LINE) throw new HttpSyntaxError(400, 'a chunk is malformed');
+      if (this.#line.length > LONGEST_LINE) throw new HttpSyntaxError(400, 'body', 'a chunk is malformed');
       if (end >= 0) this.#endOfLine();
     }
     return at;
@@ -126,21 +126,21 @@ export class BodyReader {
   #endOfLine(): void {
     const line = this.#line;
     this.#line = '';
-    if (!line.endsWith('\r\n')) throw new HttpSyntaxError(400, 'a chunk is malformed');
+    if (!line.endsWith('\r\n')) throw new HttpSyntaxError(400, 'body', 'a chunk is malformed');
     const text = line.slice(0, -2);
     if (this.#state === 'after-data') {
-      if (text !== '') throw new HttpSyntaxError(400, 'a chunk is longer than announced');
+      if (text !== '') throw new HttpSyntaxError(400, 'body', 'a chunk is longer than announced');
       this.#state = 'size';
     } else if (this.#state === 'size') {
       const size = CHUNK_SIZE.exec(text)?.[1];
-      if (size === undefined) throw new HttpSyntaxError(400, 'a chunk size is malformed');
+      if (size === undefined) throw new HttpSyntaxError(400, 'body', 'a chunk size is malformed');
       this.#need = Number.parseInt(size, 16);
       this.#state = this.#need === 0 ? 'trailer' : 'data';
       if (this.#total + this.#need > this.#limit) throw payloadTooLarge(this.#limit);
     } else if (text === '') this.#done = true;
     else {
-      if (++this.#trailers > MOST_TRAILERS) throw new HttpSyntaxError(400, 'there are too many trailer fields');
-      parseField(text); // dropped, but it must be one
+      if (++this.#trailers > MOST_TRAILERS) throw new HttpSyntaxError(400, 'body', 'there are too many trailer fields');
+      checkTrailer(text);
     }
   }
 }

@@ -3,37 +3,19 @@
  * either side ends it. What the bytes mean is reader.ts's business.
  */
 import type { Socket } from 'node:net';
-import { type DstackError, errorChain } from '../errors.ts';
+import { errorChain } from '../errors.ts';
 import * as ui from '../ui.ts';
 import { Activity } from './activity.ts';
 import type { RequestHead } from './head.ts';
-import type { HttpLimits } from './limits.ts';
-import { type BodyMemory, busy, type Reservation } from './memory.ts';
+import { GREETING, Http2Refusal } from './http2.ts';
+import { busy, type Reservation } from './memory.ts';
+import type { ConnectionOwner } from './owner.ts';
 import { RequestReader } from './reader.ts';
 import { IncomingRequest } from './request.ts';
 import { refusal, responseHead } from './response.ts';
 import { discard, sendStream, sendWhole } from './send.ts';
-import type { HttpHandler, HttpRequest, HttpResponse } from './types.ts';
-
-/** What a connection needs of the server it belongs to. */
-export interface ConnectionOwner {
-  readonly limits: HttpLimits;
-  readonly handler: HttpHandler;
-  /** answers in the place of the handler when too many handlers run */
-  readonly refuse: (request: HttpRequest, why: DstackError) => Promise<HttpResponse>;
-  /** header lines of every response */
-  readonly common: string;
-  /** no further request is taken */
-  readonly closing: boolean;
-  readonly memory: BodyMemory;
-  /** asks for a place among the handlers that run; false = there is none */
-  enter(): boolean;
-  leave(): void;
-  /** counts a request that found no place or no memory */
-  wasBusy(): void;
-  /** counts a response */
-  responded(): void;
-}
+import { HttpSyntaxError } from './syntax.ts';
+import type { HttpResponse } from './types.ts';
 
 /** What a request holds until its handler is done, whatever becomes of the connection. */
 interface Held {
@@ -60,6 +42,8 @@ export class HttpConnection {
   #peerEnded = false;
   /** bytes of a refused body that are still to come; once there is such a body, no more requests are read */
   #unread: number | undefined;
+  /** the client speaks HTTP/2 */
+  #http2: Http2Refusal | undefined;
 
   constructor(socket: Socket, owner: ConnectionOwner, peer?: string) {
     this.#socket = socket;
@@ -95,7 +79,7 @@ export class HttpConnection {
 
   /** Ends the connection in the way that its state asks for. */
   expire(): void {
-    if (this.#activity.phase === 'lingering') this.#end();
+    if (this.#activity.phase === 'lingering' || this.#http2 !== undefined) this.#end();
     else this.destroy();
   }
 
@@ -106,6 +90,10 @@ export class HttpConnection {
   #received(data: Buffer): void {
     this.#activity.hear();
     if (this.#activity.phase === 'ending') return;
+    if (this.#http2 !== undefined) {
+      this.#receivedHttp2(this.#http2, data);
+      return;
+    }
     if (this.#unread !== undefined) {
       this.#unread -= data.length;
       if (this.#activity.phase === 'lingering' && this.#unread <= 0) this.#end();
@@ -130,7 +118,8 @@ export class HttpConnection {
       this.#unread = event.unread; // read and dropped
       if (event.error.code === 'RPC_BUSY') this.#owner.wasBusy();
       this.#serve(event.head, event.error); // the service says why
-    } else this.#refuse(event.error.status);
+    } else if (event.kind === 'http2') this.#beginHttp2(event.rest);
+    else this.#refuse(event.error);
   }
 
   #serve(head: RequestHead, body: Uint8Array | Error, reservation?: Reservation): void {
@@ -226,11 +215,30 @@ export class HttpConnection {
   }
 
   /** Bytes that are not HTTP. */
-  #refuse(status: number): void {
+  #refuse(why: HttpSyntaxError): void {
     // Some clients announce too short a body, and what is left of it looks like a broken request: it gets no response,
     // because the client would take it for a part of the one before.
-    if (this.#responses === 0) this.#socket.write(refusal(status), 'latin1');
+    if (this.#responses === 0) {
+      this.#owner.refused(why, this.#peer);
+      this.#socket.write(refusal(why, this.#owner.common), 'latin1');
+    }
     this.#end();
+  }
+
+  #beginHttp2(rest: Buffer): void {
+    this.#owner.refused(new HttpSyntaxError(505, 'version', 'only HTTP/1.1 is served here'), this.#peer);
+    this.#http2 = new Http2Refusal();
+    this.#activity.enter('receiving');
+    this.#socket.write(GREETING);
+    this.#receivedHttp2(this.#http2, rest);
+  }
+
+  /** What comes behind the refusal is read and dropped for a moment, so that the client gets to see it. */
+  #receivedHttp2(http2: Http2Refusal, data: Buffer): void {
+    const answer = http2.push(data);
+    if (answer === undefined) return;
+    this.#socket.write(answer);
+    this.#activity.enter('lingering');
   }
 
   /** The other side will send no more. Requests that are complete are still answered. */
@@ -239,12 +247,13 @@ export class HttpConnection {
     const { phase } = this.#activity;
     // a stream may be silent for long, so that no write would show that nobody is there any more
     if (phase === 'streaming') this.#request?.abort();
-    if (phase === 'receiving') this.destroy();
+    if (phase === 'receiving' && this.#http2 === undefined) this.#refuse(this.#reader.incomplete());
     else if (!this.busy) this.#end();
   }
 
   #end(): void {
     if (this.#activity.phase === 'ending') return;
+    if (this.#http2 !== undefined) this.#socket.write(this.#http2.goodbye());
     this.#activity.enter('ending');
     this.#reader.end();
     if (this.#paused) this.#socket.resume();

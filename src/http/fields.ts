@@ -44,7 +44,8 @@ const SINGLE: ReadonlySet<string> = new Set([
  * @throws HttpSyntaxError 400, 431
  */
 export function parseFields(lines: readonly string[]): HeaderFields {
-  if (lines.length - 1 > MOST_FIELDS) throw new HttpSyntaxError(431, 'there are too many header fields');
+  if (lines.length - 1 > MOST_FIELDS)
+    throw new HttpSyntaxError(431, 'header', `there are more than ${MOST_FIELDS} header fields`);
   const fields: Record<string, string | undefined> = Object.create(null);
   for (let i = 1; i < lines.length; i++) {
     const [rawName, value] = parseField(lines[i] as string);
@@ -58,15 +59,22 @@ export function parseFields(lines: readonly string[]): HeaderFields {
 /** One line, without its line end: name and value. @throws HttpSyntaxError 400 */
 export function parseField(line: string): readonly [name: string, value: string] {
   const [field, name = '', value = ''] = FIELD.exec(line) ?? [];
-  if (field === undefined || CONTROL.test(value)) throw new HttpSyntaxError(400, 'a header field is malformed');
+  if (field === undefined || CONTROL.test(value))
+    throw new HttpSyntaxError(400, 'header', 'a header field is malformed');
   return [name, value];
+}
+
+/** A field behind the body, which is dropped: it must be one, and must not end a body or name the server (RFC 9110, 6.5.1). */
+export function checkTrailer(line: string): void {
+  const name = parseField(line)[0].toLowerCase();
+  if (ONCE.has(name)) throw new HttpSyntaxError(400, name, `${name} comes behind the body`);
 }
 
 /** The value of a field that comes once more. */
 function repeated(name: string, known: string, value: string): string {
-  if (ONCE.has(name)) throw new HttpSyntaxError(400, 'a field that may come once only is repeated');
+  if (ONCE.has(name)) throw new HttpSyntaxError(400, name, `${name} comes more than once`);
   if (SINGLE.has(name)) {
-    if (known !== value) throw new HttpSyntaxError(400, 'a field of one value has two');
+    if (known !== value) throw new HttpSyntaxError(400, name, `${name} has two different values`);
     return known;
   }
   // the one list that is not separated by commas (RFC 6265, section 5.4; RFC 9113, section 8.2.3)

@@ -26,6 +26,7 @@ export interface RequestHead {
 }
 
 const REQUEST_LINE = /^([A-Z]{1,20}) ([\x21-\x7e]+) HTTP\/1\.([01])$/;
+const OTHER_VERSION = / HTTP\/(?!1\.)\d\.\d$/;
 const ABSOLUTE_FORM = /^https?:\/\/[^/?#]+/i;
 
 /**
@@ -35,12 +36,15 @@ const ABSOLUTE_FORM = /^https?:\/\/[^/?#]+/i;
 export function parseHead(text: string): RequestHead {
   const lines = text.split('\r\n');
   const line = REQUEST_LINE.exec(lines[0] ?? '');
-  if (line === null) throw new HttpSyntaxError(400, 'the request line is malformed');
+  if (line === null) {
+    if (OTHER_VERSION.test(lines[0] ?? '')) throw new HttpSyntaxError(505, 'version', 'only HTTP/1.1 is served here');
+    throw new HttpSyntaxError(400, 'request line', 'the request line is malformed');
+  }
   const [, method = '', rawTarget = '', minor] = line;
   const target = rawTarget.replace(ABSOLUTE_FORM, '');
   // of the four forms (RFC 9112, section 3.2) a server that is not a proxy gets these
   if (!target.startsWith('/') && target === rawTarget && !(target === '*' && method === 'OPTIONS'))
-    throw new HttpSyntaxError(400, 'the target is malformed');
+    throw new HttpSyntaxError(400, 'target', 'the target of the request is malformed');
   const question = target.indexOf('?');
   const headers = parseFields(lines);
   const http10 = minor === '0';
@@ -61,12 +65,14 @@ function framing(headers: HeaderFields, http10: boolean): Framing {
   const length = headers['content-length'];
   const encoding = headers['transfer-encoding'];
   if (encoding !== undefined) {
-    if (length !== undefined || http10) throw new HttpSyntaxError(400, 'the end of the body is announced twice');
-    if (encoding.toLowerCase() !== 'chunked') throw new HttpSyntaxError(501, 'the transfer encoding is not known');
+    if (length !== undefined || http10)
+      throw new HttpSyntaxError(400, 'transfer-encoding', 'the end of the body is announced in two ways');
+    if (encoding.toLowerCase() !== 'chunked')
+      throw new HttpSyntaxError(501, 'transfer-encoding', 'transfer-encoding is not chunked');
     return { kind: 'chunked' };
   }
   if (length === undefined) return { kind: 'length', length: 0 };
-  if (!/^\d{1,15}$/.test(length)) throw new HttpSyntaxError(400, 'the content length is not a number');
+  if (!/^\d{1,15}$/.test(length)) throw new HttpSyntaxError(400, 'content-length', 'content-length is not a number');
   return { kind: 'length', length: Number(length) };
 }
 
@@ -74,6 +80,6 @@ function expectation(headers: HeaderFields, http10: boolean): boolean {
   const expect = headers['expect'];
   if (expect === undefined || http10) return false;
   if (expect.split(',').some((item) => item.trim().toLowerCase() !== '100-continue'))
-    throw new HttpSyntaxError(417, 'the expectation is not known');
+    throw new HttpSyntaxError(417, 'expect', 'expect is not 100-continue');
   return true;
 }

@@ -5,6 +5,7 @@
 import { DstackError } from '../errors.ts';
 import { BodyReader, EMPTY_BODY, payloadTooLarge } from './body.ts';
 import { parseHead, type RequestHead } from './head.ts';
+import { PREFACE_LINE } from './http2.ts';
 import type { HttpLimits } from './limits.ts';
 import { type BodyMemory, Reservation } from './memory.ts';
 import { HttpSyntaxError } from './syntax.ts';
@@ -21,9 +22,14 @@ export type RequestEvent =
   | { readonly kind: 'continue' }
   /** a request without its body, which is too large or finds no memory. The reader is done. `unread` bytes of it are still to come */
   | { readonly kind: 'refused'; readonly head: RequestHead; readonly error: DstackError; readonly unread: number }
+  /** the client speaks HTTP/2; `rest` is what came behind the line that says so. The reader is done */
+  | { readonly kind: 'http2'; readonly rest: Buffer }
   /** bytes that are not HTTP. The reader is done */
   | { readonly kind: 'malformed'; readonly error: HttpSyntaxError };
 
+const CR = 0x0d;
+const LF = 0x0a;
+const PREFACE = Buffer.from(`${PREFACE_LINE}\r\n\r\n`, 'latin1');
 const END_OF_HEAD = Buffer.from('\r\n\r\n', 'latin1');
 const CONTINUE: RequestEvent = { kind: 'continue' };
 
@@ -38,6 +44,8 @@ export class RequestReader {
   /** clients repeat their head word for word */
   #lastBytes: Buffer | undefined;
   #lastHead: RequestHead | undefined;
+  /** leading bytes of `#input` that are known to hold no bare line feed */
+  #checked = 0;
   #done = false;
 
   constructor(limits: Pick<HttpLimits, 'header' | 'body'>, memory: BodyMemory) {
@@ -64,11 +72,18 @@ export class RequestReader {
   next(): RequestEvent | undefined {
     if (this.#done) return undefined;
     try {
+      if (this.#head === undefined && this.#lastHead === undefined && this.#prefaced()) return this.#leave();
       this.#head ??= this.#readHead();
       return this.#head === undefined ? undefined : this.#readBody(this.#head);
     } catch (thrown) {
       return this.#failed(thrown);
     }
+  }
+
+  /** Why a client that ends its side now has sent only a part of a request. */
+  incomplete(): HttpSyntaxError {
+    if (this.#head === undefined) return new HttpSyntaxError(400, 'header', 'the request ends inside its header');
+    return new HttpSyntaxError(400, 'body', 'the request ends inside its body');
   }
 
   /** Forgets everything: no more will be read, and what is held for a request that never came to its end is given back. */
@@ -78,26 +93,51 @@ export class RequestReader {
     this.#input = this.#head = this.#body = this.#reservation = undefined;
   }
 
+  /** A connection begins as one of HTTP/2 does. */
+  #prefaced(): boolean {
+    const input = this.#input;
+    return input !== undefined && input[0] === PREFACE[0] && input.subarray(0, PREFACE.length).equals(PREFACE);
+  }
+
+  #leave(): RequestEvent {
+    const behind = this.#input?.subarray(PREFACE.length) ?? Buffer.alloc(0);
+    this.end();
+    return { kind: 'http2', rest: behind };
+  }
+
   #readHead(): RequestHead | undefined {
     let input = this.#input;
     // an empty line before a request line is ignored (RFC 9112, section 2.2)
-    while (input !== undefined && input[0] === 0x0d && input[1] === 0x0a) input = rest(input, 2);
+    while (input !== undefined && input[0] === 0x0d && input[1] === 0x0a) {
+      input = rest(input, 2);
+      this.#checked = 0;
+    }
     this.#input = input;
     if (input === undefined) return undefined;
     const last = this.#lastBytes;
     if (last !== undefined && input.length >= last.length && last.compare(input, 0, last.length) === 0) {
+      this.#checked = 0;
       this.#input = rest(input, last.length);
       return this.#lastHead;
     }
     const end = input.indexOf(END_OF_HEAD);
     const { header } = this.#limits;
+    this.#refuseBareLineFeed(input, Math.min(header, end < 0 ? input.length : end));
     if (end > header || (end < 0 && input.length > header))
-      throw new HttpSyntaxError(431, 'the header is longer than the limit');
+      throw new HttpSyntaxError(431, 'header', `the header is longer than ${header} bytes`);
     if (end < 0) return undefined;
+    this.#checked = 0;
     this.#lastHead = parseHead(input.toString('latin1', 0, end));
     this.#lastBytes = Buffer.from(input.subarray(0, end + 4)); // a copy: the bytes behind it hold secrets
     this.#input = rest(input, end + 4);
     return this.#lastHead;
+  }
+
+  /** Who ends lines like that will never send the end of a header: it is told at once instead of being waited for. */
+  #refuseBareLineFeed(input: Buffer, end: number): void {
+    for (let at = input.indexOf(LF, this.#checked); at >= 0 && at < end; at = input.indexOf(LF, at + 1))
+      if (input[at - 1] !== CR) throw new HttpSyntaxError(400, 'header', 'a line ends without a carriage return');
+    this.#checked = end;
   }
 
   #readBody(head: RequestHead): RequestEvent | undefined {

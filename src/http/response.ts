@@ -1,5 +1,7 @@
 /** The bytes of an HTTP/1.1 response (RFC 9112): a head with Content-Length, or a stream in chunks. */
 import { STATUS_CODES } from 'node:http';
+import type { DstackError } from '../errors.ts';
+import type { HttpSyntaxError } from './syntax.ts';
 import type { HttpResponse } from './types.ts';
 
 const HEADER_NAME = /^[A-Za-z0-9-]+$/;
@@ -72,6 +74,24 @@ const CRLF = Buffer.from('\r\n', 'latin1');
 
 export const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1');
 
-/** A response without content that ends the connection: a request that was refused before any service saw it. */
-export const refusal = (status: number): string =>
-  `${statusLine(status)}content-length: 0\r\nconnection: close\r\n\r\n`;
+/**
+ * For programs, in every response that tells of an error: its code, and what of the request it is about, if that is known.
+ * The body stays what its interface has always had.
+ */
+export function errorHeaders({ code, field }: Pick<DstackError, 'code' | 'field'>): Record<string, string> {
+  return { 'x-error-code': code, ...(field !== undefined && FIELD_NAME.test(field) ? { 'x-error-field': field } : {}) };
+}
+
+/** Names in documents and requests can be foreign text of any length. */
+const FIELD_NAME = /^[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?$/;
+
+/** Response to bytes that are not a request, which no service has seen. It ends the connection. */
+export function refusal(error: HttpSyntaxError, common: string): string {
+  const body = JSON.stringify({ error: error.message }, null, 2);
+  const response = {
+    status: error.status,
+    headers: { 'content-type': 'application/json', ...errorHeaders(error) },
+    body,
+  };
+  return responseHead({ response, common, last: true, body: body.length }) + body;
+}

@@ -4,10 +4,12 @@
  */
 import type { Socket } from 'node:net';
 import type { DstackError } from '../errors.ts';
-import { type ConnectionOwner, HttpConnection } from './connection.ts';
+import { HttpConnection } from './connection.ts';
 import { DEFAULT_LIMITS, type HttpLimits } from './limits.ts';
 import { BodyMemory } from './memory.ts';
+import type { ConnectionOwner } from './owner.ts';
 import { tooBusy } from './ready-made.ts';
+import type { HttpSyntaxError } from './syntax.ts';
 import type { HttpHandler, HttpRequest, HttpResponse } from './types.ts';
 
 /** how long a server that stops waits for the request of a client that it has accepted already, milliseconds */
@@ -22,6 +24,8 @@ export interface HttpServerOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** tells who is at the other end of a connection, for the log */
   readonly peerOf?: (socket: Socket) => string | undefined;
+  /** told of bytes that are not a request, which no handler sees, for the log */
+  readonly onMalformed?: (why: DstackError, status: number, peer: string | undefined) => void;
 }
 
 /** Counts since the start. */
@@ -48,6 +52,7 @@ export class HttpServer implements ConnectionOwner {
   readonly common: string;
   readonly memory: BodyMemory;
   readonly #peerOf: HttpServerOptions['peerOf'];
+  readonly #onMalformed: HttpServerOptions['onMalformed'];
   readonly #live = new Map<Socket, HttpConnection>();
   /** handlers that run */
   #handlers = 0;
@@ -60,7 +65,7 @@ export class HttpServer implements ConnectionOwner {
   #busy = 0;
   #sweeper: NodeJS.Timeout | undefined;
 
-  constructor({ handler, limits, headers = {}, peerOf, refuse = tooBusy }: HttpServerOptions) {
+  constructor({ handler, limits, headers = {}, peerOf, onMalformed, refuse = tooBusy }: HttpServerOptions) {
     this.handler = handler;
     this.refuse = refuse;
     this.limits = { ...DEFAULT_LIMITS, ...limits };
@@ -69,6 +74,7 @@ export class HttpServer implements ConnectionOwner {
       .map(([name, value]) => `${name}: ${value.replace(/[^\x20-\x7e]/g, '?')}\r\n`)
       .join('');
     this.#peerOf = peerOf;
+    this.#onMalformed = onMalformed;
   }
 
   /** Number of open connections. */
@@ -104,6 +110,10 @@ export class HttpServer implements ConnectionOwner {
 
   wasBusy(): void {
     this.#busy++;
+  }
+
+  refused(why: HttpSyntaxError, peer: string | undefined): void {
+    this.#onMalformed?.(why, why.status, peer);
   }
 
   responded(): void {

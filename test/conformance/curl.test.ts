@@ -87,6 +87,17 @@ describe.runIf(hasCurl)('curl', () => {
     const answer = await curl('Worker', path);
     expect(answer).toMatchObject({ status, type: type.split(' ')[0] });
   });
+  it('that begins with HTTP/2 asks again in HTTP/1.1, and so does one that offers it', async () => {
+    for (const option of ['--http2-prior-knowledge', '--http2', '--http1.1', '--http1.0'])
+      for (const [service, path] of [
+        ['Worker', '/prpc/Version'],
+        ['DstackGuest', '/Version'],
+      ] as const) {
+        const { status, type, body } = await curl(service, path, option);
+        expect([option, status, type]).toEqual([option, 200, 'application/json']);
+        expect(JSON.parse(body)).toHaveProperty('version');
+      }
+  });
   it('HEAD, a large upload with Expect, and one connection for several requests', async () => {
     expect((await curl('Worker', '/healthz', '-I')).status).toBe(200);
     const large = `{"path":"${'a'.repeat(2_000_000)}"}`;

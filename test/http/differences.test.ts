@@ -65,6 +65,13 @@ const SAME: readonly Row[] = [
     ours: [400],
   },
   { what: 'an unknown expectation', bytes: post('Expect: x\r\n'), ours: [417] },
+  {
+    what: 'bare line feeds', // answered at once: the end of such a header never comes
+    bytes: `GET / HTTP/1.1\nHost: a\n${close}\n\n`.replaceAll('\r', ''),
+    ours: [400],
+  },
+  { what: 'a request that ends inside its header', bytes: 'GET / HTTP/1.1\r\nHost: a\r\n', ours: [400] },
+  { what: 'a request that ends inside its body', bytes: post('Content-Length: 9\r\n', 'abc'), ours: [400] },
   { what: 'a header beyond the limit', bytes: post(`A: ${'b'.repeat(20_000)}\r\n`), ours: [431] },
 ];
 
@@ -128,9 +135,9 @@ const DIFFERENT: readonly Row[] = [
   {
     what: 'HTTP/2.0',
     bytes: `GET / HTTP/2.0\r\n${end}`,
-    ours: [400],
+    ours: [505],
     theirs: [200],
-    why: 'a version that we do not speak; node:http answers in HTTP/1.1',
+    why: 'RFC 9110, section 15.6.6: a version that we do not speak; node:http answers in HTTP/1.1',
   },
   {
     what: 'a request after the last one',

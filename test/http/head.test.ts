@@ -37,7 +37,7 @@ describe('the head of a request', () => {
   it.each([
     ['no HTTP', 400, ['hello']],
     ['nothing', 400, ['']],
-    ['HTTP/2', 400, ['GET / HTTP/2.0']],
+    ['HTTP/2', 505, ['GET / HTTP/2.0']],
     ['a lower-case method', 400, ['get / HTTP/1.1']],
     ['two spaces', 400, ['GET  / HTTP/1.1']],
     ['a target with a byte beyond ASCII', 400, ['GET /\u00e4 HTTP/1.1']],

@@ -51,8 +51,22 @@ const binary = (name: string): Json => ({
 
 const failure = (description: string): Json => ({
   description,
+  headers: {
+    'x-error-code': { schema: { type: 'string' }, description: 'a stable code', required: true },
+    'x-error-field': { schema: { type: 'string' }, description: 'what of the request it is about, if that is known' },
+  },
   content: { 'application/json': { schema: ref('Failure') }, 'application/octet-stream': binary('RpcError') },
 });
+
+/** Answers that methods share. */
+const FAILURES = {
+  Failed: failure('the request or what it asked for failed; the text is the whole chain of causes'),
+  Denied: failure('a scoped socket does not allow the method'),
+  Unsupported: failure('this image cannot attest GPUs'),
+  Busy: failure('the agent is busy; Retry-After says when to try again'),
+};
+
+const failed = (name: keyof typeof FAILURES): Json => ({ $ref: `#/components/responses/${name}` });
 
 function answers(method: string, response: MessageName): Json {
   return {
@@ -60,10 +74,10 @@ function answers(method: string, response: MessageName): Json {
       description: 'done',
       content: { 'application/json': { schema: ref(response) }, 'application/octet-stream': binary(response) },
     },
-    '400': failure('the request or what it asked for failed; the text is the whole chain of causes'),
-    '403': failure('a scoped socket does not allow the method'),
-    ...(method === 'AttestGpu' ? { '501': failure('this image cannot attest GPUs') } : {}),
-    '503': failure('the agent is busy; Retry-After says when to try again'),
+    '400': failed('Failed'),
+    '403': failed('Denied'),
+    ...(method === 'AttestGpu' ? { '501': failed('Unsupported') } : {}),
+    '503': failed('Busy'),
   };
 }
 
@@ -169,6 +183,6 @@ export function openapiDocument(version = '0'): Json {
     },
     tags: [...tags, { name: 'pages', description: 'TCP port 8090, for people and machines' }],
     paths: { ...paths, ...pages() },
-    components: { schemas },
+    components: { schemas, responses: FAILURES },
   };
 }

@@ -19,6 +19,7 @@ export interface RequestOutcome {
 
 /** Failures that say something about the request only: their text repeats parts of it and stays out of the log. */
 const CALLER_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'HTTP_REQUEST_INVALID',
   'RPC_METHOD_UNKNOWN',
   'RPC_METHOD_DENIED',
   'RPC_REQUEST_INVALID',

@@ -8,7 +8,14 @@ import { decodeJson, decodeQuery, encodeJson } from '../../codec/prpc-json.ts';
 import type { Message, MessageName } from '../../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES, type ServiceName } from '../../codec/prpc-services.ts';
 import { DstackError, type ErrorCode, errorChain } from '../../errors.ts';
-import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, RETRY_AFTER } from '../../http/http.ts';
+import {
+  errorHeaders,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+  notFound,
+  RETRY_AFTER,
+} from '../../http/http.ts';
 import { logRequest, outcomeCode, type RequestOutcome } from './request-log.ts';
 
 type Shapes<S extends ServiceName> = (typeof SERVICES)[S];
@@ -37,7 +44,7 @@ const JSON_TYPE = 'application/json';
 const PROTOBUF_TYPE = 'application/octet-stream';
 const JSON_HEADERS = Object.freeze({ 'content-type': JSON_TYPE });
 const PROTOBUF_HEADERS = Object.freeze({ 'content-type': PROTOBUF_TYPE });
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }); // JSON has no byte order mark (RFC 8259, section 8.1)
 
 /** JSON mode: GET, or `?json[=1|true]`, or a JSON content type. */
 function wantsJson(request: HttpRequest): boolean {
@@ -110,7 +117,8 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
         );
       }
       const method = shape && Object.hasOwn(methods, name) ? methods[name] : undefined;
-      if (!shape || !method) throw new DstackError('RPC_METHOD_UNKNOWN', `Service not found: ${name}`, { value: name });
+      if (!shape || !method)
+        throw new DstackError('RPC_METHOD_UNKNOWN', `Service not found: ${name}`, { field: 'method', value: name });
       const asked = json ? decodeText(shape.request, request, body) : await decodeBinary(shape.request, body);
       const answer = await method(asked);
       const response = json ? encodeText(shape.response, answer) : await encodeBinary(shape.response, answer);
@@ -143,13 +151,18 @@ function decodeText(name: MessageName, request: HttpRequest, body: Uint8Array): 
   try {
     text = UTF8.decode(body);
   } catch {
-    throw new DstackError('RPC_REQUEST_INVALID', 'the request body is not UTF-8 text');
+    throw new DstackError('RPC_REQUEST_INVALID', 'the request body is not UTF-8 text', { field: 'body' });
   }
   return decodeJson(name, text);
 }
 
 function encodeText(name: MessageName, answer: unknown): HttpResponse {
   return { status: 200, headers: JSON_HEADERS, body: encodeJson(name, answer as Message<MessageName>) };
+}
+
+/** Logs what no service has seen, because it was not a request of HTTP. */
+export function rpcMalformed(why: DstackError, status: number, peer = ''): void {
+  logRequest({ service: 'none', method: 'unknown', status, code: why.code, milliseconds: 0, peer }, why);
 }
 
 /** Answers a request that the server has no place for. */
@@ -166,7 +179,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = { RPC_METHOD_DENIED: 403, RPC
 async function failure(thrown: unknown, json: boolean, unknownMethod: 400 | 404 = 400): Promise<HttpResponse> {
   const code = outcomeCode(thrown);
   const status = code === 'RPC_METHOD_UNKNOWN' ? unknownMethod : (STATUS[code] ?? 400);
-  const more = code === 'RPC_BUSY' ? RETRY_AFTER : {};
+  const { field } = thrown instanceof DstackError ? thrown : {};
+  const more = { ...errorHeaders({ code, field }), ...(code === 'RPC_BUSY' ? RETRY_AFTER : {}) };
   const text = errorChain(thrown);
   if (json) {
     const body = asciiJson(JSON.stringify({ error: text }, null, 2));

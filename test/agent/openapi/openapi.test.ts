@@ -119,13 +119,20 @@ describe('the OpenAPI document', () => {
       GuestApi: guest.guestSock,
     }[service];
     const path = MOUNTS[service].prefix + method;
-    const { status, body } = await askJson(target, path, REQUESTS[`${service}.${method}`] ?? REQUESTS[method] ?? {});
+    const { status, headers, body } = await askJson(
+      target,
+      path,
+      REQUESTS[`${service}.${method}`] ?? REQUESTS[method] ?? {},
+    );
     if (status !== 200) expect(REFUSED).toContain(method);
-    const described = paths[path]?.['post']?.['responses'] as Record<
-      string,
-      { content: Record<string, { schema: Json }> }
-    >;
-    const schema = described[String(status)]?.content['application/json']?.schema;
+    type Described = { $ref?: string; headers?: Json; content: Record<string, { schema: Json }> };
+    const described = paths[path]?.['post']?.['responses'] as Record<string, Described>;
+    const named = described[String(status)];
+    const shared = openapiDocument()['components'] as { responses: Record<string, Described> };
+    const response = named?.$ref === undefined ? named : shared.responses[named.$ref.split('/').at(-1) ?? ''];
+    for (const name of Object.keys(headers).filter((header) => header.startsWith('x-error-')))
+      expect(response?.headers).toHaveProperty(name);
+    const schema = response?.content['application/json']?.schema;
     expect(faults(schema ?? {}, JSON.parse(body))).toEqual([]);
   });
   it('is served', async () => {
