@@ -1,4 +1,7 @@
-/** `measure`: predicts compose hash, app id and RTMR3 of an app without booting it. */
+/**
+ * `measure`: predicts compose hash, app id and RTMR3 of an app without booting it, and MRTD and RTMR0 to RTMR2 of the system
+ * below it.
+ */
 import * as fs from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { PredictedEvent, Prediction } from '../boot/boot.ts';
@@ -7,11 +10,12 @@ import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
+import type { System, SystemOptions } from './measure-system.ts';
 
 /** As for the host share: formats, host-shared directory. */
 const LIMIT = { instance: 10_240 } as const;
 
-interface Options {
+interface Options extends SystemOptions {
   readonly instanceInfo?: string;
   readonly appId?: string;
   readonly instanceId?: string;
@@ -26,7 +30,10 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 
 export default function define(command: Command): void {
   command
-    .argument('[file]', 'the app’s app-compose.json, byte for byte as it is deployed', 'app-compose.json')
+    .argument(
+      '[file]',
+      'the app’s app-compose.json, byte for byte as it is deployed (default: app-compose.json, or no app when an image is named)',
+    )
     .option('--instance-info <file>', 'the .instance_info that the host keeps for this instance')
     .option('--app-id <hex>', '20 bytes, if the host names the app')
     .option('--instance-id <hex>', '20 bytes, of the running guest')
@@ -34,15 +41,52 @@ export default function define(command: Command): void {
     .option('--os-image-hash <hex>', 'os image hash that the KMS answers for this image')
     .option('--cmdline <text>', 'kernel command line, for its storage options')
     .option('--event <name=hex>', 'event that the app measures after the boot; may be repeated', collect, [])
+    .option('--image <dir>', 'folder of the operating system image: predict the system, too')
+    .option('--image-measurement <file>', 'measurement.tdx.cbor of the image, instead of the folder')
+    .option('--checksum-file <file>', 'sha256sum.txt of the image (default: the one beside the measurement document)')
+    .option('--vm-config <file>', 'vm_config document of the VM as JSON')
+    .option('--memory <size>', 'memory of the VM: bytes, or 2G')
+    .option('--cpus <n>', 'processors of the VM')
+    .option('--qemu-version <version>', 'QEMU of the host (default: 9.1.0)')
+    .option('--vm <name=value>', 'another field of vm_config, as hotplug_off=true; may be repeated', collect, [])
+    .option('--acpi <hex,hex,hex>', 'digests of the events acpi-loader, acpi-rsdp and acpi-tables')
+    .option('--event-log <file>', 'event log as JSON of a VM of this shape, for its ACPI digests')
     .option('--json', 'print JSON instead of text')
     .addHelpText(
       'after',
-      '\nValues that only the running guest knows are named; RTMR3 is known as far as they are given.',
+      `
+Values that only the running guest knows are named; RTMR3 is known as far as they are given.
+With an image its checksum file is checked first, its hash stands for --os-image-hash and its command line for --cmdline.
+RTMR0 needs the digests of the ACPI tables, which the host makes for each VM: only its event log tells them.`,
     )
     .action(run);
 }
 
-async function run(file: string, options: Options): Promise<void> {
+async function run(file: string | undefined, options: Options): Promise<void> {
+  const { asksForSystem, predictSystem, systemResult, systemText } = await import('./measure-system.ts');
+  const system = asksForSystem(options) ? await predictSystem(options) : undefined;
+  const app = system !== undefined && file === undefined ? undefined : await predictApp(file, options, system);
+  ui.result(
+    {
+      ...(app === undefined ? {} : predictionJson(app)),
+      ...(system === undefined ? {} : { system: systemResult(system) }),
+    },
+    {
+      json: options.json,
+      text: () => [
+        ...(app === undefined ? [] : predictionText(app)),
+        ...(app === undefined || system === undefined ? [] : ['']),
+        ...(system === undefined ? [] : systemText(system)),
+      ],
+    },
+  );
+}
+
+async function predictApp(
+  file = 'app-compose.json',
+  options: Options,
+  system: System | undefined,
+): Promise<Prediction> {
   const { predict } = await loadPredict();
   const { APP_COMPOSE_LIMIT, parseAppCompose } = await import('../config/app-compose.ts');
   const { parseInstanceInfo } = await import('../config/instance-info.ts');
@@ -56,16 +100,16 @@ async function run(file: string, options: Options): Promise<void> {
           options.instanceInfo,
         );
   const appId = optionalHex('--app-id', options.appId);
-  const prediction = predict(compose, {
+  const cmdline = options.cmdline ?? system?.cmdline;
+  return predict(compose, {
     instance: appId === undefined ? info : { ...info, appId },
     instanceId: optionalHex('--instance-id', options.instanceId),
     keyProviderId: optionalHex('--key-provider-id', options.keyProviderId),
-    osImageHash: optionalHex('--os-image-hash', options.osImageHash),
-    cmdline: parseCmdline(options.cmdline ?? ''),
-    cmdlineKnown: options.cmdline !== undefined,
+    osImageHash: optionalHex('--os-image-hash', options.osImageHash) ?? system?.osImageHash,
+    cmdline: parseCmdline(cmdline ?? ''),
+    cmdlineKnown: cmdline !== undefined,
     later: options.event.map(laterEvent),
   });
-  ui.result(predictionJson(prediction), { json: options.json, text: () => predictionText(prediction) });
 }
 
 /** A missing file is named as the user wrote it. */
@@ -89,7 +133,7 @@ function laterEvent(text: string): { event: string; payload: Uint8Array } {
 
 const hexOrNull = (bytes: Uint8Array | undefined): string | null => (bytes === undefined ? null : toHex(bytes));
 
-function predictionJson(prediction: Prediction): unknown {
+function predictionJson(prediction: Prediction): object {
   return {
     compose_hash: toHex(prediction.composeHash),
     app_id: toHex(prediction.appId),

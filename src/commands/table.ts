@@ -96,7 +96,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     { name: 'show', summary: 'print the identity of this app', load: () => import('./show.ts') },
     {
       name: 'measure',
-      summary: 'predict what an app measures into RTMR3, without booting it',
+      summary: 'predict what an app and the system below it measure, without booting them',
       load: () => import('./measure.ts'),
     },
     {

@@ -1,6 +1,7 @@
 /** The face of this room: an operating system image, its identity, and the registers it leads to. */
 export {
   CHECKSUM_FILE,
+  CHECKSUM_LIMIT,
   type Checksums,
   DIGEST_FILE,
   formatChecksumFile,
@@ -9,6 +10,7 @@ export {
 } from './checksum-file.ts';
 export {
   MEASUREMENT_FILE,
+  MEASUREMENT_LIMIT,
   type MeasurementDocument,
   readBoundMeasurement,
   readMeasurementDocument,
@@ -35,4 +37,4 @@ export {
   type SystemRegister,
 } from './prediction.ts';
 export { type PinnedEvent, readSystemPins, type SystemPins, systemJson } from './prediction-json.ts';
-export { type PageOrder, pageOrder, readVmConfig, shapeFromVmConfig, type VmShape } from './shape.ts';
+export { type PageOrder, pageOrder, readVmConfig, shapeFromVmConfig, VM_CONFIG_LIMIT, type VmShape } from './shape.ts';

@@ -12,6 +12,7 @@ import { fullLogJson, quoteLogJson } from '../../src/tdx/log-json.ts';
 import { toTdxEvent, withPreimage } from '../../src/tdx/tdx-event.ts';
 import { issueCertificate } from '../../src/x509/x509.ts';
 import { buildHeader, goodJson } from '../fde/header-builder.ts';
+import { buildFirmware, kernelA, kernelB, METADATA, vectors } from '../os-image/sample.ts';
 import { logArea, noAction } from '../tdx/ccel-writer.ts';
 import { sampleAttestation, sampleQuote } from '../tdx/sample.ts';
 
@@ -163,6 +164,13 @@ export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8A
     Uint8Array.from([0, ...buildHeader()]),
     Uint8Array.from([2, ...buildHeader()]),
     text(`\u0001${JSON.stringify(goodJson())}`),
+  ],
+  tdvf: () => [buildFirmware()],
+  kernel: () => [kernelA(), kernelB()].map((kernel) => Uint8Array.from([1, 0, ...kernel])),
+  'image-documents': () => [
+    text(`\0${JSON.stringify(METADATA)}`),
+    text(`\u0001${'ab'.repeat(32)}  metadata.json\n${'cd'.repeat(32)}  measurement.tdx.cbor\n`),
+    ...vectors().map(({ measurement_tdx_cbor }) => Uint8Array.from([2, ...fromHex(measurement_tdx_cbor)])),
   ],
   'http-request': httpRequests,
   'app-compose': () => [
