@@ -3,10 +3,11 @@
  * Source: dstack keys and certificates, local CA certificate and signing.
  */
 import { createPrivateKey } from 'node:crypto';
+import { perObject } from '../codec/per-object.ts';
 import type { AppKeys } from '../config/app-keys.ts';
 import { DstackError } from '../errors.ts';
 import { wipe } from '../sys/files.ts';
-import { type CertificateRequest, issueCertificate } from '../x509/x509.ts';
+import { type CertificateRequest, issueCertificate, type PreparedIssuer, prepareIssuer } from '../x509/x509.ts';
 import { type P256Key, p256FromScalar } from './derive.ts';
 
 const ROOT_NAME = 'App Root Cert';
@@ -42,17 +43,23 @@ export async function signLeaf(
   leafKey: Pick<P256Key, 'spkiDer'>,
   request: LeafRequest,
 ): Promise<string[]> {
-  if (keys.keyProvider.kind === 'kms') {
-    throw new DstackError('KEY_PROVIDER_UNSUPPORTED', 'certificates of apps with a KMS are signed by the KMS');
-  }
-  const key = p256FromPem(keys.keyProvider.key);
+  const leaf = await issueCertificate({ ...request, usage: LEAF_USAGE }, leafKey, authorityOf(keys));
+  return [leaf, keys.caCert.endsWith('\n') ? keys.caCert : `${keys.caCert}\n`];
+}
+
+/** The app's own CA, read and checked once for the keys of an app. It lives as long as they do, and holds what their PEM text holds. */
+const authorityOf = perObject(({ caCert, keyProvider }: Pick<AppKeys, 'caCert' | 'keyProvider'>): PreparedIssuer => {
+  if (keyProvider.kind === 'kms') throw signedByKms();
+  const key = p256FromPem(keyProvider.key);
   try {
-    const leaf = await issueCertificate({ ...request, usage: LEAF_USAGE }, leafKey, { certificate: keys.caCert, key });
-    return [leaf, keys.caCert.endsWith('\n') ? keys.caCert : `${keys.caCert}\n`];
+    return prepareIssuer({ certificate: caCert, key });
   } finally {
     wipe(key.scalar, key.pkcs8Der);
   }
-}
+});
+
+const signedByKms = (): DstackError =>
+  new DstackError('KEY_PROVIDER_UNSUPPORTED', 'certificates of apps with a KMS are signed by the KMS');
 
 /** Reads a P-256 private key from PEM (PKCS#8 or SEC1). @throws KEY_INVALID, never with a piece of the text */
 export function p256FromPem(pem: string): P256Key {

@@ -1,18 +1,20 @@
 /** Writing DER (ITU-T X.690): the few types that certificates are made of. Every function returns one complete item. */
 
-import { concat } from '../codec/bytes.ts';
-
 /** Tag, length in its shortest form, content. */
 export function item(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
-  const length = content.reduce((sum, part) => sum + part.length, 0);
-  const head = [tag];
-  if (length < 0x80) head.push(length);
-  else {
-    const bytes: number[] = [];
-    for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
-    head.push(0x80 | bytes.length, ...bytes);
+  let length = 0;
+  for (const part of content) length += part.length;
+  const extra = length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x1_0000 ? 2 : length < 0x100_0000 ? 3 : 4;
+  let at = 2 + extra;
+  const out = new Uint8Array(at + length);
+  out[0] = tag;
+  out[1] = extra === 0 ? length : 0x80 | extra;
+  for (let index = 0, rest = length; index < extra; index++, rest = Math.floor(rest / 256)) out[at - 1 - index] = rest;
+  for (const part of content) {
+    out.set(part, at);
+    at += part.length;
   }
-  return concat(Uint8Array.from(head), ...content);
+  return out;
 }
 
 export const sequence = (...items: readonly Uint8Array[]): Uint8Array => item(0x30, ...items);
@@ -37,8 +39,21 @@ export function integer(bytes: Uint8Array): Uint8Array {
 /** @param unused bits at the end that do not count */
 export const bits = (bytes: Uint8Array, unused = 0): Uint8Array => item(0x03, Uint8Array.of(unused), bytes);
 
-/** An OBJECT IDENTIFIER from its dotted text. */
+/** the identifiers that certificates are made of are few */
+const OIDS_KEPT = 64;
+const oids = new Map<string, Uint8Array>();
+
+/** An OBJECT IDENTIFIER from its dotted text. The same array every time: not to be changed. */
 export function oid(text: string): Uint8Array {
+  let known = oids.get(text);
+  if (known === undefined) {
+    known = encodeOid(text);
+    if (oids.size < OIDS_KEPT) oids.set(text, known);
+  }
+  return known;
+}
+
+function encodeOid(text: string): Uint8Array {
   const [first = 0, second = 0, ...rest] = text.split('.').map(Number);
   const bytes: number[] = [];
   for (const arc of [first * 40 + second, ...rest]) {

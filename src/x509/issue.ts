@@ -2,7 +2,7 @@
  * Making certificates in the one shape every part of dstack uses: X.509 v3, ECDSA P-256 with SHA-256, UTF8String names,
  * a fixed order of extensions. Source: dstack keys and certificates, common shape.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, type KeyObject, randomBytes } from 'node:crypto';
 import { DstackError } from '../errors.ts';
 import { type Certificate, parsePemChain } from './certificate.ts';
 import * as der from './der-write.ts';
@@ -10,7 +10,7 @@ import { dstackExtension, extension } from './extensions.ts';
 import { generalName } from './names.ts';
 import { OID } from './oids.ts';
 import { toPem } from './pem.ts';
-import { type SigningKey, signP256 } from './sign-p256.ts';
+import { type SigningKey, signingKeyObject, signP256 } from './sign-p256.ts';
 
 /** 1975-01-01T00:00:00Z: certificates must also be valid in a VM whose clock is not set yet. */
 const DEFAULT_NOT_BEFORE = Date.UTC(1975, 0, 1) / 1000;
@@ -46,6 +46,18 @@ export interface Issuer {
   readonly key: SigningKey;
 }
 
+/** An issuer whose certificate was read and compared with its key already. */
+export interface PreparedIssuer {
+  /** DER of its name */
+  readonly subject: Uint8Array;
+  readonly signingKey: KeyObject;
+}
+
+/** For whoever issues more than once. @throws CERT_INVALID (a certificate that is not for this key), KEY_INVALID */
+export function prepareIssuer(issuer: Issuer): PreparedIssuer {
+  return { subject: issuerName(issuer), signingKey: signingKeyObject(issuer.key.pkcs8Der, 'the issuer') };
+}
+
 /**
  * Makes one certificate for `key` (only its SPKI is needed beside an issuer).
  * @returns PEM with trailing newline
@@ -54,26 +66,28 @@ export interface Issuer {
 export async function issueCertificate(
   request: CertificateRequest,
   key: SigningKey | Pick<SigningKey, 'spkiDer'>,
-  issuer?: Issuer,
+  issuer?: Issuer | PreparedIssuer,
 ): Promise<string> {
-  const signer: Partial<SigningKey> = issuer?.key ?? key;
-  if (signer.pkcs8Der === undefined) throw new DstackError('CERT_INVALID', 'a self-signed certificate needs its key');
+  const signer = signerOf(key, issuer);
   const subject = name(request);
   const { notBefore, notAfter } = validity(request);
   const body = der.sequence(
     der.item(0xa0, der.integer(Uint8Array.of(2))), // version 3
     der.integer(serialNumber()),
     ECDSA_SHA256,
-    issuer === undefined ? subject : issuerName(issuer),
+    issuer === undefined ? subject : 'subject' in issuer ? issuer.subject : issuerName(issuer),
     der.sequence(der.time(notBefore), der.time(notAfter)),
     subject,
     key.spkiDer,
     der.item(0xa3, der.sequence(...extensions(request, key.spkiDer))),
   );
-  return toPem(
-    'CERTIFICATE',
-    der.sequence(body, ECDSA_SHA256, der.bits(signP256(body, signer.pkcs8Der, 'the issuer'))),
-  );
+  return toPem('CERTIFICATE', der.sequence(body, ECDSA_SHA256, der.bits(signP256(body, signer, 'the issuer'))));
+}
+
+function signerOf(key: Partial<SigningKey>, issuer: Issuer | PreparedIssuer | undefined): Uint8Array | KeyObject {
+  if (issuer !== undefined) return 'signingKey' in issuer ? issuer.signingKey : issuer.key.pkcs8Der;
+  if (key.pkcs8Der !== undefined) return key.pkcs8Der;
+  throw new DstackError('CERT_INVALID', 'a self-signed certificate needs its key');
 }
 
 const ECDSA_SHA256 = der.sequence(der.oid(OID.ecdsaSha256));

@@ -138,6 +138,19 @@ describe('a leaf', () => {
     expect(new X509Certificate(pem).checkIssued(new X509Certificate(certificate))).toBe(true);
   });
 
+  it('keeps the CA of an app, and never that of another', async () => {
+    const others = keysFromSeed(new Uint8Array(32).fill(77), { kind: 'none' });
+    const other = { ...others, caCert: await localCaCert({ appKey: others.appKey }) };
+    for (const app of [keys, other, keys, other]) {
+      const [leaf, ca] = await signLeaf(app, freshTlsKey(), { commonName: 'x' });
+      expect(new X509Certificate(leaf!).verify(new X509Certificate(ca!).publicKey)).toBe(true);
+      expect(ca).toBe(app.caCert);
+    }
+    const mixed = { ...keys, caCert: other.caCert };
+    for (let round = 0; round < 2; round++)
+      await expect(signLeaf(mixed, freshTlsKey(), { commonName: 'x' })).rejects.toMatchObject({ code: 'CERT_INVALID' });
+  });
+
   it('refuses what cannot be in a certificate', async () => {
     const leafKey = freshTlsKey();
     const bad = [{ altNames: ['bücher.example'] }, { notAfter: -1 }, { notAfter: 1e15 }, { notBefore: 0.5 }];
