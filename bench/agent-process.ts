@@ -3,8 +3,10 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { ensureBinaries } from '../initramfs/vm/dev-image.ts';
+import { bunNative } from '../src/sys/bun.ts';
 import { type Guest, makeGuest } from '../test/agent/canned.ts';
 import type { LoadOrder, LoadReport } from './http-load.ts';
 
@@ -18,14 +20,34 @@ export interface AgentProcess {
   stop(): Promise<void>;
 }
 
-/** @param tcp puts the methods of dstack.sock on a port as well: the same code, another kind of socket */
-export async function startAgent(tcp = false): Promise<AgentProcess> {
+/** Documents and evidence of a canned guest, by their usual names in one folder. */
+const CANNED_FILES = {
+  keys_file: 'appkeys.json',
+  compose_file: 'app-compose.json',
+  sys_config_file: 'sys-config.json',
+} as const;
+
+export interface AgentOptions {
+  /** puts the methods of dstack.sock on a port as well: the same code, another kind of socket */
+  readonly tcp?: boolean;
+  /** folder with the files of a canned guest, attestation.bin among them; default: a guest made here */
+  readonly canned?: string | undefined;
+}
+
+export async function startAgent({ tcp = false, canned }: AgentOptions = {}): Promise<AgentProcess> {
   const { util } = await ensureBinaries();
   const guest = await makeGuest({ compose: { public_logs: true, public_sysinfo: true } });
   if (tcp) {
     const config = JSON.parse(readFileSync(guest.configFile, 'utf8'));
     config.internal = { address: '127.0.0.1', port: guest.port };
     config.external.port = 0;
+    writeFileSync(guest.configFile, JSON.stringify(config));
+  }
+  if (canned !== undefined) {
+    const config = JSON.parse(readFileSync(guest.configFile, 'utf8'));
+    const { core } = config.default;
+    for (const [name, file] of Object.entries(CANNED_FILES)) core[name] = resolve(canned, file);
+    core.simulator = { enabled: true, attestation_file: resolve(canned, 'attestation.bin'), patch_report_data: true };
     writeFileSync(guest.configFile, JSON.stringify(config));
   }
   const started = performance.now();
@@ -91,7 +113,22 @@ const memoryMB = (pid: number, field: string): number =>
 /** Resident memory in MB. */
 export const residentMB = (pid: number): number => memoryMB(pid, 'VmRSS');
 
+/** The most that was ever resident, in MB. */
+export const peakMB = (pid: number): number => memoryMB(pid, 'VmHWM');
+
 /** Resident memory without the pages of files in MB: what the process itself has made. */
 export const ownMB = (pid: number): number => memoryMB(pid, 'RssAnon');
+
+/** The process that listens at a unix socket (SO_PEERCRED, unix(7)). */
+export function listenerOf(path: string): Promise<number> {
+  return new Promise((found, reject) => {
+    const socket = connect(path, () => {
+      const { fd } = (socket as { _handle?: { fd: number } })._handle ?? { fd: -1 };
+      found(bunNative.peerCredentials(fd).pid);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+}
 
 export const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;

@@ -1,69 +1,87 @@
 /**
- * `npm run bench -- agent [--requests N] [--only TEXT]`: requests a second of the guest agent in canned mode, 32 connections, client on
- * the same machine, beside a server that does nothing. Prints; never judges. Compare within one run: the client takes a
- * core of its own, and on a busy machine only the processor time of a request means something.
+ * `npm run bench -- agent [--requests N] [--only TEXT] [--canned FOLDER] [--against NAME=SOCKET]`: requests a second and
+ * processor time a request of the guest agent in canned mode, 32 connections, client on the same machine, beside a server
+ * that does nothing. Prints; never judges. Compare within one run: the client takes a core of its own, and on a busy machine
+ * only the processor time of a request means something. Another server that is named by its dstack.sock takes turns with
+ * ours; give both the same files.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
-import { inTurns, type Rival, rivals } from './against.ts';
-import { type AgentProcess, BUN, cpuTime, descriptors, ownMB, residentMB, run, startAgent } from './agent-process.ts';
+import { dirname, join } from 'node:path';
+import { inTurns, rivals } from './against.ts';
+import { agentCases } from './agent-cases.ts';
+import {
+  type AgentProcess,
+  BUN,
+  cpuTime,
+  descriptors,
+  listenerOf,
+  ownMB,
+  peakMB,
+  residentMB,
+  run,
+  startAgent,
+} from './agent-process.ts';
 import type { LoadOrder } from './http-load.ts';
 import { printFigure } from './print.ts';
 import { note } from './report.ts';
 
-interface Case {
+/** Another server: where it answers, and its process. */
+interface Other {
   readonly name: string;
-  readonly method?: string;
-  readonly path: string;
-  readonly body: string;
-  readonly share: number;
-  readonly budget: number;
+  readonly target: LoadOrder['target'];
+  readonly pid: number;
 }
-
-const CASES: readonly Case[] = [
-  { name: 'GetKey, one path', path: '/GetKey', body: '{"path":"a/b","purpose":"c"}', share: 1, budget: 25_000 },
-  { name: 'GetKey, new paths', path: '/GetKey', body: '{"path":"a/#"}', share: 0.1, budget: 2000 },
-  { name: 'Version', path: '/Version', body: '{}', share: 1, budget: 30_000 },
-  { name: 'GetTlsKey, local CA', path: '/GetTlsKey', body: '{"subject":"a"}', share: 0.02, budget: 300 },
-];
 
 const row = (name: string, ...cells: string[]) =>
   console.log(`  ${name.padEnd(24)}${cells.map((cell) => cell.padStart(14)).join('')}`);
 
-const ROUNDS = 3;
+const ROUNDS = 5;
 
-/** Rates of our agent and of its rivals, turn by turn; beside ours the latencies of the last round and its processor time. */
+/** Rates and processor times of our agent and of the others, turn by turn; beside ours the latencies of the last round. */
 async function measure(
   name: string,
   pid: number,
   order: LoadOrder,
   budget?: number,
-  others: readonly Rival[] = [],
+  others: readonly Other[] = [],
 ): Promise<void> {
-  await run({ ...order, requests: Math.min(2000, order.requests ?? 0) }); // warm
   const each = { ...order, requests: Math.ceil((order.requests ?? 0) / ROUNDS) };
-  let [used, done, last] = [0, 0, await run({ ...each, requests: 1 })];
-  const rate = async (target: LoadOrder['target'], ours: boolean) => {
-    const before = cpuTime(pid);
+  const able: Other[] = [];
+  for (const other of others) {
+    const { refused } = await run({ ...each, target: other.target }); // warm
+    if (refused === 0) able.push(other);
+    else console.log(`  ${name}: ${other.name} refused ${refused} of ${each.requests} requests and is left out`);
+  }
+  await run(each);
+  let last = await run({ ...each, requests: 1 });
+  const times = new Map<string, number[]>();
+  const turn = (who: string, target: LoadOrder['target'], process: number) => async () => {
+    const before = cpuTime(process);
     const report = await run({ ...each, target });
-    if (ours) [used, done, last] = [used + cpuTime(pid) - before, done + report.requests, report];
+    times.set(who, [...(times.get(who) ?? []), (cpuTime(process) - before) / report.requests]);
+    if (who === '') last = report;
     return report.requests / report.seconds;
   };
-  const turns = new Map([['', () => rate(order.target, true)]]);
-  for (const { name: other, socket } of others) if (socket !== undefined) turns.set(other, () => rate(socket, false));
-  const values = await inTurns(turns, ROUNDS);
-  const ours = values.get('') ?? [];
-  values.delete('');
+  const turns = new Map([['', turn('', order.target, pid)]]);
+  for (const other of able) turns.set(other.name, turn(other.name, other.target, other.pid));
+  const rates = await inTurns(turns, ROUNDS);
   const kind = typeof order.target === 'string' ? 'unix' : 'tcp';
-  const figure = note({ bench: 'agent', name: `${name} (${kind})`, unit: 'requests/s', budget }, ours, values);
-  printFigure(figure);
+  for (const [what, unit, values] of [
+    ['', 'requests/s', rates],
+    [', processor time', 'us', times],
+  ] as const) {
+    const ours = values.get('') ?? [];
+    values.delete('');
+    const limit = unit === 'us' ? undefined : budget;
+    printFigure(note({ bench: 'agent', name: `${name}${what} (${kind})`, unit, budget: limit }, ours, values));
+  }
   const { p50, p99, max, refused } = last;
   row(
     '',
     `p50 ${p50.toFixed(2)} ms`,
     `p99 ${p99.toFixed(2)} ms`,
     `max ${max.toFixed(0)} ms`,
-    `cpu ${(used / done).toFixed(1)} us`,
     refused > 0 ? `${refused} refused` : '',
   );
 }
@@ -87,7 +105,10 @@ async function baseline(requests: number): Promise<void> {
 
 async function memory({ guest, pid }: AgentProcess, requests: number): Promise<void> {
   const order = { target: guest.dstackSock, connections: 32, requests: requests / 4 };
-  const mix = [CASES[0], CASES[2]].map((one) => ['POST', one?.path ?? '', one?.body ?? ''] as const);
+  const mix = [
+    ['POST', '/GetKey', '{"path":"a/b","purpose":"c"}'],
+    ['POST', '/Version', '{}'],
+  ] as const;
   const first = residentMB(pid);
   const quarters: { resident: number; own: number }[] = [];
   for (let i = 0; i < 4; i++) {
@@ -132,14 +153,29 @@ function option(name: string, fallback: number): number {
   return value >= 1 ? value : fallback;
 }
 
+function text(name: string): string | undefined {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+/** Memory of all before anything was asked, or at the end the most that each ever had. */
+function noteMemory(name: string, of: (pid: number) => number, pid: number, others: readonly Other[]): void {
+  const theirs = new Map(others.map((other) => [other.name, [of(other.pid)]]));
+  printFigure(note({ bench: 'agent', name, unit: 'MB' }, [of(pid)], theirs));
+}
+
 /** only the cases whose name has this text, and nothing about memory */
-const only = process.argv[process.argv.indexOf('--only') + 1];
-const restricted = process.argv.includes('--only') && only !== undefined;
-const cases = restricted ? CASES.filter(({ name }) => name.includes(only)) : CASES;
+const only = text('only');
+const canned = text('canned');
 const requests = option('requests', 1_000_000);
 const sample = Math.min(60_000, requests);
-for (const tcp of [false, true]) {
-  const agent = await startAgent(tcp);
+const sockets = rivals(process.argv).flatMap(({ name, socket }) => (socket === undefined ? [] : [{ name, socket }]));
+const others = await Promise.all(
+  sockets.map(async ({ name, socket }) => ({ name, target: socket, pid: await listenerOf(socket) })),
+);
+// the port is served by the same code: it is measured when nobody else is
+for (const tcp of others.length > 0 ? [false] : [false, true]) {
+  const agent = await startAgent({ tcp, canned });
   try {
     console.log(
       `${tcp ? 'TCP' : 'unix socket'}, 32 connections (ready after ${agent.readyAfter.toFixed(0)} ms of 150 ms)`,
@@ -147,18 +183,30 @@ for (const tcp of [false, true]) {
     note({ bench: 'agent', name: `ready after its start (${tcp ? 'tcp' : 'unix'})`, unit: 'ms', budget: 150 }, [
       agent.readyAfter,
     ]);
-    if (!tcp && !restricted) await baseline(sample);
-    for (const { name, path, body, share, budget } of cases) {
-      const target = tcp ? agent.guest.port : agent.guest.dstackSock;
+    if (!tcp && only === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+      noteMemory('memory, idle after the start', residentMB, agent.pid, others);
+      if (others.length === 0) await baseline(sample);
+    }
+    const cases = await agentCases(tcp ? agent.guest.port : agent.guest.dstackSock);
+    for (const { name, path, body, share, budget, tappd } of cases) {
+      if ((only !== undefined && !name.includes(only)) || (tcp && tappd)) continue;
+      const { port, dstackSock, tappdSock } = agent.guest;
       const order = {
-        target,
+        target: tcp ? port : tappd ? tappdSock : dstackSock,
         connections: 32,
         requests: Math.round(sample * share),
         mix: [['POST', path, body]] as const,
       };
-      await measure(name, agent.pid, order, budget, tcp ? [] : rivals(process.argv));
+      const there = others.map((other) => ({
+        ...other,
+        target: tappd ? join(dirname(other.target), 'tappd.sock') : other.target,
+      }));
+      await measure(name, agent.pid, order, budget, there);
     }
-    if (!tcp && !restricted) await memory(agent, requests);
+    if (tcp || only !== undefined) continue;
+    noteMemory('memory, the most that all of this took', peakMB, agent.pid, others);
+    if (others.length === 0) await memory(agent, requests);
   } finally {
     await agent.stop();
   }

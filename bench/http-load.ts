@@ -10,7 +10,7 @@ export interface LoadOrder {
   /** how many requests, or for how many milliseconds */
   readonly requests?: number;
   readonly milliseconds?: number;
-  /** each one as method, path and JSON body; `#` in the body becomes a number that never comes twice */
+  /** each one as method, path and JSON body; `#` in the body becomes 16 digits that never come twice */
   readonly mix: readonly (readonly [method: string, path: string, body: string])[];
   /** a new connection after so many requests; 0 = never */
   readonly churn?: number;
@@ -66,7 +66,7 @@ export async function load(order: LoadOrder): Promise<LoadReport> {
       const [method, path, body] = mix[choice] as (typeof mix)[number];
       sent++;
       peer.data.began = performance.now();
-      peer.write(fixed[choice] ?? bytesOf(method, path, body.replace('#', String(unique++))));
+      peer.write(fixed[choice] ?? bytesOf(method, path, body.replace('#', String(unique++).padStart(16, '0'))));
     };
     const answered = (peer: Peer, data: Buffer) => {
       const state = peer.data;

@@ -6,7 +6,7 @@ const BENCHES: Record<string, { summary: string; load: () => Promise<unknown> }>
   cli: { summary: 'start-up of the compiled binary', load: () => import('./cli.ts') },
   keys: { summary: 'key derivation, signatures and certificates in one process', load: () => import('./keys.ts') },
   agent: {
-    summary: 'requests a second and memory of the guest agent [--requests N] [--only TEXT]',
+    summary: 'requests a second and memory of the guest agent [--requests N] [--only TEXT] [--canned FOLDER]',
     load: () => import('./agent.ts'),
   },
   soak: { summary: 'the guest agent under mixed load [--minutes N]', load: () => import('./soak.ts') },
