@@ -8,7 +8,7 @@ import { patchKernel } from './kernel-patch.ts';
 import type { MemoryLayout } from './memory-layout.ts';
 import type { ImageMetadata } from './metadata.ts';
 import { computeMrtd } from './mrtd.ts';
-import { authenticode } from './pe.ts';
+import { type Authenticode, authenticode } from './pe.ts';
 import type {
   AcpiDigests,
   Influence,
@@ -18,7 +18,7 @@ import type {
   SystemPrediction,
   SystemRegister,
 } from './prediction.ts';
-import { DEFAULT_QEMU_VERSION, pageOrder, type VmShape } from './shape.ts';
+import { DEFAULT_QEMU_VERSION, leavesKernelAsBuilt, pageOrder, type VmShape } from './shape.ts';
 import { buildTdHob, LOW_MEMORY, LOW_MEMORY_SPLIT } from './td-hob.ts';
 import { configurationVolume, memoryLayoutOf, parseTdvf } from './tdvf.ts';
 import { isEmptyVariableStore } from './variable-store.ts';
@@ -66,7 +66,7 @@ interface Measured {
 }
 
 /**
- * From the image itself, for any memory size.
+ * From the image itself, for any memory size. The kernel is taken as the stated QEMU hands it over.
  * @param acpi digests of the event log, without which RTMR0 stays unknown
  * @throws FIRMWARE_INVALID, KERNEL_INVALID, VM_SHAPE_UNSUPPORTED
  */
@@ -74,7 +74,7 @@ export function predictFromImage(parts: ImageParts, shape: VmShape, acpi?: AcpiD
   const order = pageOrder(shape);
   const sections = parseTdvf(parts.firmware);
   const volume = configurationVolume(sections);
-  const kernel = kernelDigest(parts, shape.memorySize);
+  const kernel = leavesKernelAsBuilt(shape) ? authenticodeOf(parts.kernel) : kernelDigest(parts, shape.memorySize);
   const assumed = assumptions(shape);
   if (kernel.doubt !== undefined) {
     assumed.push(`${kernel.doubt}: the firmware is taken to measure it as the platform does`);
@@ -119,7 +119,13 @@ export function predictFromDocument(
     },
     shape,
     acpi,
-    [...assumptions(shape), 'the variable store of the firmware is the platform’s empty one'],
+    [
+      ...assumptions(shape),
+      'the variable store of the firmware is the platform’s empty one',
+      ...(leavesKernelAsBuilt(shape)
+        ? ['the kernel was built with the setup header that QEMU before 10.2.0 writes']
+        : []),
+    ],
   );
 }
 
@@ -153,10 +159,12 @@ export function documentOfImage(parts: ImageParts): MeasurementDocument {
 /** The firmware adds the name under which it offers the initrd, and measures text of two bytes a character. */
 const cmdlineDigest = ({ cmdline }: ImageMetadata): Uint8Array => sha384(utf16(`${cmdline} initrd=initrd\0`));
 
-function kernelDigest({ kernel, initrd }: ImageParts, memorySize: number): { digest: Uint8Array; doubt?: string } {
-  const patched = patchKernel(kernel, initrd.size, memorySize);
-  return authenticode(patched, (why) => new DstackError('KERNEL_INVALID', `kernel: ${why}`));
-}
+const authenticodeOf = (kernel: Uint8Array): Authenticode =>
+  authenticode(kernel, (why) => new DstackError('KERNEL_INVALID', `kernel: ${why}`));
+
+/** As QEMU before 10.2.0 changes it. */
+const kernelDigest = ({ kernel, initrd }: ImageParts, memorySize: number): Authenticode =>
+  authenticodeOf(patchKernel(kernel, initrd.size, memorySize));
 
 function assumptions({ qemuVersion }: VmShape): string[] {
   const assumed = ['the firmware measures as OVMF did before edk2-stable202505'];
@@ -241,7 +249,7 @@ function bootEvents(
 function kernelEvents(kernel: Uint8Array | undefined): SystemEvent[] {
   const action = (name: SystemEventName, text: string) => event(1, name, TYPE.action, sha384(ascii(text)));
   return [
-    event(1, 'kernel', TYPE.application, kernel, 'kernel', 'initrd size', 'memory size'),
+    event(1, 'kernel', TYPE.application, kernel, 'QEMU version', 'kernel', 'initrd size', 'memory size'),
     action('calling-boot-option', 'Calling EFI Application from Boot Option'),
     event(1, 'separator', TYPE.separator, sha384(SEPARATOR)),
     action('exit-boot-services', 'Exit Boot Services Invocation'),

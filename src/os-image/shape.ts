@@ -58,13 +58,27 @@ export function shapeFromVmConfig(vm: VmConfig): VmShape {
  * @throws VM_SHAPE_UNSUPPORTED for a version below 8 or not of three numbers
  */
 export function pageOrder(shape: Pick<VmShape, 'qemuVersion' | 'qemuSinglePassAddPages'>): PageOrder {
+  const [major] = qemuVersion(shape);
+  const twoPass = shape.qemuSinglePassAddPages ?? major < 9;
+  return twoPass ? 'two-pass' : 'single-pass';
+}
+
+/**
+ * From 10.2.0 on QEMU hands a confidential guest the kernel as it was built, without its own changes to the setup header.
+ * @throws VM_SHAPE_UNSUPPORTED as `pageOrder`
+ */
+export function leavesKernelAsBuilt(shape: Pick<VmShape, 'qemuVersion'>): boolean {
+  const [major, minor] = qemuVersion(shape);
+  return major > 10 || (major === 10 && minor >= 2);
+}
+
+function qemuVersion(shape: Pick<VmShape, 'qemuVersion'>): readonly [major: number, minor: number] {
   const version = shape.qemuVersion ?? DEFAULT_QEMU_VERSION;
   const parts = /^(\d{1,9})\.(\d{1,9})\.(\d{1,9})$/.exec(version);
   if (parts === null) throw unsupported('qemu_version', version, 'is not MAJOR.MINOR.PATCH');
   const major = Number(parts[1]);
   if (major < 8) throw unsupported('qemu_version', version, 'is older than 8.0.0: it cannot start a TD');
-  const twoPass = shape.qemuSinglePassAddPages ?? major < 9;
-  return twoPass ? 'two-pass' : 'single-pass';
+  return [major, Number(parts[2])];
 }
 
 /** VM_SHAPE_UNSUPPORTED that names the field of `vm_config` and its value. */

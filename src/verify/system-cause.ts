@@ -30,7 +30,7 @@ const LIKELY: Readonly<Record<string, string>> = {
   BootOrder: 'another version of the firmware, or more boot devices',
   Boot0000: 'another version of the firmware',
   kernel:
-    'another kernel, an initrd of another size, less memory than stated, or QEMU from 10.1 on, which starts the kernel of a TD unpatched',
+    'another kernel, an initrd of another size, less memory than stated, or QEMU from 10.2.0 on, which leaves its header as built',
   'command-line': 'the host passed another kernel command line',
   initrd: 'another initrd',
 };
@@ -52,6 +52,10 @@ export function causeOf(register: number, where: Departure, reference: SystemRef
   if (expected?.name === 'td-hob') {
     const size = memoryOf(digest, reference, shape);
     if (size !== undefined) return `the VM has ${sizeText(size)} of memory, ${sizeText(shape.memorySize)} is stated`;
+  }
+  if (expected?.name === 'kernel') {
+    const shown = kernelCause(digest, reference, shape);
+    if (shown !== undefined) return shown;
   }
   return LIKELY[expected?.name ?? ''] ?? OTHER;
 }
@@ -83,4 +87,19 @@ export function mrtdCause(mrtd: string, { expected }: SystemReference, shape: Vm
     } catch {}
   }
   return 'another firmware file, or another version of it';
+}
+
+/** QEMU changes the kernel's header up to 10.1 and leaves it alone after: both are tried where the kernel is at hand. */
+function kernelCause(digest: string, { kind, expected }: SystemReference, shape: VmShape): string | undefined {
+  if (kind !== 'image') return undefined;
+  for (const [qemuVersion, how] of [
+    ['10.2.0', 'as it was built, as QEMU from 10.2.0 on hands it over'],
+    ['10.1.0', 'with the header that QEMU before 10.2.0 writes'],
+  ] as const) {
+    const other = expected({ ...shape, qemuVersion }, undefined).registers[1]?.events[0]?.digest;
+    if (other !== undefined && toHex(other) === digest) {
+      return `it is this kernel, ${how}: ${shape.qemuVersion ?? 'no version'} is stated`;
+    }
+  }
+  return undefined;
 }

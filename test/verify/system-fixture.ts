@@ -1,6 +1,5 @@
 /** An image folder, a VM of it on paper, and its evidence: registers and log as firmware and kernel would have measured. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { mockQuote } from '../../simulator/mock-quote.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import {
@@ -22,11 +21,10 @@ import {
 import { quoteLogJson } from '../../src/tdx/log-json.ts';
 import { replayRuntime } from '../../src/tdx/replay.ts';
 import { ACPI_DATA, type TdxEvent, toTdxEvent } from '../../src/tdx/tdx-event.ts';
-import { testFirmware } from '../os-image/firmware-writer.ts';
+import { buildFirmware, initrdA, kernelA, kernelB } from '../os-image/sample.ts';
 import { bootEvents, PKI, REPORT_DATA } from './guest.ts';
 
 const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
-const fixture = (name: string): Uint8Array => new Uint8Array(readFileSync(`test/os-image/fixtures/${name}`));
 const digest = (algorithm: string, bytes: Uint8Array): Uint8Array =>
   new Uint8Array(createHash(algorithm).update(bytes).digest());
 
@@ -45,12 +43,12 @@ export interface Files {
   readonly cmdline: string;
 }
 export const FILES: Files = {
-  firmware: testFirmware(),
-  kernel: fixture('kernel-a'),
-  initrd: fixture('initrd-a'),
+  firmware: buildFirmware(),
+  kernel: kernelA(),
+  initrd: initrdA(),
   cmdline: CMDLINE,
 };
-export const OTHER_KERNEL = fixture('kernel-b');
+export const OTHER_KERNEL = kernelB();
 
 /** A copy with one bit of one byte changed. */
 export function flip(bytes: Uint8Array, at: number): Uint8Array {

@@ -210,7 +210,7 @@ describe('one changed byte is named', () => {
     ],
     ['the initrd’s digest in the document', inDocument('initrd_sha384', 9), /^system-rtmr2: RTMR2 event 2 \(initrd\)/],
     ['MRTD in the document', inDocument('single_pass', 9), /^system-mrtd: the quote has/],
-    ['the memory layout in the document', inDocument('td_hob', 7), /^system-rtmr0: RTMR0 event 1 \(td-hob\)/],
+    ['the memory layout in the document', inDocument('td_hob', 6), /^system-rtmr0: RTMR0 event 1 \(td-hob\)/],
     [
       'the document in the evidence',
       inEvidence((bound) => ({ ...bound, measurement: flipped(bound.measurement, 100) })),
@@ -274,6 +274,33 @@ describe('one changed byte is named', () => {
     expect(system).toMatchObject({ verdict: 'refused', drift: { register: 'rtmr1', index: 1, event: 'kernel' } });
     expect(system?.drift?.found).toBe(
       toHex(fromImage({ ...FILES, kernel: OTHER_KERNEL }).rtmrs[1].events[0]?.digest ?? new Uint8Array()),
+    );
+  });
+});
+
+describe('the kernel of newer QEMU', () => {
+  const NEW = { ...SILENT, qemu_version: '10.2.0' };
+  const vm: Vm = { measured: fromImage(FILES, NEW), config: NEW };
+
+  it('is the one that was built, from 10.2.0 on', async () => {
+    const [built, patched] = [vm, VM].map(({ measured }) => toHex(measured.rtmrs[1].value ?? new Uint8Array()));
+    expect(built).not.toBe(patched);
+    expect(fromImage(FILES, { ...SILENT, qemu_version: '10.1.9' }).rtmrs[1].value).toEqual(VM.measured.rtmrs[1].value);
+    expect((await judged(vm, [image(FILES)])).system?.verdict).toBe('proven');
+  });
+
+  it('is told apart from another kernel where the host states another QEMU', async () => {
+    const older = await fails({ ...vm, config: SILENT }, image(FILES));
+    expect(older[0]).toMatch(
+      /it is this kernel, as it was built, as QEMU from 10\.2\.0 on hands it over: 9\.2\.1 is stated$/,
+    );
+    const newer = await fails({ ...VM, config: NEW }, image(FILES));
+    expect(newer[0]).toMatch(
+      /it is this kernel, with the header that QEMU before 10\.2\.0 writes: 10\.2\.0 is stated$/,
+    );
+    const document = await fails(vm, documentOf(measurementOf(FILES)));
+    expect(document.join()).toMatch(
+      /RTMR1 event 1 \(kernel\).*QEMU from 10\.2\.0 on, which leaves its header as built/,
     );
   });
 });
