@@ -31,6 +31,8 @@ const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'initramfs/vm/kms.ts': ['kms', 'gateway'],
   'test/fault/': ['power-cut'],
   // what no guest and no VM test reads
+  'test/conformance/': WHOLE_BOOT,
+  'test/http/clients/': WHOLE_BOOT,
   'test/': [],
   'docs/': [],
   'bench/': [],

@@ -14,6 +14,7 @@ export const factsOf = (guest: Guest): Facts => ({
   composeText: guest.composeText,
   appId: guest.appId,
   instanceId: '07'.repeat(20),
+  vmConfig: JSON.parse(readFileSync(join(guest.dir, 'sys-config.json'), 'utf8')).vm_config,
 });
 
 /** A guest whose configuration has other addresses for the two sockets of the app. */

@@ -13,6 +13,7 @@ import { parseAppKeys } from '../../src/config/app-keys.ts';
 import { getKey } from '../../src/keys/get-key.ts';
 import { methodsOf, noting } from '../conformance/sdk-surface.ts';
 import { checkGuestApi, checkPublicPort, lookAtPage } from './public-port.ts';
+import { checkRecorded } from './recorded.ts';
 import { agentAttacked, dockerViewed } from './sandbox.ts';
 import { relay } from './sdk-relay.ts';
 import { boot, payloads, vmDir } from './support.ts';
@@ -202,6 +203,10 @@ describe.sequential('ext4', () => {
       expect.objectContaining({ name: 'guest-api', state: 'listening', address: 'vsock:any:8000' }),
     );
   });
+
+  it('means the same to every recorded client, over inherited sockets and vsock', async () => {
+    await checkRecorded(vm, { appId, instanceId, composeText: demoAppComposeText(APP) });
+  }, 600_000);
 
   it('answers the old clients on tappd.sock', async () => {
     const call = (path: string) =>
