@@ -1,10 +1,11 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createPublicKey, X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeCannedGuest } from '../../simulator/canned-guest.ts';
 import { DEVELOPMENT_SEED } from '../../simulator/mock-keys.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
@@ -12,11 +13,13 @@ import { loadAgentConfig } from '../../src/config/agent-config.ts';
 import { parseAppCompose } from '../../src/config/app-compose.ts';
 import { parseAppKeys } from '../../src/config/app-keys.ts';
 import { parseSysConfig } from '../../src/config/sys-config.ts';
+import { getKeyV1 } from '../../src/keys/get-key-v1.ts';
 import { decodeAppInfo } from '../../src/tdx/app-identity.ts';
 import { decodeVersioned, tdxEventLog, tdxQuote } from '../../src/tdx/attestation.ts';
 import { parseLogJson } from '../../src/tdx/log-json.ts';
 import { parseQuote } from '../../src/tdx/quote-layout.ts';
 import { replay } from '../../src/tdx/replay.ts';
+import { askJson } from '../agent/raw-client.ts';
 
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 let root: string;
@@ -73,6 +76,35 @@ describe.each([1, 2] as const)('canned guest with events of version %i', (versio
   });
 });
 
+it('serves the guest API v1 as it stands', async () => {
+  const own = join(root, 'ports.json'); // the public port may be taken on this machine
+  writeFileSync(
+    own,
+    JSON.stringify({ external: { address: '127.0.0.1', port: 0 }, 'guest-api': { address: 'unix:g.sock' } }),
+  );
+  const program = [resolve('bin/dstack-util.ts'), 'serve', '-c', own];
+  const agent = spawn(resolve(BUN), program, { cwd: dir(1), stdio: 'ignore', env: {} });
+  try {
+    const socket = join(dir(1), 'dstack.sock');
+    await vi.waitUntil(() => existsSync(socket), { timeout: 30_000, interval: 100 });
+    const call = async (method: string, body: object) =>
+      JSON.parse((await askJson(socket, `/v1/${method}`, body)).body);
+    const { key } = await call('GetKey', { domain: 'a', algorithm: 'ed25519' });
+    const { k256Key } = parseAppKeys(file(1, 'appkeys.json'));
+    const expected = await getKeyV1({ k256Key, k256Signature: new Uint8Array(65) }, 'a', 'ed25519');
+    expect(key).toBe(toHex(expected.key));
+    const { attestation } = await call('Attest', { report_data: '07' });
+    const { form, attestation: read } = decodeVersioned(fromHex(attestation));
+    expect([form, toHex(read.reportData).slice(0, 4)]).toEqual(['V1', '0700']);
+    const { compose_hash } = await call('Info', {});
+    expect(compose_hash).toBe(toHex(parseAppCompose(file(1, 'app-compose.json')).composeHash));
+    expect((await call('IssueCert', { usage_ra_tls: true })).certificate_chain).toHaveLength(2);
+  } finally {
+    agent.kill();
+    await once(agent, 'exit');
+  }
+});
+
 describe('seeds', () => {
   it('decide over keys and identity', async () => {
     await writeCannedGuest({ seed: new Uint8Array(32), dir: join(root, 'other'), eventVersion: 1 });
@@ -105,7 +137,7 @@ describe('command line', () => {
   it.each([
     [[], 'USAGE', 2],
     [['nonsense'], 'USAGE', 2],
-    [['root-ca', '--seed', '00'], 'HEX_INVALID', 1],
+    [['root-ca', '--seed', '00'], 'HEX_INVALID', 2], // a typed value
     [['qe'], 'TEE_NOT_FOUND', 1],
   ])('%j fails with %s', async (args, code, status) => {
     await expect(sim(...args)).rejects.toMatchObject({ code: status, stderr: expect.stringContaining(`[${code}]`) });

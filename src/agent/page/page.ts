@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { PATHS } from '../../config/paths.ts';
 import { VERSION_TEXT } from '../../version.ts';
+import { describe } from '../figures/app-health.ts';
 import { readTimeline } from '../figures/boot-phases.ts';
 import { type BootState, bootState, latestPhases } from '../figures/boot-state.ts';
 import type { ContainerReport } from '../figures/containers.ts';
@@ -60,7 +61,8 @@ export async function page(state: AgentState, readiness: Readiness, options: Pag
   const boot = bootState(phases);
   const known = compose.publicTcbinfo && 'value' in identity ? identity.value : undefined;
   const eventNumbers = known && new Map(runtimeEvents(known).map(({ digest }, index) => [digest, index + 1]));
-  const status = summary(readiness, boot, containers);
+  const health = state.health.verdict();
+  const status = summary(readiness, boot, containers, health.healthy);
   const document = html`<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -78,7 +80,7 @@ export async function page(state: AgentState, readiness: Readiness, options: Pag
 <a class="state ${status.tone}" href="/readyz">${status.text}</a>
 </header>
 ${state.backend.kind === 'canned' ? html`<p class="alarm" role="alert"><strong>Simulator.</strong> The quotes of this machine come from a file and prove nothing.</p>` : ''}
-<main>
+${health.healthy ? '' : html`<p class="alarm" role="status">The app is ${describe(health)}. Gateways send it no traffic meanwhile.</p>\n`}<main>
 ${containerSection(state, containers)}${machine.length > 0 ? html`<div class="pair">\n${machine}</div>\n` : ''}${identitySection(state, identity, cloud.filter((text) => text !== '').join(' '))}${bootSection({ phases, boot, eventNumbers, showErrors: compose.publicLogs })}${known ? eventSection(known) : ''}${verifySection(state, identity, evidence, options.host)}</main>
 <footer>dstack-util ${VERSION_TEXT} · <a href="/readyz">readiness</a>${compose.publicSysinfo ? html` · <a href="/metrics">metrics</a>` : ''}</footer>
 </body>
@@ -103,10 +105,12 @@ function summary(
   readiness: Readiness,
   boot: BootState,
   containers: Attempt<readonly ContainerReport[]>,
+  healthy: boolean,
 ): { readonly text: string; readonly tone: 'good' | 'warn' | 'bad' } {
   if (!readiness.ready) return { text: 'not ready', tone: 'bad' };
   if (boot.state === 'failed') return { text: 'start failed', tone: 'bad' };
   if (boot.state === 'running') return { text: 'starting', tone: 'warn' };
+  if (!healthy) return { text: 'not healthy', tone: 'warn' };
   if ('failure' in containers) return { text: 'docker does not answer', tone: 'warn' };
   const ill = containers.value.filter(
     ({ state, details }) =>

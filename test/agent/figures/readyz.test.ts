@@ -46,6 +46,12 @@ describe('/readyz', () => {
       restarts: 7,
     });
   });
+  it('says why an app is not healthy, if it asks for health checks', async () => {
+    expect((await report())['health']).toBeNull();
+    const verdict = { healthy: false, unhealthy: [{ name: 'api', status: 'starting' }], error: '' };
+    const watched = { ...scene.state, health: { watched: true, verdict: () => verdict } as never };
+    expect((await readinessReport(watched, scene.ready, scene.timelinePath))['health']).toEqual(verdict);
+  });
   const failed = () => [
     ...timelineLines().slice(0, -2),
     change(timelineLines().at(-2), { outcome: 'failed', error: 'failed to start containers: no such image' }),

@@ -16,6 +16,20 @@ async function render(options: SceneOptions = {}, change: Partial<Parameters<typ
 }
 
 describe('the page', () => {
+  it('says why gateways send no traffic, if the app asks for health checks', async () => {
+    scene = await makeScene();
+    const shown = async (verdict: object) =>
+      (
+        await page({ ...scene.state, health: { watched: true, verdict: () => verdict } as never }, scene.ready, {
+          timelinePath: scene.timelinePath,
+        })
+      ).text;
+    const unhealthy = [{ name: '<health_status_file>', status: 'it does not exist' }];
+    const ill = await shown({ healthy: false, unhealthy, error: '' });
+    expect(ill).toContain('>not healthy</a>');
+    expect(ill).toContain('The app is not healthy: &lt;health_status_file&gt;: it does not exist. Gateways send');
+    expect(await shown({ healthy: true, unhealthy: [], error: '' })).not.toContain('not healthy');
+  });
   it('shows containers with health, restarts, usage and their log', async () => {
     const { text } = await render();
     expect(text).toContain('<strong>dstack-web-1</strong>');

@@ -45,6 +45,20 @@ describe('the log of requests', () => {
       '<7>DstackGuest.GetKey 200 ok 0.4 ms\n',
     ]);
   });
+  it('tells the versions of the guest API apart', async () => {
+    vi.stubEnv('DSTACK_LOG', 'debug');
+    const ask = (handler: ReturnType<typeof rpcHandler>, path: string) =>
+      handler({ method: 'GET', path, query: '', headers: {}, peer: 'uid 1 pid 2', body: () => new Uint8Array(0) });
+    const Version = async () => ({ version: 'v', rev: 'r' });
+    await ask(rpcHandler('DstackGuestV1', { Version }, { base: '/v1', unknownMethod: 404 }), '/v1/Version');
+    await ask(rpcHandler('DstackGuestV1', { Version }, { base: '/v1', unknownMethod: 404 }), '/v1/GetQuote');
+    await ask(rpcHandler('WorkerV1', { Version }, { base: '/prpc/v1' }), '/prpc/v1/Version');
+    expect(lines).toEqual([
+      '<7>DstackGuestV1.Version 200 ok 0.0 ms uid 1 pid 2\n',
+      '<6>DstackGuestV1.unknown 404 RPC_METHOD_UNKNOWN 0.0 ms uid 1 pid 2\n',
+      '<7>WorkerV1.Version 200 ok 0.0 ms uid 1 pid 2\n',
+    ]);
+  });
   it('shows routine only to those who debug, what changes the machine always', () => {
     for (const method of ['GetKey', 'GetQuote', 'EmitEvent', 'Shutdown']) logRequest({ ...OK, method });
     expect(lines.map((line) => line.split(' ')[0])).toEqual(['<6>DstackGuest.EmitEvent', '<6>DstackGuest.Shutdown']);

@@ -29,7 +29,7 @@ describe('guest API v1', () => {
         { name: 'web', allow: ['v1.GetKey', 'v1.IssueCert'], key_prefix: 'web/' },
       ],
     });
-    [shy, shyAgent] = await start({ public_tcbinfo: false });
+    [shy, shyAgent] = await start({ public_tcbinfo: false, public_sysinfo: true });
   });
   afterAll(async () => {
     for (const each of [agent, shyAgent]) await each.stop();
@@ -76,6 +76,8 @@ describe('guest API v1', () => {
         status: 404,
         error: `Service not found: ${method}`,
       });
+    for (const path of ['/prpc/Nope', '/prpc/v0/Nope'])
+      expect(await call(guest.port, path)).toEqual({ status: 400, error: 'Service not found: Nope' });
     expect((await askJson(guest.tappdSock, '/prpc/v1/Version')).status).toBe(404);
     expect((await askJson(guest.tappdSock, '/v1/Version')).status).toBe(404);
   });
@@ -156,6 +158,8 @@ describe('guest API v1', () => {
     expect(leaf.subjectAltName).toBe('DNS:a.example');
     const der = leaf.raw.toString('latin1');
     expect(der).toContain('\x83\xa7version'); // the map of three entries that begins the MessagePack form
+    const frozen = await call(guest.dstackSock, '/GetTlsKey', request); // keeps the form that it had
+    expect(new X509Certificate(frozen.certificate_chain[0]).raw.toString('latin1')).not.toContain('\x83\xa7version');
     expect(await call(guest.dstackSock, '/v1/IssueCert', { not_before: 5, not_after: 5 })).toMatchObject({
       status: 400,
       error: 'not_before must be earlier than not_after',
@@ -221,6 +225,21 @@ describe('guest API v1', () => {
     expect(await call(scoped('proof'), '/v1/Nope')).toEqual({ status: 404, error: 'Service not found: Nope' });
   });
 
+  it('is counted apart from the frozen interface', async () => {
+    const { dstackSock, port } = shy;
+    await call(dstackSock, '/v1/GetKey', { domain: 'a', algorithm: 'ed25519' });
+    await call(dstackSock, '/v1/GetKey', { domain: 'a', algorithm: 'rsa' });
+    await call(dstackSock, '/v1/Nope');
+    await call(port, '/prpc/v1/Health');
+    const counted = (service: string, method: string, outcome: string) =>
+      `dstack_rpc_duration_seconds_count{service="${service}",method="${method}",outcome="${outcome}"} 1\n`;
+    const { body } = await ask(port, 'GET', '/metrics');
+    expect(body).toContain(counted('DstackGuestV1', 'GetKey', 'ok'));
+    expect(body).toContain(counted('DstackGuestV1', 'GetKey', 'ALGORITHM_UNSUPPORTED'));
+    expect(body).toContain(counted('DstackGuestV1', 'unknown', 'RPC_METHOD_UNKNOWN'));
+    expect(body).toContain(counted('WorkerV1', 'Health', 'ok'));
+    expect(body).not.toContain('service="DstackGuest",method="GetKey"');
+  });
   it('answers a JSON body that does not say what it is with the remedy', async () => {
     const answer = await ask(guest.dstackSock, 'POST', '/v1/GetKey', '{"domain":"a","algorithm":"ed25519"}', {
       'content-type': 'application/x-www-form-urlencoded',
