@@ -1,21 +1,20 @@
 /** Little-endian numbers of hostile bytes: every read is checked against their end. */
 
 import { toHex } from '../codec/hex.ts';
-import type { DstackError } from '../errors.ts';
 
 export class BytesView {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #fail: (why: string) => DstackError;
+  readonly #fail: (why: string) => Error;
 
   /** @param fail makes the error of a reason */
-  constructor(bytes: Uint8Array, fail: (why: string) => DstackError) {
+  constructor(bytes: Uint8Array, fail: (why: string) => Error) {
     this.bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#fail = fail;
   }
 
-  fail(why: string): DstackError {
+  fail(why: string): Error {
     return this.#fail(why);
   }
 

@@ -1,6 +1,5 @@
 /** PE files (Microsoft PE/COFF specification, chapters 3 and 4): their sections, and the digest that firmware measures. */
 import { createHash } from 'node:crypto';
-import type { DstackError } from '../errors.ts';
 import { BytesView } from './bytes-view.ts';
 
 export interface PeSection {
@@ -30,16 +29,29 @@ const HEADERS_SIZE = 60;
 const DIRECTORIES = { 267: 96, 523: 112 } as const;
 const CERTIFICATES = 4;
 
-/** Reads the headers; everything they name lies within the file. @param fail makes the error of a reason */
-export function parsePe(file: Uint8Array, fail: (why: string) => DstackError): PeFile {
+/** The sections in the order of the table; all of their data lies within the file. @param fail makes the error of a reason */
+export function peSections(file: Uint8Array, fail: (why: string) => Error): readonly PeSection[] {
+  const { view, count, table } = sectionTable(file, fail);
+  return Array.from({ length: count }, (_, index) => section(view, table + index * SECTION_HEADER));
+}
+
+function sectionTable(file: Uint8Array, fail: (why: string) => Error) {
   const view = new BytesView(file, (why) => fail(`not a PE file: ${why}`));
   if (view.u16(0, 'the DOS header') !== 0x5a4d) throw view.fail('no MZ at the start');
   const pe = view.u32(0x3c, 'the DOS header');
   view.need(pe, COFF_HEADER, 'the COFF header');
   if (!view.holds(pe, '50450000', 'the signature')) throw view.fail(`no PE signature at ${pe}`);
   const count = view.u16(pe + 6, 'the number of sections');
-  const optionalSize = view.u16(pe + 20, 'the size of the optional header');
   const optional = pe + COFF_HEADER;
+  const optionalSize = view.u16(pe + 20, 'the size of the optional header');
+  const table = optional + optionalSize;
+  view.need(table, count * SECTION_HEADER, `the table of ${count} sections`);
+  return { view, count, optional, optionalSize, table };
+}
+
+/** Reads sections and headers; everything they name lies within the file. @param fail makes the error of a reason */
+export function parsePe(file: Uint8Array, fail: (why: string) => Error): PeFile {
+  const { view, optional, optionalSize } = sectionTable(file, fail);
   const magic = view.u16(optional, 'the optional header');
   if (magic !== 0x10b && magic !== 0x20b) throw view.fail(`the optional header is of kind 0x${magic.toString(16)}`);
   const directories = DIRECTORIES[magic];
@@ -47,15 +59,13 @@ export function parsePe(file: Uint8Array, fail: (why: string) => DstackError): P
   if (optionalSize < certificates + 8 || view.u32(optional + directories - 4, 'the directories') <= CERTIFICATES) {
     throw view.fail('the optional header has no entry for certificates');
   }
-  const table = optional + optionalSize;
-  view.need(table, count * SECTION_HEADER, `the table of ${count} sections`);
   const headersSize = view.u32(optional + HEADERS_SIZE, 'the size of the headers');
   view.need(0, headersSize, 'the headers');
   if (headersSize < optional + certificates + 8) throw view.fail(`its headers have ${headersSize} bytes only`);
   const certificateOffset = view.u32(optional + certificates, 'the certificates');
   const certificatesSize = certificateOffset === 0 ? 0 : view.u32(optional + certificates + 4, 'the certificates');
   return {
-    sections: Array.from({ length: count }, (_, index) => section(view, table + index * SECTION_HEADER)),
+    sections: peSections(file, fail),
     checksumAt: optional + CHECKSUM,
     certificateEntryAt: optional + certificates,
     headersSize,
@@ -87,7 +97,7 @@ export interface Authenticode {
  * file up to a multiple of 8.
  * @param fail makes the error of a reason: also of sections that overlap
  */
-export function authenticode(file: Uint8Array, fail: (why: string) => DstackError): Authenticode {
+export function authenticode(file: Uint8Array, fail: (why: string) => Error): Authenticode {
   const { sections, checksumAt, certificateEntryAt, headersSize, certificatesSize } = parsePe(file, fail);
   const hash = createHash('sha384');
   hash.update(file.subarray(0, checksumAt));

@@ -5,8 +5,8 @@ import { BytesView } from './bytes-view.ts';
 import { guid } from './efi.ts';
 import { type MemoryLayout, memoryLayout, PAGE_SIZE } from './memory-layout.ts';
 
-/** Largest firmware in bytes; OVMF has 2 to 16 MiB. */
-export const FIRMWARE_LIMIT = 32 * 1024 * 1024;
+/** Largest firmware in bytes; OVMF has 2 to 4 MiB. */
+export const FIRMWARE_LIMIT = 16 * 1024 * 1024;
 
 export type SectionType = 'BFV' | 'CFV' | 'TD_HOB' | 'TEMP_MEM';
 const TYPES: readonly SectionType[] = ['BFV', 'CFV', 'TD_HOB', 'TEMP_MEM'];
@@ -35,7 +35,7 @@ const SECTION_LIMIT = 64;
 const MR_EXTEND = 1;
 const PAGE_AUG = 2;
 /** All sections together: more than any firmware needs, and quick to measure. */
-const MEMORY_LIMIT = 256 * 1024 * 1024;
+const MEMORY_LIMIT = 64 * 1024 * 1024;
 
 const invalid = (why: string): DstackError => new DstackError('FIRMWARE_INVALID', `TDX firmware: ${why}`);
 

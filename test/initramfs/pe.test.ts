@@ -59,8 +59,10 @@ describe('sections of a PE file', () => {
   });
 
   it('lie within the file, or it is refused', () => {
-    expect(() => peSections(file.subarray(0, file.length - 1))).toThrow('section .linux does not end within');
-    expect(() => peSections(bytes('MZ'))).toThrow('the DOS header does not end');
+    expect(() => peSections(file.subarray(0, file.length - 1))).toThrow(
+      /section ".linux" at \d+ with 1024 bytes does not lie within/,
+    );
+    expect(() => peSections(bytes('MZ'))).toThrow('the DOS header at 60');
     expect(() => peSections(new Uint8Array(4096))).toThrow('no MZ at the start');
   });
 
