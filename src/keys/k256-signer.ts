@@ -1,11 +1,11 @@
 /**
- * What needs a secret of secp256k1: by libsecp256k1 where it is installed, else by noble. Both give the same bytes (RFC 6979
+ * What the agent does with secp256k1: by libsecp256k1 where it is installed, else by noble. Both give the same bytes (RFC 6979
  * leaves no choice, low S takes the other half away), which a known answer proves before the library is trusted.
  */
-import { toHex } from '../codec/hex.ts';
+import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { type LibSecp256k1, openLibSecp256k1 } from '../sys/libsecp256k1.ts';
-import { reduceHash } from './k256-scalar.ts';
+import { checkCompactSignature, hasPointForm, notAPoint, reduceHash } from './k256-scalar.ts';
 
 export interface K256Signer {
   /** The compressed point, 33 bytes. @throws KEY_INVALID */
@@ -16,6 +16,11 @@ export interface K256Signer {
    * @throws KEY_INVALID
    */
   signRecoverable(scalar: Uint8Array, hash: Uint8Array): Uint8Array;
+  /**
+   * Verifies r | s over a 32-byte hash. High-S signatures are false.
+   * @throws KEY_INVALID for a malformed public key or signature (wrong length, r or s zero or not below the order)
+   */
+  verifyCompact(publicKey: Uint8Array, hash: Uint8Array, signature: Uint8Array): boolean;
 }
 
 let signer: Promise<K256Signer> | undefined;
@@ -30,8 +35,8 @@ export function k256Signer(): Promise<K256Signer> {
 export async function openSigner(open: typeof openLibSecp256k1 = openLibSecp256k1): Promise<K256Signer> {
   const library = await open();
   if (library !== undefined && isRight(library)) return withLibrary(library);
-  const { compressedPublicKey, signRecoverable } = await import('./secp256k1.ts');
-  return { publicKey: compressedPublicKey, signRecoverable };
+  const { compressedPublicKey, signRecoverable, verifyCompact } = await import('./secp256k1.ts');
+  return { publicKey: compressedPublicKey, signRecoverable, verifyCompact };
 }
 
 function withLibrary(library: LibSecp256k1): K256Signer {
@@ -51,6 +56,15 @@ function withLibrary(library: LibSecp256k1): K256Signer {
       lengths(scalar, hash);
       return checked(library.signRecoverable(scalar, reduceHash(hash)));
     },
+    verifyCompact(publicKey, hash, signature) {
+      // the key is judged first, the signature after it: callers are told of one fault
+      if (!hasPointForm(publicKey)) throw notAPoint();
+      const whole = signature.length === 64 ? signature : new Uint8Array(64);
+      const valid = library.verify(publicKey, hash, whole);
+      if (valid === undefined && library.verify(publicKey, hash, new Uint8Array(64)) === undefined) throw notAPoint();
+      checkCompactSignature(signature);
+      return valid === true;
+    },
   };
 }
 
@@ -68,8 +82,11 @@ const KNOWN = {
 /** A library of another layout or one that chooses nonces in its own way would answer something else. */
 function isRight(library: LibSecp256k1): boolean {
   const hex = (bytes: Uint8Array | undefined) => toHex(bytes ?? new Uint8Array());
+  const compact = fromHex(KNOWN.signature).subarray(0, 64);
   return (
     hex(library.publicKey(KNOWN.scalar)) === KNOWN.publicKey &&
-    hex(library.signRecoverable(KNOWN.scalar, KNOWN.hash)) === KNOWN.signature
+    hex(library.signRecoverable(KNOWN.scalar, KNOWN.hash)) === KNOWN.signature &&
+    library.verify(fromHex(KNOWN.publicKey), KNOWN.hash, compact) === true &&
+    library.verify(fromHex(KNOWN.publicKey), KNOWN.scalar, compact) === false
   );
 }

@@ -1,10 +1,11 @@
 /**
  * secp256k1 with recoverable signatures over a keccak256 hash. node:crypto has neither RFC 6979 nonces nor recovery,
  * so this is the one curve that comes from noble (38 ms for the first signature of a process, 0.2 ms afterwards). What
- * needs a secret goes through `k256-signer.ts`, which takes libsecp256k1 where it can; verification is here.
+ * needs a secret, and Verify, go through `k256-signer.ts`, which takes libsecp256k1 where it can.
  */
 import { secp256k1 } from '@noble/curves/secp256k1';
 import { DstackError } from '../errors.ts';
+import { checkCompactSignature, hasPointForm, notAPoint } from './k256-scalar.ts';
 
 export { keccak256 } from './keccak256.ts';
 
@@ -57,30 +58,15 @@ export function recoverPublicKey(signature: Uint8Array, hash: Uint8Array): Uint8
  */
 export function verifyCompact(publicKey: Uint8Array, hash: Uint8Array, signature: Uint8Array): boolean {
   const point = parsePoint(publicKey);
-  checkSignature(signature);
+  checkCompactSignature(signature);
   return secp256k1.verify(signature, hash, point, { lowS: true });
 }
 
 function parsePoint(publicKey: Uint8Array): Uint8Array {
-  const compressed = publicKey.length === 33 && (publicKey[0] === 2 || publicKey[0] === 3);
-  const uncompressed = publicKey.length === 65 && publicKey[0] === 4;
   try {
-    if (!compressed && !uncompressed) throw new Error('form');
+    if (!hasPointForm(publicKey)) throw new Error('form');
     return secp256k1.ProjectivePoint.fromHex(publicKey).toRawBytes(true);
   } catch {
-    throw new DstackError('KEY_INVALID', 'the public key is not a SEC1 point of secp256k1', { field: 'public_key' });
+    throw notAPoint();
   }
-}
-
-function checkSignature(signature: Uint8Array): void {
-  const fail = (): never => {
-    throw new DstackError('KEY_INVALID', 'the signature is not r | s with both in range, 64 bytes', {
-      field: 'signature',
-    });
-  };
-  if (signature.length !== 64) fail();
-  const read = (from: number) => BigInt(`0x${Buffer.from(signature.subarray(from, from + 32)).toString('hex')}`);
-  const [r, s] = [read(0), read(32)];
-  const { n } = secp256k1.CURVE;
-  if (r === 0n || s === 0n || r >= n || s >= n) fail();
 }

@@ -80,11 +80,11 @@ export async function verifyData(
 ): Promise<boolean> {
   const kind = signAlgorithm(algorithm);
   if (kind === 'ed25519') return ed25519Verify(publicKey, data, signature);
-  const { verifyCompact } = await import('./secp256k1.ts');
-  if (kind === 'secp256k1') return verifyCompact(publicKey, sha256(data), signature);
+  const signer = await k256Signer();
+  if (kind === 'secp256k1') return signer.verifyCompact(publicKey, sha256(data), signature);
   const hash = prehash(data);
   // the key and the signature are judged first: malformed ones are errors even beside a short digest
-  const valid = verifyCompact(publicKey, hash ?? new Uint8Array(DIGEST_LENGTH), signature);
+  const valid = signer.verifyCompact(publicKey, hash ?? new Uint8Array(DIGEST_LENGTH), signature);
   return hash !== undefined && valid;
 }
 

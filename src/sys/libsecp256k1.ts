@@ -9,6 +9,11 @@ export interface LibSecp256k1 {
   publicKey(scalar: Uint8Array): Uint8Array | undefined;
   /** r | s | recovery id (65 bytes) over a hash (32 bytes): nonce of RFC 6979, low S; undefined for a bad scalar. */
   signRecoverable(scalar: Uint8Array, hash: Uint8Array): Uint8Array | undefined;
+  /**
+   * Whether r | s (64 bytes) is the low-S signature over a hash (32 bytes); undefined for a public key (33 or 65 bytes, SEC 1)
+   * that is not a point, or r or s that is not below the order.
+   */
+  verify(publicKey: Uint8Array, hash: Uint8Array, signature: Uint8Array): boolean | undefined;
 }
 
 /** bookworm's package libsecp256k1-1 has the second; the functions are the same in both. */
@@ -39,6 +44,9 @@ async function open(file: string): Promise<LibSecp256k1> {
     secp256k1_ec_pubkey_serialize: { args: ['ptr', 'ptr', 'ptr', 'ptr', 'u32'], returns: 'i32' },
     secp256k1_ecdsa_sign_recoverable: { args: ['ptr', 'ptr', 'ptr', 'ptr', 'ptr', 'ptr'], returns: 'i32' },
     secp256k1_ecdsa_recoverable_signature_serialize_compact: { args: ['ptr', 'ptr', 'ptr', 'ptr'], returns: 'i32' },
+    secp256k1_ec_pubkey_parse: { args: ['ptr', 'ptr', 'ptr', 'u64'], returns: 'i32' },
+    secp256k1_ecdsa_signature_parse_compact: { args: ['ptr', 'ptr', 'ptr'], returns: 'i32' },
+    secp256k1_ecdsa_verify: { args: ['ptr', 'ptr', 'ptr', 'ptr'], returns: 'i32' },
   });
   const context = symbols.secp256k1_context_create(CONTEXT_NONE);
   if (context === null) throw new Error('no context');
@@ -49,7 +57,7 @@ async function open(file: string): Promise<LibSecp256k1> {
   const [length, recovery] = [new BigUint64Array(1), new Int32Array(1)];
   return {
     publicKey(scalar) {
-      expectLength(scalar);
+      expectLength(scalar, 32);
       if (symbols.secp256k1_ec_pubkey_create(context, point, scalar) !== 1) return undefined;
       const out = new Uint8Array(33);
       length[0] = BigInt(out.length);
@@ -57,8 +65,8 @@ async function open(file: string): Promise<LibSecp256k1> {
       return out;
     },
     signRecoverable(scalar, hash) {
-      expectLength(scalar);
-      expectLength(hash);
+      expectLength(scalar, 32);
+      expectLength(hash, 32);
       if (symbols.secp256k1_ecdsa_sign_recoverable(context, signature, hash, scalar, null, null) !== 1)
         return undefined;
       const out = new Uint8Array(65);
@@ -66,10 +74,18 @@ async function open(file: string): Promise<LibSecp256k1> {
       out[64] = recovery[0]!;
       return out;
     },
+    verify(publicKey, hash, compact) {
+      expectLength(publicKey, publicKey.length === 65 ? 65 : 33);
+      expectLength(hash, 32);
+      expectLength(compact, 64);
+      if (symbols.secp256k1_ec_pubkey_parse(context, point, publicKey, publicKey.length) !== 1) return undefined;
+      if (symbols.secp256k1_ecdsa_signature_parse_compact(context, signature, compact) !== 1) return undefined;
+      return symbols.secp256k1_ecdsa_verify(context, signature, hash, point) === 1;
+    },
   };
 }
 
-/** The library reads 32 bytes from where it is told to, whatever is there. */
-function expectLength(bytes: Uint8Array): void {
-  if (bytes.length !== 32) throw new RangeError(`32 bytes are needed, not ${bytes.length}`);
+/** The library reads so many bytes from where it is told to, whatever is there. */
+function expectLength(bytes: Uint8Array, length: number): void {
+  if (bytes.length !== length) throw new RangeError(`${length} bytes are needed, not ${bytes.length}`);
 }
