@@ -120,6 +120,22 @@ describe('measure --image', () => {
     expect([assumes(app), assumes(both)]).toEqual([true, false]);
   });
 
+  it('a folder whose files are not those of its identity is refused', async () => {
+    writeFileSync(path('initrd'), initrdA().fill(1, 0, 1));
+    const changed = await measure('--image', dir, '--memory', '2G');
+    writeFileSync(path('initrd'), initrdA());
+    expect(changed).toMatchObject({ stdout: '', exit: 1 });
+    expect(changed.stderr).toContain('error [OS_IMAGE_INVALID]: initrd in ');
+  });
+
+  it('a document that is not that of its checksum file is refused', async () => {
+    writeFileSync(path('other.txt'), `${'ab'.repeat(32)}  measurement.tdx.cbor\n`);
+    const args = ['--image-measurement', path('measurement.tdx.cbor'), '--checksum-file', path('other.txt')];
+    const { stdout, stderr, exit } = await measure(...args, '--memory', '2G');
+    expect({ stdout, exit }).toEqual({ stdout: '', exit: 1 });
+    expect(stderr).toContain('error [IMAGE_MEASUREMENT_INVALID]');
+  });
+
   it.each([
     ['both sources', ['--image', 'a', '--image-measurement', 'b'], 'USAGE'],
     ['a shape without an image', ['--memory', '2G'], 'USAGE'],
