@@ -14,3 +14,11 @@ export const buildPlace = [
 
 /** Words for make: no debug data, which would be stripped anyway, and no BTF, which is made from it. */
 export const leanModules = 'KCFLAGS=-g0 CONFIG_DEBUG_INFO_BTF_MODULES=';
+
+/** Shell lines that make every `make` from here on lean, also one that a script starts in an environment of its own. */
+export const leanMake = [
+  'mkdir lean',
+  `printf '#!/bin/sh\\nexec %s "$@" ${leanModules}\\n' "$(command -v make)" >lean/make`,
+  'chmod +x lean/make',
+  'export PATH="$PWD/lean:$PATH"',
+].join('\n');

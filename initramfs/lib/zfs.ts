@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, isCached, keyOf, prune } from './cache.ts';
-import { buildPlace } from './kbuild.ts';
+import { buildPlace, leanMake } from './kbuild.ts';
 import type { Say } from './progress.ts';
 import { debsDir, runInTools, type Tools } from './tools.ts';
 
@@ -14,7 +14,7 @@ async function sourceDeb(tools: Tools): Promise<string> {
 }
 
 async function zfsKey(tools: Tools): Promise<string> {
-  return keyOf('zfs 1', tools.kernelVersion, await sourceDeb(tools));
+  return keyOf('zfs 2', tools.kernelVersion, await sourceDeb(tools));
 }
 
 /** Whether the modules for this kernel are there already. */
@@ -29,6 +29,8 @@ export async function ensureZfs(tools: Tools, say?: Say): Promise<string> {
     let compiled = 0;
     const script = [
       buildPlace,
+      // configure compiles hundreds of little modules to see what the kernel can do
+      leanMake,
       `dpkg-deb -x /${debsDir}/${deb} .`,
       'cd usr/src/zfs-*',
       'build=$(readlink -f /lib/modules/$KVER/build) source=$(readlink -f /lib/modules/$KVER/source)',
