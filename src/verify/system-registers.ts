@@ -115,9 +115,7 @@ export function checkRegisters(context: RegisterContext): RegisterChecks {
     }
   }
   if (context.acpi !== undefined && !unclear) {
-    checks.push(
-      note(`${prefix}acpi`, 'the ACPI tables in RTMR0 were made by the host, and only the host vouches for them'),
-    );
+    checks.push(note(`${prefix}acpi`, 'the host made the ACPI tables, and nobody else vouches for them'));
   }
   return { checks, drift, unclear };
 }

@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
+import { fullLogJson } from '../../src/tdx/log-json.ts';
+import { FILES, fromImage, logOf, vmConfigOf, writeImageFolder } from '../verify/system-fixture.ts';
 import { type CommandLine, commandLines } from './command-lines.ts';
 
 const PAGES = [
@@ -49,6 +51,10 @@ const ELSEWHERE: [pattern: RegExp, why: string][] = [
     /^dstack-util verify (FILE|answer\.json --collateral https:)/,
     'a word to replace, or needs the internet: test/verify',
   ],
+  [
+    /^dstack-util verify answer\.json --(expect-measure|image|image-measurement|expect os-image-hash=HASH)\b/,
+    'judges a real guest: test/verify/system-command, and test/vm/ext4 with the simulator’s root',
+  ],
   [/^dstack-sim (kms|gateway) /, 'a server, with words to replace: test/simulator and test/vm/kms'],
   [/^curl /, 'asks a running guest: test/vm'],
   [/^(wg|iptables|journalctl|systemctl|docker) /, 'looks at a running guest'],
@@ -56,6 +62,13 @@ const ELSEWHERE: [pattern: RegExp, why: string][] = [
   [/^mkosi/, 'another builder: test/packaging/mkosi'],
   [/^promtool/, 'test/house/observability'],
 ];
+
+/** An image under the names that the pages use, its measurement document, and the shape and log of a VM of it. */
+function writeSystem(dir: string): void {
+  for (const name of ['DIR', '.cache/images/KEY', '.']) writeImageFolder(join(dir, name), FILES);
+  writeFileSync(join(dir, 'vm.json'), JSON.stringify(vmConfigOf(FILES)));
+  writeFileSync(join(dir, 'log.json'), JSON.stringify(fullLogJson(logOf(fromImage(FILES)))));
+}
 
 const shown = ({ page, line, text }: CommandLine) => `${page}:${line}: ${text}`;
 const runs = ({ text }: CommandLine) => RUN.some((pattern) => pattern.test(text));
@@ -124,6 +137,7 @@ describe('command lines in the documentation', () => {
       try {
         writeFileSync(join(dir, 'app-compose.json'), demoAppComposeText());
         shell('dstack-util measure app-compose.json --json >predicted.json', dir);
+        writeSystem(dir);
         // what makes files comes before what reads them, wherever the page explains it
         const lines = LINES.filter((it) => it.page === page && runs(it)).toSorted(
           (a, b) => Number(b.text.startsWith('dstack-sim')) - Number(a.text.startsWith('dstack-sim')),

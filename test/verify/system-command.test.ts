@@ -1,6 +1,6 @@
 /** `verify` with an image folder and a measurement document, started as a person starts it. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,38 +10,23 @@ import { systemJson } from '../../src/os-image/os-image.ts';
 import { COLLATERAL, PKI } from './guest.ts';
 import {
   answerOf,
-  CMDLINE,
-  checksumsOf,
   FILES,
   flip,
   folderOf,
   fromDocument,
   fromImage,
-  measurementOf,
-  metadataOf,
   vmConfigOf,
+  writeImageFolder,
 } from './system-fixture.ts';
 
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 let dir: string;
 const path = (name: string): string => join(dir, name);
 
-/** An image folder with one part changed behind its checksum file's back. */
-function writeFolder(name: string, kernel = FILES.kernel): void {
-  mkdirSync(path(name));
-  const file = (part: string, bytes: Uint8Array) => writeFileSync(join(path(name), part), bytes);
-  file('metadata.json', metadataOf(CMDLINE));
-  file('ovmf.fd', FILES.firmware);
-  file('bzImage', kernel);
-  file('initrd', FILES.initrd);
-  file('measurement.tdx.cbor', measurementOf(FILES));
-  file('sha256sum.txt', checksumsOf(FILES));
-}
-
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'system-'));
-  writeFolder('good');
-  writeFolder('bent', flip(FILES.kernel, 8000));
+  writeImageFolder(path('good'), FILES);
+  writeImageFolder(path('bent'), FILES, { bzImage: flip(FILES.kernel, 8000) });
   const config = { ...vmConfigOf(FILES), tdx_measurement: undefined };
   writeFileSync(path('answer.json'), answerOf({ measured: fromImage(FILES), config }));
   writeFileSync(path('silent.json'), answerOf({ measured: fromImage(FILES), config: '' }));

@@ -1,5 +1,7 @@
 /** An image folder, a VM of it on paper, and its evidence: registers and log as firmware and kernel would have measured. */
 import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { mockQuote } from '../../simulator/mock-quote.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import {
@@ -102,6 +104,21 @@ export const folderOf = (files: Files): ImageFolder => {
     measurement: measurementOf(files),
   };
 };
+
+/** Writes the folder. @param parts files that are not what the checksum file says */
+export function writeImageFolder(dir: string, files: Files, parts: Readonly<Record<string, Uint8Array>> = {}): void {
+  mkdirSync(dir, { recursive: true });
+  const contents = {
+    'metadata.json': metadataOf(files.cmdline),
+    'ovmf.fd': files.firmware,
+    bzImage: files.kernel,
+    initrd: files.initrd,
+    'measurement.tdx.cbor': measurementOf(files),
+    'sha256sum.txt': checksumsOf(files),
+    ...parts,
+  };
+  for (const [name, bytes] of Object.entries(contents)) writeFileSync(join(dir, name), bytes);
+}
 
 /** The vm_config that a host writes. @param changes laid over it; undefined removes a member */
 export function vmConfigOf(files: Files, changes: Record<string, unknown> = {}): Record<string, unknown> {
