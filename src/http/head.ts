@@ -27,7 +27,8 @@ export interface RequestHead {
 
 const REQUEST_LINE = /^([A-Z]{1,20}) ([\x21-\x7e]+) HTTP\/1\.([01])$/;
 const OTHER_VERSION = / HTTP\/(?!1\.)\d\.\d$/;
-const ABSOLUTE_FORM = /^https?:\/\/[^/?#]+/i;
+/** With the characters of a host and a port (RFC 3986, section 3.2), without user names (RFC 9110, section 4.2.4). */
+const ABSOLUTE_FORM = /^https?:\/\/[A-Za-z0-9.\-_~%:[\]]+(?=[/?]|$)/i;
 
 /**
  * Reads everything up to the empty line (which is not part of `text`; one character a byte).

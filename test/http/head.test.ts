@@ -44,6 +44,8 @@ describe('the head of a request', () => {
     ['a target without a slash', 400, ['GET GetKey HTTP/1.1']],
     ['an asterisk', 400, ['GET * HTTP/1.1']],
     ['another scheme', 400, ['GET ftp://a/b HTTP/1.1']],
+    ['a host name with a character that none has', 400, ['GET http://a`b/c HTTP/1.1']],
+    ['a user name in the target', 400, ['GET http://u:p@a/c HTTP/1.1']],
     ['an absolute target without a host', 400, ['GET http:///b HTTP/1.1']],
     ['the target of a tunnel', 400, ['CONNECT a:443 HTTP/1.1']],
     ['a folded line', 400, ['GET / HTTP/1.1', 'A: b', ' c']],

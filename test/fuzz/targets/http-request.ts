@@ -29,7 +29,9 @@ function read(pieces: readonly Uint8Array[]): Read {
   let ended = false;
   for (const piece of pieces) {
     if (!ended) reader.push(Buffer.from(piece));
-    for (let event = reader.next(); !ended && event !== undefined; event = reader.next()) {
+    while (!ended) {
+      const event = reader.next();
+      if (event === undefined) break;
       if (event.kind === 'malformed' || event.kind === 'refused') refused = event.error.message;
       if (event.kind !== 'request') continue;
       event.reservation?.release();
