@@ -67,7 +67,7 @@ async function compare(image: Image, options: ImageOptions): Promise<void> {
   const again = `-check-${process.pid}`;
   const second = await ensureImage({ ...options, again });
   const different: string[] = [];
-  const compared = COMPARED.filter((name) => image[name] !== undefined);
+  const compared = FILES.filter((name) => image[name] !== undefined);
   for (const name of compared) {
     if ((await hashFile(image[name] ?? '')) !== (await hashFile(second[name] ?? ''))) different.push(name);
   }
@@ -82,7 +82,22 @@ async function compare(image: Image, options: ImageOptions): Promise<void> {
   console.error(`two builds gave the same ${compared.join(', ')}`);
 }
 
-const COMPARED = ['kernel', 'initrd', 'root', 'checksums', 'manifest', 'sbom', 'uki'] as const;
+/** All files of an image. */
+const FILES = [
+  ...([
+    'kernel',
+    'vmlinux',
+    'initrd',
+    'firmware',
+    'root',
+    'metadata',
+    'measurement',
+    'checksums',
+    'digest',
+    'archive',
+  ] as const),
+  ...(['manifest', 'sbom', 'uki'] as const),
+];
 
 /** Root hash, command line and what a verifier pins; then the files. */
 async function print(image: Image): Promise<void> {
@@ -95,22 +110,26 @@ async function print(image: Image): Promise<void> {
     ['root hash', image.rootHash],
     ['cmdline', image.cmdline],
     ['kernel', image.kernelVersion],
+    ['firmware', `${manifest.firmware.package} ${manifest.firmware.version}`],
     ['', ''],
     ['a verifier pins', ''],
     ['  os_image_hash', manifest.osImageHash],
     ['  cmdline', `sha384 ${createHash('sha384').update(image.cmdline).digest('hex')}`],
     ['  initrd', `sha384 ${await sha384(image.initrd)}`],
     ['  kernel', `sha384 ${await sha384(image.kernel)}`],
+    ['  firmware', `sha256 ${manifest.files[basename(image.firmware)]?.sha256 ?? ''}`],
     ['  program', `sha256 ${manifest.programs['/usr/bin/dstack-util'] ?? ''}`],
     ['', ''],
     ['files', image.dir],
   ];
   for (const [name, text] of lines) console.log(`${name.padEnd(16)} ${text}`.trimEnd());
-  for (const name of ['kernel', 'initrd', 'root', 'manifest', 'sbom', 'checksums', 'uki'] as const) {
+  for (const name of FILES) {
     const path = image[name];
     if (path === undefined) continue;
     const { size, sha256 } = await describeFile(path);
-    console.log(`  ${basename(path).padEnd(14)} ${`${(size / 1e6).toFixed(1)} MB`.padStart(9)}  sha256 ${sha256}`);
+    console.log(
+      `  ${basename(path).slice(0, 20).padEnd(20)} ${`${(size / 1e6).toFixed(1)} MB`.padStart(9)}  sha256 ${sha256}`,
+    );
   }
 }
 

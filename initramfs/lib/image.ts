@@ -1,15 +1,17 @@
 /** The face of the image builder: everything a machine needs to start, built or taken from the cache. */
-import { createHash } from 'node:crypto';
 import { copyFile, link, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CHECKSUM_FILE, DIGEST_FILE, MEASUREMENT_FILE, METADATA_FILE } from '../../src/os-image/os-image.ts';
 import { imageSbom, type PackageRecord, packageRecords } from './bill.ts';
 import { cached, hashFile, hashTree, keyOf, projectRoot, prune } from './cache.ts';
 import { kernelCmdline, PARTITION } from './cmdline.ts';
+import { ensureFirmware } from './firmware.ts';
 import { ensureHost } from './host.ts';
 import { describeFile, ensureInitrd, readJson } from './initrd.ts';
 import { ensureKernel, ensureModules } from './kernel.ts';
 import { sourceDateEpoch } from './mmdebstrap.ts';
 import { ensurePackages, havePackages, type PackageLayer, type Profile } from './packages.ts';
+import { metadataText, PARTS, packArchive, writeIdentity } from './platform-folder.ts';
 import { type OnProgress, step } from './progress.ts';
 import { addVerity, type ExtraFile, type HashedFile, makeRoot, overlayDirs, type RootInputs } from './rootfs.ts';
 import { ensureTdxSim } from './tdx-sim.ts';
@@ -41,9 +43,15 @@ export interface ImageOptions {
 }
 
 export interface Image {
+  /** A folder as the platform's VMM starts it. */
   dir: string;
+  /** The package's bzImage. */
   kernel: string;
+  /** Dev images only: the same kernel uncompressed, which starts faster under emulation. */
+  vmlinux?: string;
   initrd: string;
+  /** The TDX firmware. */
+  firmware: string;
   /** squashfs, and from `rootSize` on its verity hash tree. */
   root: string;
   rootHash: string;
@@ -53,8 +61,14 @@ export interface Image {
   manifest: string;
   /** SPDX 2.3. */
   sbom: string;
-  /** Checksums of the files above; its own SHA-256 is what dstack calls the OS image hash. */
+  metadata: string;
+  /** What a verifier needs of the image instead of the image. */
+  measurement: string;
+  /** Checksums of what identifies the image; its own SHA-256 is what dstack calls the OS image hash. */
   checksums: string;
+  digest: string;
+  /** Prod images only: what a KMS downloads. */
+  archive?: string;
   /** The unified kernel image, if it was asked for. */
   uki?: string;
 }
@@ -69,10 +83,14 @@ export interface Manifest {
   files: Record<string, { size: number; sha256: string }>;
   /** The SHA-256 of the file of checksums. */
   osImageHash: string;
+  /** Where the TDX firmware comes from. */
+  firmware: PackageRecord & { package: string };
   packages: Record<string, PackageRecord>;
   /** What comes from this repository: path in the image, SHA-256. */
   programs: Record<string, string>;
 }
+
+const VMLINUX = 'vmlinux';
 
 /** Builds an image, or finds it in the cache. */
 export async function ensureImage(options: ImageOptions): Promise<Image> {
@@ -97,15 +115,19 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
   }
   const modules = await ensureModules(kernel, extra);
   const initrd = await step(onProgress, 'initramfs', undefined, () => ensureInitrd(tools, kernel, again));
+  const { file: firmwareFile, ...firmware } = await step(onProgress, 'firmware', undefined, (say) =>
+    ensureFirmware({ mirror, say, again }),
+  );
 
   const files = await hashedFiles(options);
   const records = await step(onProgress, 'bill of materials', undefined, () => ensureRecords(packages));
   const key = keyOf(
-    'image 3',
+    'image 4',
     profile,
     packages.key,
     modules,
     initrd,
+    [firmwareFile, firmware],
     await ownHash(profile),
     files,
     again,
@@ -116,25 +138,32 @@ export async function ensureImage(options: ImageOptions): Promise<Image> {
     const megabytes = (size: number) => `${(size / 1e6).toFixed(0)} MB`;
     const rootSize = await step(onProgress, 'root image', undefined, () => makeRoot(temp, inputs), megabytes);
     const rootHash = await step(onProgress, 'verity', undefined, () => addVerity(temp, rootSize), String);
-    await linkOrCopy(profile === 'dev' ? kernel.vmlinux : kernel.bzImage, join(temp, 'kernel'));
-    await linkOrCopy(initrd, join(temp, 'initrd'));
+    await linkOrCopy(kernel.bzImage, join(temp, PARTS.kernel));
+    if (profile === 'dev') await linkOrCopy(kernel.vmlinux, join(temp, VMLINUX));
+    await linkOrCopy(initrd, join(temp, PARTS.initrd));
+    await linkOrCopy(firmwareFile, join(temp, PARTS.firmware));
+    const cmdline = kernelCmdline(profile, rootHash, rootSize, undefined, options.nts);
+    await writeFile(join(temp, METADATA_FILE), metadataText({ cmdline, rootHash, isDev: profile === 'dev' }));
+    const hash = await writeIdentity(temp);
+    if (profile === 'prod') await step(onProgress, 'archive', undefined, () => packArchive(temp, hash));
     const manifest: Manifest = {
       profile,
       zfs,
       kernelVersion: kernel.version,
       rootHash,
       rootSize,
-      cmdline: kernelCmdline(profile, rootHash, rootSize, undefined, options.nts),
+      cmdline,
       files: {},
-      osImageHash: '',
+      osImageHash: hash,
+      firmware,
       packages: records,
       programs: Object.fromEntries(files.map(({ imagePath, sha256 }) => [imagePath, sha256])),
     };
-    for (const name of ['kernel', 'initrd', 'root']) manifest.files[name] = await describeFile(join(temp, name));
-    const checksums = checksumText(Object.entries(manifest.files).map(([name, { sha256 }]) => [name, sha256]));
-    await writeFile(join(temp, 'sha256sum.txt'), checksums);
-    manifest.osImageHash = osImageHash(checksums);
-    const bill = { name: `dstack-${profile}`, rootHash, epoch: sourceDateEpoch, packages: records, programs: files };
+    for (const name of [...Object.values(PARTS), ...(profile === 'dev' ? [VMLINUX] : [])])
+      manifest.files[name] = await describeFile(join(temp, name));
+    const { package: ovmf, ...origin } = firmware;
+    const packaged = { ...records, [ovmf]: origin };
+    const bill = { name: `dstack-${profile}`, rootHash, epoch: sourceDateEpoch, packages: packaged, programs: files };
     await writeFile(join(temp, 'sbom.spdx.json'), imageSbom({ ...bill, kernelVersion: kernel.version }));
     await writeFile(join(temp, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   });
@@ -156,17 +185,6 @@ async function ensureRecords({ key, versions }: PackageLayer): Promise<Record<st
   return readJson(join(dir, 'packages.json'));
 }
 
-/** `<sha256>  <name>` lines in name order, as sha256sum(1) checks them. */
-export function checksumText(files: readonly (readonly [name: string, sha256: string])[]): string {
-  return [...files]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, sha256]) => `${sha256}  ${name}\n`)
-    .join('');
-}
-
-/** What dstack calls the hash of an OS image: SHA-256 of its file of checksums. Hex. */
-export const osImageHash = (checksums: string): string => createHash('sha256').update(checksums).digest('hex');
-
 async function hashedFiles(options: ImageOptions): Promise<HashedFile[]> {
   const { util, sim } = options.binaries;
   const files = [{ hostPath: util, imagePath: '/usr/bin/dstack-util', mode: 0o755 }];
@@ -175,13 +193,14 @@ async function hashedFiles(options: ImageOptions): Promise<HashedFile[]> {
   return Promise.all(files.map(async (file) => ({ ...file, sha256: await hashFile(file.hostPath) })));
 }
 
-/** The hash over everything in the image that comes from this repository, save the binaries. */
+/** The hash over everything in the image, and beside it, that comes from this repository, save the binaries. */
 async function ownHash(profile: Profile): Promise<string> {
   const here = join(projectRoot, 'initramfs');
   const parts: string[] = [];
-  const names = ['masked.list', 'removed.list', 'lib/rootfs.ts', 'lib/cmdline.ts'];
+  const names = ['masked.list', 'removed.list', 'lib/rootfs.ts', 'lib/cmdline.ts', 'lib/platform-folder.ts'];
   for (const name of names) parts.push(await hashFile(join(here, name)));
-  for (const dir of overlayDirs(profile)) parts.push(await hashTree(dir));
+  // the measurement document is computed by the second
+  for (const dir of [...overlayDirs(profile), join(projectRoot, 'src/os-image')]) parts.push(await hashTree(dir));
   return keyOf(parts);
 }
 
@@ -192,19 +211,24 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
 
 async function describe(dir: string): Promise<Image> {
   const manifest = join(dir, 'manifest.json');
-  const { rootHash, rootSize, cmdline, kernelVersion } = await readJson<Manifest>(manifest);
+  const { profile, rootHash, rootSize, cmdline, kernelVersion, osImageHash } = await readJson<Manifest>(manifest);
   const at = (name: string) => join(dir, name);
   return {
     dir,
-    kernel: at('kernel'),
-    initrd: at('initrd'),
-    root: at('root'),
+    kernel: at(PARTS.kernel),
+    ...(profile === 'dev' ? { vmlinux: at(VMLINUX) } : { archive: at(`${osImageHash}.tar.gz`) }),
+    initrd: at(PARTS.initrd),
+    firmware: at(PARTS.firmware),
+    root: at(PARTS.root),
     rootHash,
     rootSize,
     cmdline,
     kernelVersion,
     manifest,
     sbom: at('sbom.spdx.json'),
-    checksums: at('sha256sum.txt'),
+    metadata: at(METADATA_FILE),
+    measurement: at(MEASUREMENT_FILE),
+    checksums: at(CHECKSUM_FILE),
+    digest: at(DIGEST_FILE),
   };
 }

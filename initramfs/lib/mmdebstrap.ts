@@ -38,7 +38,7 @@ export interface BootstrapOptions {
   mirror: Mirror;
   /** Lines of apt configuration. */
   aptOptions?: readonly string[];
-  /** Shell snippets run after the packages are set up; the tree is `$1`. */
+  /** Shell snippets run after the packages are set up (or unpacked); the tree is `$1`. */
   customize?: readonly string[];
   say?: Say;
   /** How to run it; on the host unless told otherwise. */
@@ -51,6 +51,8 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
   await mkdir(listCache, { recursive: true });
   const archives = '/var/cache/apt/archives';
   const lists = '/var/lib/apt/lists';
+  // nothing is set up in a tree that is only unpacked, so the later hooks do not run
+  const last = options.variant === 'extract' ? '--extract-hook' : '--customize-hook';
   const argv = [
     'mmdebstrap',
     `--variant=${options.variant}`,
@@ -65,10 +67,10 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
     `--setup-hook=mkdir -p "$1${archives}" "$1${lists}"`,
     `--setup-hook=sync-in ${debCache} ${archives}`,
     `--setup-hook=sync-in ${listCache} ${lists}`,
-    `--customize-hook=rm -f "$1${archives}/lock" "$1${lists}/lock"; rm -rf "$1${archives}/partial"/* "$1${lists}/partial"/*`,
-    `--customize-hook=sync-out ${archives} ${debCache}`,
-    `--customize-hook=sync-out ${lists} ${listCache}`,
-    ...(options.customize ?? []).map((hook) => `--customize-hook=${hook}`),
+    `${last}=rm -f "$1${archives}/lock" "$1${lists}/lock"; rm -rf "$1${archives}/partial"/* "$1${lists}/partial"/*`,
+    `${last}=sync-out ${archives} ${debCache}`,
+    `${last}=sync-out ${lists} ${listCache}`,
+    ...(options.customize ?? []).map((hook) => `${last}=${hook}`),
     `--include=${options.packages.join(',')}`,
     suite,
     options.target,

@@ -10,7 +10,9 @@ export type Step =
   | 'root image'
   | 'verity'
   | 'initramfs'
+  | 'firmware'
   | 'bill of materials'
+  | 'archive'
   | 'uki';
 
 export interface ProgressEvent {

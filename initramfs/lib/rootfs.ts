@@ -17,6 +17,7 @@ import { exists, hashFile, projectRoot } from './cache.ts';
 import { readList } from './lists.ts';
 import { sourceDateEpoch } from './mmdebstrap.ts';
 import type { Profile } from './packages.ts';
+import { PARTS } from './platform-folder.ts';
 import { runInTools } from './tools.ts';
 
 export interface ExtraFile {
@@ -104,11 +105,11 @@ const compression: Record<Profile, string> = { dev: '-comp lz4', prod: '-comp zs
 
 // Times are all the same, numbers and order follow from sorted names, and no attribute of the host's file system counts.
 const squash = [
-  'mksquashfs merged root -noappend $COMPRESSION -no-xattrs -quiet -no-progress',
+  `mksquashfs merged ${PARTS.root} -noappend $COMPRESSION -no-xattrs -quiet -no-progress`,
   `-mkfs-time ${sourceDateEpoch} -all-time ${sourceDateEpoch}`,
 ].join(' ');
 
-/** Makes `dir/root` as a plain squashfs; returns its size. The file gets its hash tree from `addVerity`. */
+/** Makes the root file in `dir` as a plain squashfs; returns its size. The file gets its hash tree from `addVerity`. */
 export async function makeRoot(dir: string, inputs: RootInputs): Promise<number> {
   const stage = join(dir, 'stage');
   await mkdir(stage, { recursive: true, mode: 0o755 });
@@ -133,14 +134,21 @@ export async function makeRoot(dir: string, inputs: RootInputs): Promise<number>
       SYSTEMD_OFFLINE: '1',
     },
   });
-  return (await stat(join(dir, 'root'))).size;
+  return (await stat(join(dir, PARTS.root))).size;
 }
 
 /** Appends the hash tree at `size` and returns the root hash. Salt and UUID are zero: the image is public. */
 export async function addVerity(dir: string, size: number): Promise<string> {
   if (size % 4096 !== 0) throw new Error(`squashfs of ${size} bytes does not end on a block`);
   const zero = '0'.repeat(64);
-  const argv = ['veritysetup', 'format', 'root', 'root', `--hash-offset=${size}`, `--data-blocks=${size / 4096}`];
+  const argv = [
+    'veritysetup',
+    'format',
+    PARTS.root,
+    PARTS.root,
+    `--hash-offset=${size}`,
+    `--data-blocks=${size / 4096}`,
+  ];
   const result = await runInTools([...argv, `--salt=${zero}`, '--uuid=00000000-0000-0000-0000-000000000000'], {
     cwd: dir,
   });

@@ -56,7 +56,7 @@ async function ensureDemo({ mirror, onProgress }: DevImageOptions): Promise<stri
 export async function bootImage(image: Image): Promise<BootImage> {
   const { osImageHash } = JSON.parse(await readFile(image.manifest, 'utf8')) as Manifest;
   return {
-    kernel: image.kernel,
+    kernel: image.vmlinux ?? image.kernel,
     initrd: image.initrd,
     root: image.root,
     cmdline: image.cmdline,

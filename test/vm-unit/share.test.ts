@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { demoAppCompose, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
-import { checksumText, osImageHash } from '../../initramfs/lib/image.ts';
 import { ensureDisk, fingerprint, readDisk, writeDisk } from '../../initramfs/vm/disk.ts';
 import { defaultAppId, sysConfig, writeShareFolder } from '../../initramfs/vm/share.ts';
 import { checkFeatureGates, parseAppCompose } from '../../src/config/app-compose.ts';
@@ -45,19 +44,6 @@ it('writeShareFolder replaces the folder, keeps links as links and leaves out un
   expect(readFileSync(join(share, 'app-compose.json'), 'utf8')).toBe('{}');
   expect(readlinkSync(join(share, '.user-config'))).toBe('/etc/passwd');
   for (const name of ['old', 'gone']) expect(() => readFileSync(join(share, name))).toThrow(/ENOENT/);
-});
-
-it('osImageHash is the hash of the checksum file in name order', () => {
-  const text = `${'1'.repeat(64)}  initrd\n${'2'.repeat(64)}  kernel\n`;
-  const expected = createHash('sha256').update(text).digest('hex');
-  expect(
-    osImageHash(
-      checksumText([
-        ['kernel', '2'.repeat(64)],
-        ['initrd', '1'.repeat(64)],
-      ]),
-    ),
-  ).toBe(expected);
 });
 
 it('a disk is sparse, grows, never shrinks, and its fingerprint sees a write of zeros', async () => {

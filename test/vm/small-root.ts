@@ -32,9 +32,9 @@ export async function makeSmallRoot(dir: string): Promise<SmallRoot> {
     '/bin/busybox poweroff -f',
     'END',
     'chmod 755 tree/sbin/init',
-    'mksquashfs tree root -noappend -quiet -no-progress -all-root >/dev/null',
-    'stat -c %s root',
+    'mksquashfs tree rootfs.verity -noappend -quiet -no-progress -all-root >/dev/null',
+    'stat -c %s rootfs.verity',
   ].join('\n');
   const size = Number((await runInTools(['sh', '-ec', script], { cwd: dir })).stdout.trim());
-  return { file: join(dir, 'root'), hash: await addVerity(dir, size), size };
+  return { file: join(dir, 'rootfs.verity'), hash: await addVerity(dir, size), size };
 }
