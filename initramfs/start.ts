@@ -11,6 +11,7 @@ import { BootView } from './vm/boot-view.ts';
 import { agentCall, askDemo, readMeasurements } from './vm/checks.ts';
 import { ensureDevImage } from './vm/dev-image.ts';
 import { gatewayAppId, VmGateway } from './vm/gateway.ts';
+import { hostVerifier, type Proof, prove } from './vm/host-verifier.ts';
 import { startVmKms, type VmKms } from './vm/kms.ts';
 import { Machine } from './vm/machine.ts';
 import { ProgressView } from './vm/progress-view.ts';
@@ -77,7 +78,7 @@ async function start(options: StartOptions): Promise<void> {
   try {
     await vm.waitFor({ event: 'boot.progress', payload: 'done' }, BOOT_LIMIT_MS);
     view.stop();
-    const summary = await inspect(vm, demo, gateway);
+    const summary = await inspect(vm, { demo, document, dir, folder: image.folder }, gateway);
     report(summary, options);
     if (!isGood(summary)) process.exitCode = 1;
     if (stay) {
@@ -127,21 +128,27 @@ async function keyFacts(vm: Machine): Promise<KeyFacts> {
 }
 
 /** Asks the agent and the app, each as soon as it answers. */
-async function inspect(vm: Machine, demoApp: boolean, gateway?: VmGateway): Promise<Summary> {
+async function inspect(
+  vm: Machine,
+  started: { demo: boolean; document: string; dir: string; folder: string | undefined },
+  gateway?: VmGateway,
+): Promise<Summary> {
   view.heading('checks');
   view.start('app');
-  const demo = demoApp ? await askDemo(vm, DEMO_PORT) : undefined;
+  const demo = started.demo ? await askDemo(vm, DEMO_PORT) : undefined;
   if (demo) view.finish('answers');
   const tunnel = gateway === undefined ? undefined : await throughTunnel(gateway);
   const readyMs = Date.now() - vm.startedAt;
   view.start('event log and RTMR3');
   const measured = await readMeasurements(vm);
   view.finish(`${measured.events.length} events`);
+  const proof = await provenBy(vm, measured.instanceId, started);
   view.start('GetKey');
   const key = await agentCall<{ key?: string }>(vm, 'GetKey', { path: 'runner/check', purpose: 'check' });
   view.finish();
   return {
     measured,
+    ...(proof === undefined ? {} : { proof }),
     keys: await keyFacts(vm),
     ...(demo === undefined ? {} : { demo }),
     ...(tunnel === undefined ? {} : { tunnel }),
@@ -151,6 +158,21 @@ async function inspect(vm: Machine, demoApp: boolean, gateway?: VmGateway): Prom
     consoleLog: relative(projectRoot, vm.console.file),
     readyMs,
   };
+}
+
+/** The judgement of the shipped `verify`, here on the host, with nothing but the image folder and the app's document. */
+async function provenBy(
+  vm: Machine,
+  instanceId: string,
+  { folder, document, dir }: { folder: string | undefined; document: string; dir: string },
+): Promise<Proof | undefined> {
+  if (folder === undefined) return undefined;
+  view.start('evidence');
+  const verifier = await hostVerifier(join(dir, 'verify'));
+  const quote = (reportData: string) => agentCall(vm, 'GetQuote', { report_data: reportData });
+  const proof = await prove(verifier, { folder, appCompose: document, instanceId }, quote);
+  view.finish('judged by dstack-util verify');
+  return proof;
 }
 
 /** The page of the app, as it comes through the VPN. */

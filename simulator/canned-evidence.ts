@@ -10,6 +10,7 @@ import { mockCcel } from './mock-ccel.ts';
 import { mockQuote, type QuoteContent } from './mock-quote.ts';
 import type { MockPki } from './pki.ts';
 import { MOCK_MRTD } from './quoting-enclave.ts';
+import type { SystemClaim } from './system-claim.ts';
 
 export const sha256 = (...parts: readonly (Uint8Array | string)[]): Uint8Array => {
   const hash = createHash('sha256');
@@ -46,20 +47,21 @@ export const paperEvents = (compose: AppCompose, seed: Uint8Array, version: Even
 export const beforeKeys = (events: readonly RuntimeEvent[]): RuntimeEvent[] =>
   events.slice(0, events.findIndex(({ event }) => event === EVENT.bootMrDone) + 1);
 
-/** Evidence of the guest after these events; `changes` makes a quote that says something else. */
+/** Evidence of the guest after these events; `changes` makes a quote that says something else, `system` is below the app. */
 export function evidence(
   pki: MockPki,
   events: readonly RuntimeEvent[],
   reportData: Uint8Array,
   config: string,
   changes: Partial<QuoteContent> = {},
+  system: SystemClaim = { mrtd: MOCK_MRTD, ccel: mockCcel() },
 ): Attestation {
-  const firmware = parseCcel(mockCcel());
+  const firmware = parseCcel(system.ccel);
   const rtmrs = [replay(firmware, 0), replay(firmware, 1), replay(firmware, 2), replayRuntime(events)];
   return {
     platform: {
       kind: 'tdx',
-      quote: mockQuote(pki, { mrtd: MOCK_MRTD, rtmrs, reportData, ...changes }),
+      quote: mockQuote(pki, { mrtd: system.mrtd, rtmrs, reportData, ...changes }),
       eventLog: [...firmware, ...events.map(toTdxEvent).map(withPreimage)],
     },
     reportData,

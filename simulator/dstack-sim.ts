@@ -46,8 +46,9 @@ function declare(): Command {
     .description('play the quoting enclave beside the simulated TDX device of a dev image')
     .option(...SEED)
     .option('--ccel <file>', 'boot event log to provide instead of the synthetic one')
+    .option('--share', 'take MRTD and boot event log from the host share, where the host has put any')
     .option('--tables-dir <dir>', 'where the log goes', '/sys/firmware/acpi/tables/data')
-    .action(async (options: { seed: string; ccel?: string; tablesDir: string }) => {
+    .action(async (options: { seed: string; ccel?: string; share?: boolean; tablesDir: string }) => {
       const { runEnclave } = await import('./quoting-enclave.ts');
       // a read of the device blocks a thread of the pool: only the end of the process ends it
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(0));
@@ -55,6 +56,7 @@ function declare(): Command {
         seed: seedOf(options.seed),
         tablesDir: options.tablesDir,
         ...(options.ccel === undefined ? {} : { ccelFile: options.ccel }),
+        share: options.share === true,
       });
     });
 

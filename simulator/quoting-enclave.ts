@@ -3,9 +3,11 @@
  * explains them, then turns each TD report into a quote (ABI of the device: see the kernel module's README).
  */
 import * as fs from 'node:fs/promises';
+import { loadBootMachine, loadHostShare } from '../src/boot/boot.ts';
 import { concat } from '../src/codec/bytes.ts';
 import { DstackError } from '../src/errors.ts';
 import { run } from '../src/sys/exec.ts';
+import { ifExists, readLimited } from '../src/sys/files.ts';
 import { mountAt } from '../src/sys/mounts.ts';
 import { native } from '../src/sys/native.ts';
 import { sdNotify } from '../src/sys/notify.ts';
@@ -16,6 +18,7 @@ import * as ui from '../src/ui.ts';
 import { mockCcel } from './mock-ccel.ts';
 import { contentOfReport, mockQuote } from './mock-quote.ts';
 import { type MockPki, mockPki } from './pki.ts';
+import { CLAIM_FILE, CLAIM_LIMIT, readClaim, type ShareReader, type SystemClaim } from './system-claim.ts';
 import { publishTrustAnchors } from './trust-anchors.ts';
 
 export const QE_DEVICE = '/dev/dstack_tdx_qe';
@@ -28,21 +31,23 @@ export interface EnclaveOptions {
   readonly seed: Uint8Array;
   /** a boot event log to use instead of the synthetic one */
   readonly ccelFile?: string;
+  /** take MRTD and boot event log from the host share, where there are any */
+  readonly share?: boolean;
   /** folder of ACPI table data in sysfs */
   readonly tablesDir: string;
 }
 
 /** Initial values that agree with a boot event log: MRTD, three replayed registers, RTMR3 zero; 240 bytes. */
-export function initialRegisters(ccel: Uint8Array): Uint8Array {
+export function initialRegisters(ccel: Uint8Array, mrtd: Uint8Array = MOCK_MRTD): Uint8Array {
   const events = parseCcel(ccel);
-  return concat(MOCK_MRTD, replay(events, 0), replay(events, 1), replay(events, 2), new Uint8Array(48));
+  return concat(mrtd, replay(events, 0), replay(events, 1), replay(events, 2), new Uint8Array(48));
 }
 
 /** Runs until the process is ended. */
 export async function runEnclave(options: EnclaveOptions): Promise<never> {
   const pki = mockPki(options.seed);
-  const ccel = options.ccelFile === undefined ? mockCcel() : new Uint8Array(await fs.readFile(options.ccelFile));
-  const registers = initialRegisters(ccel);
+  const { mrtd, ccel } = await measuredBoot(options);
+  const registers = initialRegisters(ccel, mrtd);
   const device = await openDevice();
   await initialise(device, registers);
   await provideCcel(ccel, options.tablesDir);
@@ -51,6 +56,23 @@ export async function runEnclave(options: EnclaveOptions): Promise<never> {
   ui.info(`quoting enclave answers at ${QE_DEVICE}`);
   for (;;) await answerOne(device, pki);
 }
+
+/** What the device starts with: of a file, of the share, else made up. */
+async function measuredBoot({ ccelFile, share }: EnclaveOptions): Promise<SystemClaim> {
+  if (ccelFile !== undefined) return { mrtd: MOCK_MRTD, ccel: new Uint8Array(await fs.readFile(ccelFile)) };
+  const claim = share === true ? await readClaim(hostShare) : undefined;
+  if (claim === undefined) ui.info('the share says nothing of the image: its measurements are made up');
+  return claim ?? { mrtd: MOCK_MRTD, ccel: mockCcel() };
+}
+
+/** Beside the mount of `setup`, which comes later and knows nothing of this one. */
+const SHARE_DIR = '/run/dstack-sim-share';
+const hostShare: ShareReader = {
+  mount: async () => (await loadHostShare()).mountHostShare(SHARE_DIR, (await loadBootMachine()).realBootMachine),
+  read: () => ifExists(() => readLimited(`${SHARE_DIR}/${CLAIM_FILE}`, CLAIM_LIMIT)),
+  unmount: async () => (await loadHostShare()).unmountHostShare(SHARE_DIR, (await loadBootMachine()).realBootMachine),
+  pause: () => new Promise((resolve) => setTimeout(resolve, 500)),
+};
 
 async function openDevice(): Promise<fs.FileHandle> {
   try {

@@ -62,6 +62,7 @@ export async function bootImage(image: Image): Promise<BootImage> {
     cmdline: image.cmdline,
     osImageHash,
     name: `dstack-dev-${image.rootHash.slice(0, 12)}`,
+    folder: image.dir,
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { serveCollateral } from '../../simulator/collateral-service.ts';
 import type { Faults } from '../../simulator/kms/faults.ts';
+import { knownImage } from '../../simulator/kms/known-image.ts';
 import type { Policy } from '../../simulator/kms/policy.ts';
 import { freshRoots, type KmsRoots, openRoots } from '../../simulator/kms/roots.ts';
 import { Kms } from '../../simulator/kms/server.ts';
@@ -21,6 +22,8 @@ export interface VmKmsOptions {
   /** folder with the root keys; without it they are new */
   readonly state?: string;
   readonly faults?: Faults;
+  /** folder of the only OS image whose guests get keys */
+  readonly verifyImage?: string | undefined;
   /** app id (hex) of the gateway that the guests may trust */
   readonly gatewayAppId?: string;
   readonly onIssued?: (info: AppInfo) => void;
@@ -36,11 +39,12 @@ export interface VmKms {
 }
 
 /** Starts both. */
-export async function startVmKms({ state, ...options }: VmKmsOptions): Promise<VmKms> {
+export async function startVmKms({ state, verifyImage, ...options }: VmKmsOptions): Promise<VmKms> {
   const pki = mockPki(fromHex(DEVELOPMENT_SEED));
   const roots = state === undefined ? await freshRoots() : await openRoots(state);
+  const images = verifyImage === undefined ? undefined : [await knownImage(verifyImage)];
   const kms = await Kms.start(
-    { ...options, roots, pki, gatewayAppId: options.gatewayAppId ?? '', domain: KMS_ADDRESS },
+    { ...options, images, roots, pki, gatewayAppId: options.gatewayAppId ?? '', domain: KMS_ADDRESS },
     { host: '127.0.0.1', port: 0 },
   );
   const collateral = await serveCollateral(pki);

@@ -1,24 +1,29 @@
 /** The files behind a VM's disks and its share. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CLAIM_FILE, claimOf, formatClaim } from '../../simulator/system-claim.ts';
+import { type ImageFolder, readImageFolder, readVmConfig, shapeFromVmConfig } from '../../src/os-image/os-image.ts';
 import { DEFAULT_DISK_SIZE, ensureDisk } from './disk.ts';
 import { DEFAULT_CPUS, DEFAULT_MEMORY_MIB, type MachineOptions } from './machine-options.ts';
 import type { Disk } from './qemu.ts';
-import { sysConfig, writeShareFolder, writeShareImage } from './share.ts';
+import { sysConfig, type VmFacts, vmConfig, writeShareFolder, writeShareImage } from './share.ts';
 
 export const shareFolder = (dir: string): string => join(dir, 'share');
 
 /** Writes the share of a VM; returns the disk image (unused for a 9p share). */
 export async function prepareShare(options: MachineOptions): Promise<string> {
-  const facts = {
+  const folder = options.image.folder === undefined ? undefined : await readImageFolder(options.image.folder);
+  const facts: VmFacts = {
+    ...boundMeasurement(folder),
     osImageHash: options.image.osImageHash,
     imageName: options.image.name,
     cpus: options.cpus ?? DEFAULT_CPUS,
     memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
     shareMode: options.shareMode ?? 'disk',
-  } as const;
+  };
   const files = {
     '.sys-config.json': sysConfig(facts, options.sysConfig),
+    [CLAIM_FILE]: folder && formatClaim(claimOf(folder.parts, shapeOf(vmConfig(facts)))),
     '.instance_info': options.rememberInstance ? await rememberedInstance(options) : undefined,
     ...options.share,
   };
@@ -27,6 +32,14 @@ export async function prepareShare(options: MachineOptions): Promise<string> {
   if (options.shareMode !== '9p') await writeShareImage(image, shareFolder(options.dir));
   return image;
 }
+
+function boundMeasurement(folder: ImageFolder | undefined): Pick<VmFacts, 'measurement'> {
+  if (folder?.checksumFile === undefined || folder.measurement === undefined) return {};
+  return { measurement: { checksumFile: folder.checksumFile, measurement: folder.measurement } };
+}
+
+/** The shape that verifiers read: of the same text. */
+const shapeOf = (text: string) => shapeFromVmConfig(readVmConfig(Buffer.from(text), 'vm_config'));
 
 /** Where the last `instance.info` of the guest is kept. */
 export const instanceFile = (dir: string): string => join(dir, 'instance-info.json');

@@ -14,6 +14,8 @@ export interface BootImage {
   /** SHA-256 of the image's checksum file, hex */
   readonly osImageHash: string;
   readonly name: string;
+  /** the image in the platform's form: the simulated TDX device shows what a TDX host would measure of it */
+  readonly folder?: string;
 }
 
 export interface MachineOptions {

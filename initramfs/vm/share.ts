@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { BoundMeasurement } from '../../src/config/vm-config.ts';
 import { runInTools } from '../lib/tools.ts';
 import { HOST_API_URL } from './qemu.ts';
 
@@ -21,23 +22,46 @@ export interface VmFacts {
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly shareMode: 'disk' | '9p';
+  /** measurement document and checksum file of the image */
+  readonly measurement?: BoundMeasurement;
+}
+
+/** Memory for which a measurement document alone tells the kernel's digest (src/os-image). */
+const isLiteMemory = (bytes: number): boolean => bytes === 0x8000_0000 || bytes >= 0xb000_0000;
+
+/** `vm_config`, by which the VMM tells verifiers how it has built the VM. */
+export function vmConfig(facts: VmFacts): string {
+  const { measurement } = facts;
+  const memory = facts.memoryMiB * 1024 * 1024;
+  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
+  return JSON.stringify({
+    spec_version: 1,
+    os_image_hash: facts.osImageHash,
+    cpu_count: facts.cpus,
+    memory_size: memory,
+    image: facts.imageName,
+    host_share_mode: facts.shareMode,
+    ...(measurement === undefined
+      ? {}
+      : {
+          ovmf_variant: 'pre202505',
+          // the ACPI tables of a simulated machine cannot be made again, so only this variant can be verified
+          ...(isLiteMemory(memory) ? { tdx_attestation_variant: 'lite' } : {}),
+          tdx_measurement: {
+            checksum_file: base64(measurement.checksumFile),
+            measurement: base64(measurement.measurement),
+          },
+        }),
+  });
 }
 
 /** `.sys-config.json` as the VMM writes it for a VM without KMS and gateway. `changes` replaces or adds fields. */
 export function sysConfig(facts: VmFacts, changes: Record<string, unknown> = {}): string {
-  const vmConfig = {
-    spec_version: 1,
-    os_image_hash: facts.osImageHash,
-    cpu_count: facts.cpus,
-    memory_size: facts.memoryMiB * 1024 * 1024,
-    image: facts.imageName,
-    host_share_mode: facts.shareMode,
-  };
   const document = {
     kms_urls: [],
     gateway_urls: [],
     host_api_url: HOST_API_URL,
-    vm_config: JSON.stringify(vmConfig),
+    vm_config: vmConfig(facts),
     ...changes,
   };
   return `${JSON.stringify(document, null, 2)}\n`;

@@ -1,6 +1,7 @@
 /** The result of a start: as text for people, as an object for programs. */
 import type { DemoCheck, Measured } from './checks.ts';
 import { replays } from './checks.ts';
+import type { Proof } from './host-verifier.ts';
 
 /** Whether the app's page came through the gateway. */
 export interface TunnelCheck {
@@ -21,6 +22,8 @@ export interface KeyFacts {
 
 export interface Summary {
   readonly measured: Measured;
+  /** what `verify` says of its evidence */
+  readonly proof?: Proof;
   readonly keys?: KeyFacts;
   /** what the demo answered; undefined for another app */
   readonly demo?: DemoCheck;
@@ -34,7 +37,8 @@ export interface Summary {
 }
 
 /** Whether everything that was asked has answered as it must. */
-export function isGood({ measured, demo, keyAnswered, tunnel }: Summary): boolean {
+export function isGood({ measured, proof, demo, keyAnswered, tunnel }: Summary): boolean {
+  if (proof !== undefined && !(proof.system && proof.app)) return false;
   return replays(measured) && keyAnswered && tunnel?.ok !== false && (demo === undefined || demoIsGood(demo, measured));
 }
 
@@ -77,6 +81,14 @@ export function summaryText(
     ]);
     rows.push(['', url]);
   }
+  if (summary.proof) {
+    const { system, app, why } = summary.proof;
+    const words = [
+      verdict(system, 'system image proven', 'system image not proven'),
+      verdict(app, 'app proven', 'app not proven'),
+    ];
+    rows.push(['evidence', words.join(', ')], ...why.map((line): [string, string] => ['', line]));
+  }
   for (const url of summary.appUrls) rows.push(['app', url]);
   rows.push(['agent', summary.agentUrl], ['console log', summary.consoleLog]);
   return rows.map(([label, text]) => `  ${paint(2, label.padEnd(12))} ${text}`).join('\n');
@@ -92,6 +104,7 @@ export function summaryJson(summary: Summary): Record<string, unknown> {
     rtmr3: measured.rtmr3,
     rtmr3_replays: replays(measured),
     events: measured.events,
+    proof: summary.proof ?? null,
     get_key: summary.keyAnswered,
     keys: summary.keys ?? null,
     demo: demo ?? null,

@@ -6,6 +6,7 @@ import { compressedPublicKey } from '../../src/keys/secp256k1.ts';
 import * as ui from '../../src/ui.ts';
 import { DEVELOPMENT_SEED } from '../mock-keys.ts';
 import { mockPki } from '../pki.ts';
+import { knownImage } from './known-image.ts';
 import { describeApp } from './methods.ts';
 import { freshRoots, openRoots } from './roots.ts';
 import { Kms } from './server.ts';
@@ -19,6 +20,7 @@ interface Options {
   readonly allowApp: readonly string[];
   readonly allowCompose: readonly string[];
   readonly allowAny?: boolean;
+  readonly verifyImage: readonly string[];
   readonly gatewayAppId: string;
   readonly quote: boolean;
   readonly failAfter?: number;
@@ -54,6 +56,12 @@ export function defineKms(command: Command): void {
     .option('--allow-app <hex>', 'app id that may have keys (repeatable)', hexList(20), [])
     .option('--allow-compose <hex>', 'compose hash that may have keys (repeatable)', hexList(32), [])
     .option('--allow-any', 'every app whose evidence verifies may have keys')
+    .option(
+      '--verify-image <dir>',
+      'only guests whose MRTD and RTMR0 to RTMR2 are those of the OS image in this folder (repeatable)',
+      (dir: string, before: readonly string[]) => [...before, dir],
+      [],
+    )
     .option('--gateway-app-id <id>', 'gateway that apps may trust: an app id, or `any`', '')
     .option('--no-quote', 'show a certificate without evidence')
     .option('--fail-after <n>', 'fault: close every connection after n answers', count)
@@ -74,9 +82,11 @@ async function run(options: Options): Promise<void> {
     throw new DstackError('USAGE', '--bad-quote and --no-quote exclude each other');
   const { host, port } = address(options.listen);
   const roots = options.state === undefined ? await freshRoots() : await openRoots(options.state);
+  const { verifyImage } = options;
   const kms = await Kms.start(
     {
       roots,
+      images: verifyImage.length === 0 ? undefined : await Promise.all(verifyImage.map(knownImage)),
       pki: mockPki(fromHex(options.seed, { field: '--seed', prefix: true, length: 32 })),
       policy: { apps: new Set(allowApp), composeHashes: new Set(allowCompose), any: allowAny === true },
       gatewayAppId: options.gatewayAppId,

@@ -16,8 +16,13 @@ import { verifyDcap } from '../../src/verify/dcap.ts';
 import { OID, readExtension, toPem } from '../../src/x509/x509.ts';
 import { mockCollateral } from '../mock-collateral.ts';
 import type { MockPki } from '../pki.ts';
+import { requireKnownImage } from './known-image.ts';
+import type { KmsService } from './service.ts';
 
 const refuse = (why: string, cause?: unknown): DstackError => new DstackError('ATTESTATION_INVALID', why, { cause });
+
+/** What evidence is judged by. */
+export type Judge = Pick<KmsService, 'pki' | 'images'>;
 
 /** Bit 0 of the first byte: the TD can be debugged, so it keeps no secret. */
 const DEBUG = 1;
@@ -25,13 +30,13 @@ const DEBUG = 1;
 /**
  * The identity in the certificate a guest shows.
  * @param certificate DER, signed by the temporary CA (which proves nothing: everybody has its key)
- * @throws ATTESTATION_INVALID, QUOTE_INVALID, CERT_INVALID
+ * @throws ATTESTATION_INVALID, QUOTE_INVALID, CERT_INVALID, REQUIREMENT_UNMET (OS image)
  */
-export async function identifyPeer(certificate: Uint8Array, pki: MockPki, vmConfig: string): Promise<AppInfo> {
+export async function identifyPeer(certificate: Uint8Array, judge: Judge, vmConfig: string): Promise<AppInfo> {
   const bytes = readExtension(certificate, OID.attestation);
   if (bytes === undefined) throw refuse('no attestation provided');
   const spki = certificateOf(certificate).publicKey.export({ format: 'der', type: 'spki' });
-  return identify(decodeVersioned(bytes).attestation, spki, pki, vmConfig);
+  return identify(decodeVersioned(bytes).attestation, spki, judge, vmConfig);
 }
 
 /**
@@ -44,10 +49,11 @@ export const certificateOf = (der: Uint8Array): X509Certificate => new X509Certi
 export async function identify(
   attestation: Attestation,
   spkiDer: Uint8Array,
-  pki: MockPki,
+  { pki, images }: Judge,
   vmConfig: string,
 ): Promise<AppInfo> {
-  const { tdAttributes, mrSignerSeam, reportData, rtmrs } = await verifiedBody(tdxQuote(attestation), pki);
+  const body = await verifiedBody(tdxQuote(attestation), pki);
+  const { tdAttributes, mrSignerSeam, reportData, rtmrs } = body;
   if (mrSignerSeam.some((byte) => byte !== 0)) throw refuse('the TDX module is not one of Intel');
   if (((tdAttributes[0] ?? 0) & DEBUG) !== 0) throw refuse('the TD is in debug mode');
   const same = (a: Uint8Array, b: Uint8Array): boolean => toHex(a) === toHex(b);
@@ -55,6 +61,7 @@ export async function identify(
   if (!same(certReportData(spkiDer), reportData)) throw refuse('the quote does not vouch for this key');
   if (!same(replayRuntime(attestation.runtimeEvents), rtmrs[3])) throw refuse('the events do not replay to RTMR3');
   checkPreimages(attestation);
+  if (images !== undefined) requireKnownImage(images, body, attestation, vmConfig || attestation.config);
   return decodeAppInfo(attestation, { boottime: true, vmConfig });
 }
 

@@ -20,7 +20,7 @@ const refuse = (why: string): DstackError => new DstackError('RPC_REQUEST_INVALI
 
 /** @param peer certificate of the client (DER), if it showed one */
 export function kmsMethods(service: KmsService, peer: Uint8Array | undefined): Handlers<'KMS'> {
-  const { roots, policy, pki, gatewayAppId, temporaryCa = true } = service;
+  const { roots, policy, gatewayAppId, temporaryCa = true } = service;
   const certified = () => clientCertificate(temporaryCa ? roots.tempCa : undefined, peer);
   const k256Pubkey = () => compressedPublicKey(roots.k256);
   return {
@@ -46,7 +46,7 @@ export function kmsMethods(service: KmsService, peer: Uint8Array | undefined): H
 
     GetAppKey: async ({ api_version, vm_config }) => {
       if (api_version > APP_KEY_VERSION) throw refuse(`unsupported API version: ${api_version}`);
-      const info = await identifyPeer(certified(), pki, vm_config);
+      const info = await identifyPeer(certified(), service, vm_config);
       authorise(policy, info);
       const keys = issueKeys(roots, info.appId, info.instanceId);
       service.onIssued?.(info);

@@ -31,7 +31,7 @@ export async function signRequest(service: KmsService, request: SigningRequest):
   const csr = decodeCsr(request.csr);
   verifyCsr(request.csr, request.signature, csr.spkiDer);
   const { attestation } = decodeVersioned(csr.attestation);
-  const boot = await identify(attestation, csr.spkiDer, service.pki, request.vmConfig);
+  const boot = await identify(attestation, csr.spkiDer, service, request.vmConfig);
   authorise(service.policy, boot);
   const authority = await appAuthority(service.roots, boot.appId);
   const leaf = await issueCertificate(

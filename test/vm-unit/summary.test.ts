@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compare, replays } from '../../initramfs/vm/checks.ts';
+import { proofOf } from '../../initramfs/vm/host-verifier.ts';
 import { isGood, type Summary, summaryJson, summaryText } from '../../initramfs/vm/summary.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { eventDigest, extend, type RuntimeEvent } from '../../src/tdx/events.ts';
@@ -53,7 +54,11 @@ describe('the summary', () => {
     expect(isGood(good)).toBe(true);
     const { demo: _, ...ownApp } = good;
     expect(isGood(ownApp)).toBe(true);
+    const proven = { system: true, app: true, why: [] };
+    expect(isGood({ ...good, proof: proven })).toBe(true);
     const bad: Partial<Summary>[] = [
+      { proof: { ...proven, system: false } },
+      { proof: { ...proven, app: false } },
       { keyAnswered: false },
       { measured: { ...good.measured, rtmr3: '00'.repeat(48) } },
       { demo: { ...demo, quote_contains_report_data: false } },
@@ -74,5 +79,25 @@ describe('the summary', () => {
     expect(summaryJson({ ...good, keys })).toMatchObject({ keys });
     expect(summaryText({ ...good, keyAnswered: false })).toContain('✗ does not answer');
     expect(summaryJson(good)).toMatchObject({ ok: true, app_id: info.app_id, rtmr3_replays: true, ready_ms: 41_200 });
+  });
+});
+
+describe('what verify says', () => {
+  const checks = [
+    { name: 'dcap', outcome: 'pass', detail: 'all good' },
+    { name: 'rtmr1', outcome: 'fail', detail: 'another kernel' },
+  ];
+
+  it('proves a system only by a valid report that says so', () => {
+    const report = { verdict: 'valid', checks: [], system: { verdict: 'proven' } };
+    expect(proofOf(report)).toEqual({ system: true, app: true, why: [] });
+    expect(proofOf({ ...report, system: { verdict: 'consistent' } }).system).toBe(false);
+    expect(proofOf({ ...report, system: null })).toMatchObject({ system: false, app: true });
+    expect(proofOf({ ...report, verdict: 'unchecked' })).toMatchObject({ system: false, app: false });
+  });
+
+  it('is told with its reasons', () => {
+    const proof = proofOf({ verdict: 'invalid', checks, system: { verdict: 'refused' } });
+    expect(proof).toEqual({ system: false, app: false, why: ['rtmr1: another kernel'] });
   });
 });

@@ -6,18 +6,19 @@ import { DstackClient, TappdClient } from '@phala/dstack-sdk';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_PORT, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
 import { agentCall, askDemo, measureWithTools, readMeasurements, replays } from '../../initramfs/vm/checks.ts';
+import { hostVerifier, prove } from '../../initramfs/vm/host-verifier.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
 import { defaultAppId } from '../../initramfs/vm/share.ts';
 import { toHex } from '../../src/codec/hex.ts';
 import { parseAppKeys } from '../../src/config/app-keys.ts';
 import { getKey } from '../../src/keys/get-key.ts';
 import { methodsOf, noting } from '../conformance/sdk-surface.ts';
+import { FLIPS, flippedFolder } from './flipped-folder.ts';
 import { checkGuestApi, checkPublicPort, lookAtPage } from './public-port.ts';
 import { checkRecorded } from './recorded.ts';
 import { agentAttacked, dockerViewed } from './sandbox.ts';
 import { relay } from './sdk-relay.ts';
 import { boot, payloads, vmDir } from './support.ts';
-import { hostVerifier } from './verify-on-host.ts';
 import { verifyMockQuote } from './verify-quote.ts';
 
 interface KeyAnswer {
@@ -100,6 +101,21 @@ describe.sequential('ext4', () => {
     const log = join(vmDir('ext4'), 'host/event-log.json');
     writeFileSync(log, await vm.ok('dstack-util eventlog'));
     expect(await host.verify(Buffer.from(raw, 'base64'), ['--event-log', log])).toMatchObject({ verdict: 'valid' });
+  });
+
+  it('is proven from the image folder alone; a folder with one other byte is not, and its part is named', async () => {
+    const { folder = '' } = vm.options.image;
+    const dir = join(vmDir('ext4'), 'host-system');
+    const host = await hostVerifier(dir);
+    const quote = (reportData: string) => agentCall(vm, 'GetQuote', { report_data: reportData });
+    const started = { folder, appCompose: demoAppComposeText(APP), instanceId };
+    expect(await prove(host, started, quote)).toEqual({ system: true, app: true, why: [] });
+    const answer = JSON.stringify(await quote('00'));
+    for (const { file, drift } of FLIPS) {
+      const other = flippedFolder(folder, join(dir, 'flipped'), file);
+      const report = await host.verify(answer, ['--image', other]);
+      expect(report, file).toMatchObject({ verdict: 'invalid', system: { verdict: 'refused', first_drift: drift } });
+    }
   });
 
   it('starts the app, which has keys and quotes', async () => {

@@ -9,6 +9,7 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
 import { agentCall, readMeasurements } from '../../initramfs/vm/checks.ts';
+import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';
 import { fingerprint } from '../../initramfs/vm/disk.ts';
 import { startVmKms, type VmKms } from '../../initramfs/vm/kms.ts';
 import type { Machine } from '../../initramfs/vm/machine.ts';
@@ -67,7 +68,9 @@ const fetchText = async (vm: Machine, command: string): Promise<string> => {
 };
 
 beforeAll(async () => {
-  kms = await startVmKms({ policy: { apps: allowed, composeHashes: new Set() } });
+  // keys only for guests whose evidence shows this image: what the simulated device shows is computed from the same folder
+  const { folder } = await ensureDevImage({ zfs: true });
+  kms = await startVmKms({ policy: { apps: allowed, composeHashes: new Set() }, verifyImage: folder });
 });
 afterAll(() => kms?.close());
 
