@@ -18,7 +18,7 @@ import type {
   SystemPrediction,
   SystemRegister,
 } from './prediction.ts';
-import { DEFAULT_QEMU_VERSION, leavesKernelAsBuilt, pageOrder, type VmShape } from './shape.ts';
+import { DEFAULT_QEMU_VERSION, leavesKernelAsBuilt, offersKernelAsBuilt, pageOrder, type VmShape } from './shape.ts';
 import { buildTdHob, LOW_MEMORY, LOW_MEMORY_SPLIT } from './td-hob.ts';
 import { configurationVolume, memoryLayoutOf, parseTdvf } from './tdvf.ts';
 import { isEmptyVariableStore } from './variable-store.ts';
@@ -166,9 +166,12 @@ const authenticodeOf = (kernel: Uint8Array): Authenticode =>
 const kernelDigest = ({ kernel, initrd }: ImageParts, memorySize: number): Authenticode =>
   authenticodeOf(patchKernel(kernel, initrd.size, memorySize));
 
-function assumptions({ qemuVersion }: VmShape): string[] {
+function assumptions(shape: VmShape): string[] {
   const assumed = ['the firmware measures as OVMF did before edk2-stable202505'];
-  if (qemuVersion === undefined) assumed.push(`QEMU is ${DEFAULT_QEMU_VERSION}`);
+  if (shape.qemuVersion === undefined) assumed.push(`QEMU is ${DEFAULT_QEMU_VERSION}`);
+  if (offersKernelAsBuilt(shape) && !leavesKernelAsBuilt(shape)) {
+    assumed.push('the firmware takes the kernel as QEMU changes it: since edk2-stable202502 it takes it as built');
+  }
   return assumed;
 }
 

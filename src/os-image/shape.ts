@@ -72,6 +72,15 @@ export function leavesKernelAsBuilt(shape: Pick<VmShape, 'qemuVersion'>): boolea
   return major > 10 || (major === 10 && minor >= 2);
 }
 
+/**
+ * From 10.0.0 on QEMU offers the kernel in both forms; firmware since edk2-stable202502 (Debian's 2025.02 included) takes it
+ * as built where it is offered, older firmware does not know of it. The file of a firmware does not tell its age.
+ * @throws VM_SHAPE_UNSUPPORTED as `pageOrder`
+ */
+export function offersKernelAsBuilt(shape: Pick<VmShape, 'qemuVersion'>): boolean {
+  return qemuVersion(shape)[0] >= 10;
+}
+
 function qemuVersion(shape: Pick<VmShape, 'qemuVersion'>): readonly [major: number, minor: number] {
   const version = shape.qemuVersion ?? DEFAULT_QEMU_VERSION;
   const parts = /^(\d{1,9})\.(\d{1,9})\.(\d{1,9})$/.exec(version);

@@ -30,7 +30,7 @@ const LIKELY: Readonly<Record<string, string>> = {
   BootOrder: 'another version of the firmware, or more boot devices',
   Boot0000: 'another version of the firmware',
   kernel:
-    'another kernel, an initrd of another size, less memory than stated, or QEMU from 10.2.0 on, which leaves its header as built',
+    'another kernel, an initrd of another size, less memory than stated, or QEMU from 10.2.0 on, which leaves its header as built (from 10.0.0 on with firmware since edk2-stable202502)',
   'command-line': 'the host passed another kernel command line',
   initrd: 'another initrd',
 };
@@ -89,11 +89,14 @@ export function mrtdCause(mrtd: string, { expected }: SystemReference, shape: Vm
   return 'another firmware file, or another version of it';
 }
 
-/** QEMU changes the kernel's header up to 10.1 and leaves it alone after: both are tried where the kernel is at hand. */
+/** QEMU changes the kernel's header or leaves it alone, by its version: both are tried where the kernel is at hand. */
 function kernelCause(digest: string, { kind, expected }: SystemReference, shape: VmShape): string | undefined {
   if (kind !== 'image') return undefined;
   for (const [qemuVersion, how] of [
-    ['10.2.0', 'as it was built, as QEMU from 10.2.0 on hands it over'],
+    [
+      '10.2.0',
+      'as it was built, as QEMU from 10.2.0 on hands it over, and from 10.0.0 on to firmware since edk2-stable202502',
+    ],
     ['10.1.0', 'with the header that QEMU before 10.2.0 writes'],
   ] as const) {
     const other = expected({ ...shape, qemuVersion }, undefined).registers[1]?.events[0]?.digest;

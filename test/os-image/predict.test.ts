@@ -137,6 +137,17 @@ describe('what cannot be known is said', () => {
   });
 
   it.each([
+    ['9.2.1', false],
+    ['10.0.2', true],
+    ['10.1.0', true],
+    ['10.2.0', false],
+    ['11.0.0', false],
+  ])('whether the firmware of QEMU %s takes the kernel as built', (version, doubted) => {
+    const { assumed } = predictFromImage(imageParts(), shape({ qemu_version: version }));
+    expect(assumed.some((text) => text.includes('edk2-stable202502'))).toBe(doubted);
+  });
+
+  it.each([
     [0, 'leaves nothing'],
     [4095, 'not a multiple of 4096'],
     [0x82_0000, 'leaves nothing'],
