@@ -37,6 +37,7 @@ const row = (name: string, ...cells: string[]) =>
   console.log(`  ${name.padEnd(24)}${cells.map((cell) => cell.padStart(14)).join('')}`);
 
 const ROUNDS = 5;
+const TURN_MS = 800;
 
 /** Rates and processor times of our agent and of the others, turn by turn; beside ours the latencies of the last round. */
 async function measure(
@@ -46,15 +47,18 @@ async function measure(
   budget?: number,
   others: readonly Other[] = [],
 ): Promise<void> {
-  const each = { ...order, requests: Math.ceil((order.requests ?? 0) / ROUNDS) };
+  const { requests = 0, ...rest } = order;
+  // beside others the turns are short and equally long: what else the machine does then changes for all of them
+  const each =
+    others.length > 0 ? { ...rest, milliseconds: TURN_MS } : { ...rest, requests: Math.ceil(requests / ROUNDS) };
   const able: Other[] = [];
   for (const other of others) {
-    const { refused } = await run({ ...each, target: other.target }); // warm
-    if (refused === 0) able.push(other);
-    else console.log(`  ${name}: ${other.name} refused ${refused} of ${each.requests} requests and is left out`);
+    const warm = await run({ ...each, target: other.target });
+    if (warm.refused === 0) able.push(other);
+    else console.log(`  ${name}: ${other.name} refused ${warm.refused} of ${warm.requests} requests and is left out`);
   }
   await run(each);
-  let last = await run({ ...each, requests: 1 });
+  let last = await run({ ...rest, requests: 1 });
   const times = new Map<string, number[]>();
   const turn = (who: string, target: LoadOrder['target'], process: number) => async () => {
     const before = cpuTime(process);
@@ -76,13 +80,13 @@ async function measure(
     const limit = unit === 'us' ? undefined : budget;
     printFigure(note({ bench: 'agent', name: `${name}${what} (${kind})`, unit, budget: limit }, ours, values));
   }
-  const { p50, p99, max, refused } = last;
+  const { p50, p99, max, refused: broken } = last;
   row(
     '',
     `p50 ${p50.toFixed(2)} ms`,
     `p99 ${p99.toFixed(2)} ms`,
     `max ${max.toFixed(0)} ms`,
-    refused > 0 ? `${refused} refused` : '',
+    broken > 0 ? `${broken} refused` : '',
   );
 }
 

@@ -9,4 +9,17 @@ export function cut(bytes: Uint8Array, start = 0, end: number = bytes.length): U
 export const EMPTY_BYTES = new Uint8Array(0);
 
 /** All parts in one new array. */
-export const concat = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+export const concat = (...parts: readonly Uint8Array[]): Uint8Array => joinBytes(parts);
+
+/** The same for a list of any length. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const out = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}

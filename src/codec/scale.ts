@@ -5,7 +5,7 @@
  */
 
 import { DstackError } from '../errors.ts';
-import { cut } from './bytes.ts';
+import { cut, joinBytes } from './bytes.ts';
 
 const invalid = (what: string, offset: number): DstackError =>
   new DstackError('CODEC_INVALID', `SCALE bytes: ${what} at offset ${offset}`, { field: 'offset', value: offset });
@@ -191,6 +191,6 @@ export class ScaleWriter {
   }
 
   finish(): Uint8Array {
-    return new Uint8Array(Buffer.concat(this.#parts));
+    return joinBytes(this.#parts);
   }
 }
