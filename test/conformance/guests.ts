@@ -4,6 +4,7 @@ import type * as net from 'node:net';
 import { join } from 'node:path';
 import { type Agent, startAgent } from '../../src/agent/serve.ts';
 import { loadAgentConfig } from '../../src/config/agent-config.ts';
+import { VERSION } from '../../src/version.ts';
 import { type Guest, makeGuest } from '../agent/canned.ts';
 import { connect } from '../agent/raw-client.ts';
 import type { Served } from './listener-suite.ts';
@@ -14,6 +15,7 @@ export const factsOf = (guest: Guest): Facts => ({
   composeText: guest.composeText,
   appId: guest.appId,
   instanceId: '07'.repeat(20),
+  version: VERSION,
   vmConfig: JSON.parse(readFileSync(join(guest.dir, 'sys-config.json'), 'utf8')).vm_config,
 });
 

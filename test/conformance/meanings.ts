@@ -11,7 +11,6 @@ import { parseAppKeys } from '../../src/config/app-keys.ts';
 import { decodeVersioned } from '../../src/tdx/attestation.ts';
 import { parseLogJson } from '../../src/tdx/log-json.ts';
 import { replay } from '../../src/tdx/replay.ts';
-import { VERSION } from '../../src/version.ts';
 import { parseAnswer } from '../agent/raw-client.ts';
 import type { Recorded } from './recorded.ts';
 
@@ -23,6 +22,8 @@ export interface Facts {
   /** hex */
   readonly appId: string;
   readonly instanceId: string;
+  /** of the package that its agent was built from */
+  readonly version: string;
   /** `vm_config` of its sys-config.json, as it stands there */
   readonly vmConfig: string;
 }
@@ -154,7 +155,7 @@ const ANSWERED: Readonly<Record<string, (answer: Answer, request: Request, facts
     expect(answer).toEqual({ valid: verify(null, data, edKey(textOf(request['public_key'])), signature) });
   },
   Info: (answer, _, facts) => identified(answer, facts),
-  Version: (answer) => expect(answer).toEqual({ version: VERSION, rev: expect.any(String) }),
+  Version: (answer, _, { version }) => expect(answer).toEqual({ version, rev: expect.any(String) }),
   'Tappd.DeriveKey'(answer, request) {
     expect(Object.keys(answer)).toEqual(['key', 'certificate_chain']);
     certified(answer, request);

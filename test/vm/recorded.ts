@@ -2,6 +2,7 @@
  * The official clients' recorded requests inside a guest: to the sockets that systemd hands to the agent, and to a second
  * agent of the same app on vsock, over the loopback of the guest. The expectations are those of the unit tests.
  */
+import { readFileSync } from 'node:fs';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect } from 'vitest';
 import { tar } from '../../initramfs/demo/tar.ts';
@@ -66,7 +67,8 @@ async function exchangeAll(vm: Machine, asked: readonly { to: string; bytes: Uin
 /** What is known of this guest from its own files and from the host's side. */
 async function factsOf(vm: Machine, known: Pick<Facts, 'appId' | 'instanceId' | 'composeText'>): Promise<Facts> {
   const { vm_config: vmConfig } = JSON.parse(await vm.ok('cat /dstack/.host-shared/.sys-config.json'));
-  return { ...known, vmConfig, keys: Buffer.from(await vm.ok('cat /dstack/.host-shared/.appkeys.json')) };
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+  return { ...known, version, vmConfig, keys: Buffer.from(await vm.ok('cat /dstack/.host-shared/.appkeys.json')) };
 }
 
 /** Every recorded request over inherited sockets and vsock, and the hostile counterparts of one of them over vsock. */
@@ -75,6 +77,14 @@ export async function checkRecorded(
   known: Pick<Facts, 'appId' | 'instanceId' | 'composeText'>,
 ): Promise<void> {
   const facts = await factsOf(vm, known);
+  const failures: string[] = []; // all of them: a boot is too dear for one
+  const tried = (what: string, judgement: () => void): void => {
+    try {
+      judgement();
+    } catch (thrown) {
+      failures.push(`${what}: ${thrown instanceof Error ? thrown.message : thrown}`);
+    }
+  };
   const config = Buffer.from(JSON.stringify(SECOND_CONFIG)).toString('base64');
   await vm.ok(`modprobe vsock_loopback; mkdir -p ${SECOND}; base64 -d <<<${config} >${SECOND}/agent.json`);
   await vm.ok(`systemd-run --collect --unit=second-agent dstack-util serve -c ${SECOND}/agent.json`);
@@ -92,12 +102,15 @@ export async function checkRecorded(
         vm,
         RECORDED.map(({ socket, bytes }) => ({ to: where[socket], bytes })),
       );
-      for (const [i, recorded] of RECORDED.entries()) judge(recorded, answers[i] as Buffer, facts);
+      for (const [i, recorded] of RECORDED.entries())
+        tried(`${recorded.name} to ${where[recorded.socket]}`, () => judge(recorded, answers[i] as Buffer, facts));
     }
     const [victim] = VICTIMS as [Recorded];
     const attacked = ATTACKS.map((attack) => ({ to: VSOCK[victim.socket], bytes: attack.make(victim) }));
     const answers = await exchangeAll(vm, attacked);
-    for (const [i, attack] of ATTACKS.entries()) judgeAttack(attack, victim, answers[i] as Buffer, facts);
+    for (const [i, attack] of ATTACKS.entries())
+      tried(attack.what, () => judgeAttack(attack, victim, answers[i] as Buffer, facts));
+    expect(failures).toEqual([]);
   } finally {
     await vm.sh(`systemctl stop second-agent; rm -rf ${SECOND}`);
   }
