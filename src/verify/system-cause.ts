@@ -2,7 +2,7 @@
 import { toHex } from '../codec/hex.ts';
 import { predictFromDocument, type VmShape } from '../os-image/os-image.ts';
 import { type Departure, knownAddition, typeName } from './firmware-layout.ts';
-import type { SystemReference } from './system-reference.ts';
+import type { ExpectedSystem, SystemReference } from './system-reference.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -77,21 +77,19 @@ const sizeText = (bytes: number): string =>
   bytes % GIB === 0 ? `${bytes / GIB} GiB` : bytes % MIB === 0 ? `${bytes / MIB} MiB` : `${bytes} bytes`;
 
 /** Why MRTD differs: the other order of adding pages is tried. */
-export function mrtdCause(mrtd: string, { expected }: SystemReference, shape: VmShape): string {
+export function mrtdCause(mrtd: string, reference: SystemReference, shape: VmShape): string {
   for (const twoPass of [true, false]) {
-    try {
-      const other = expected({ ...shape, qemuSinglePassAddPages: twoPass }, undefined).mrtd;
-      if (other === undefined || toHex(other) !== mrtd) continue;
-      const how = twoPass ? 'in two passes, as QEMU 8 does' : 'in one pass, as QEMU from 9.0 on does';
-      return `it is this firmware, but its pages were added ${how}: ${shape.qemuVersion ?? 'no version'} is stated`;
-    } catch {}
+    const other = withShape(reference, { ...shape, qemuSinglePassAddPages: twoPass })?.mrtd;
+    if (other === undefined || toHex(other) !== mrtd) continue;
+    const how = twoPass ? 'in two passes, as QEMU 8 does' : 'in one pass, as QEMU from 9.0 on does';
+    return `it is this firmware, but its pages were added ${how}: ${shape.qemuVersion ?? 'no version'} is stated`;
   }
   return 'another firmware file, or another version of it';
 }
 
 /** QEMU changes the kernel's header or leaves it alone, by its version: both are tried where the kernel is at hand. */
-function kernelCause(digest: string, { kind, expected }: SystemReference, shape: VmShape): string | undefined {
-  if (kind !== 'image') return undefined;
+function kernelCause(digest: string, reference: SystemReference, shape: VmShape): string | undefined {
+  if (reference.kind !== 'image') return undefined;
   for (const [qemuVersion, how] of [
     [
       '10.2.0',
@@ -99,10 +97,19 @@ function kernelCause(digest: string, { kind, expected }: SystemReference, shape:
     ],
     ['10.1.0', 'with the header that QEMU before 10.2.0 writes'],
   ] as const) {
-    const other = expected({ ...shape, qemuVersion }, undefined).registers[1]?.events[0]?.digest;
+    const other = withShape(reference, { ...shape, qemuVersion })?.registers[1]?.events[0]?.digest;
     if (other !== undefined && toHex(other) === digest) {
       return `it is this kernel, ${how}: ${shape.qemuVersion ?? 'no version'} is stated`;
     }
   }
   return undefined;
+}
+
+/** What another shape would give; undefined where such a VM could not have started. */
+function withShape({ expected }: SystemReference, shape: VmShape): ExpectedSystem | undefined {
+  try {
+    return expected(shape, undefined);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,9 +1,13 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/codec/hex.ts';
 import { Fields } from '../../src/config/fields.ts';
 import { readMeasurementDocument, readSystemPins, systemJson } from '../../src/os-image/os-image.ts';
+import { parseQuote } from '../../src/tdx/quote-layout.ts';
 import { EV_NO_ACTION, type TdxEvent } from '../../src/tdx/tdx-event.ts';
+import { readEvidence } from '../../src/verify/recognise.ts';
 import { reportText } from '../../src/verify/report-text.ts';
+import { checkSystem } from '../../src/verify/system-check.ts';
 import {
   documentReference,
   imageReference,
@@ -44,6 +48,9 @@ const fails = async (vm: Vm, ...references: SystemReference[]): Promise<string[]
   named(await judged(vm, references), 'fail').filter((text) => /^(expect )?system-/.test(text));
 const textOf = (report: Awaited<ReturnType<typeof judged>>): string =>
   reportText(report, { at: NOW, root: { name: 'r', sha256: '', intel: false } }, 160);
+
+const flipped = (base64: string, at: number): string =>
+  Buffer.from(flip(Buffer.from(base64, 'base64'), at)).toString('base64');
 
 describe('a system', () => {
   it.each([
@@ -136,8 +143,6 @@ describe('one changed byte is named', () => {
     const bound = CONFIG['tdx_measurement'] as { checksum_file: string; measurement: string };
     return fails({ ...LITE, config: { ...CONFIG, tdx_measurement: change(bound) } });
   };
-  const flipped = (base64: string, at: number): string =>
-    Buffer.from(flip(Buffer.from(base64, 'base64'), at)).toString('base64');
   const inLog = (change: (log: TdxEvent[]) => TdxEvent[]) => async () =>
     fails({ ...VM, config: SILENT, log: change(logOf(VM.measured)) }, image(FILES));
   const digestAt = (index: number) => (log: TdxEvent[]) =>
@@ -303,6 +308,57 @@ describe('the kernel of newer QEMU', () => {
     const document = await fails(vm, documentOf(measurementOf(FILES)));
     expect(document.join()).toMatch(
       /RTMR1 event 1 \(kernel\).*QEMU from 10\.2\.0 on, which leaves its header as built/,
+    );
+  });
+});
+
+describe('whatever the host states', () => {
+  const body = (vm: Vm) => {
+    const evidence = readEvidence(answerOf(vm));
+    return { evidence, body: parseQuote(evidence.quote ?? new Uint8Array()).body };
+  };
+
+  it('a kernel that older QEMU could not even have loaded is only another kernel', () => {
+    const large = { ...FILES, initrd: new Uint8Array(10 * 1024 ** 2) };
+    const config = { ...SILENT, memory_size: 9 * 1024 ** 2, qemu_version: '10.2.0' };
+    const { evidence, body: quoted } = body({
+      measured: fromImage({ ...large, kernel: OTHER_KERNEL }, config),
+      config,
+    });
+    const { checks } = checkSystem(evidence, quoted, { references: [image(large)] });
+    expect(checks.find(({ name }) => name === 'system-rtmr1')?.detail).toMatch(/; another kernel, /);
+  });
+
+  it('is judged without a crash', () => {
+    const { evidence, body: quoted } = body(LITE);
+    const bound = CONFIG['tdx_measurement'] as { checksum_file: string; measurement: string };
+    const member = fc.record(
+      {
+        memory_size: fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), fc.constant('2G')),
+        qemu_version: fc.oneof(fc.constantFrom('8.0.0', '10.2.0', '99999999999.0.0', ''), fc.string()),
+        qemu_single_pass_add_pages: fc.boolean(),
+        os_image_hash: fc.constantFrom(HASH, '', '00'),
+        tdx_attestation_variant: fc.constantFrom('lite', 'legacy', 'other'),
+        tdx_measurement: fc.oneof(
+          fc.constant(bound),
+          fc.record({ checksum_file: fc.base64String(), measurement: fc.base64String() }),
+          fc.nat(500).map((at) => ({ ...bound, measurement: flipped(bound.measurement, at) })),
+        ),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(member, fc.nat(60), fc.nat(0xffffffff), (members, at, type) => {
+        const config = JSON.stringify({ ...CONFIG, ...members });
+        const eventLog =
+          evidence.eventLog?.map((event, index) => (index === at ? { ...event, eventType: type } : event)) ?? [];
+        const options = { references: [image(FILES)], pinnedHash: HASH };
+        for (const references of [[], options.references]) {
+          const { checks } = checkSystem({ ...evidence, config, eventLog }, quoted, { ...options, references });
+          for (const { detail } of checks) expect(detail).not.toMatch(/undefined|NaN|\[object/);
+        }
+      }),
+      { numRuns: 60 },
     );
   });
 });
