@@ -152,14 +152,14 @@ describe('what cannot be done', () => {
   });
 
   it.each([
-    [['attest', '--report-data', '00'.repeat(65)], 'REPORT_DATA_INVALID'],
-    [['attest', '--report-data', 'zz'], 'HEX_INVALID'],
-    [['attest', '--app-id', '00'], 'HEX_INVALID'],
-    [['quote-report', '--report-data', '00'.repeat(65)], 'REPORT_DATA_INVALID'],
-    [['quote-report', '--sys-config', '/nowhere/sys-config.json'], 'FILE_NOT_FOUND'],
-  ])('%j: %s', (args, code) => {
+    [['attest', '--report-data', '00'.repeat(65)], 'REPORT_DATA_INVALID', 1],
+    [['attest', '--report-data', 'zz'], 'HEX_INVALID', 2],
+    [['attest', '--app-id', '00'], 'HEX_INVALID', 2],
+    [['quote-report', '--report-data', '00'.repeat(65)], 'REPORT_DATA_INVALID', 1],
+    [['quote-report', '--sys-config', '/nowhere/sys-config.json'], 'FILE_NOT_FOUND', 1],
+  ])('%j: %s', (args, code, status) => {
     const { exit, stdout, stderr } = util(...args);
-    expect({ exit, stdout }).toEqual({ exit: 1, stdout: '' });
+    expect({ exit, stdout }).toEqual({ exit: status, stdout: '' });
     expect(stderr).toContain(`error [${code}]`);
   });
 

@@ -90,8 +90,8 @@ describe('arguments of extend', () => {
   it.each([
     [['-p', '00'], 'USAGE', 2],
     [['-e', 'x'], 'USAGE', 2],
-    [['-e', 'x', '-p', '0'], 'HEX_INVALID', 1],
-    [['-e', 'x', '-p', '0x0xzz'], 'HEX_INVALID', 1],
+    [['-e', 'x', '-p', '0'], 'HEX_INVALID', 2],
+    [['-e', 'x', '-p', '0x0xzz'], 'HEX_INVALID', 2],
   ])('%j: %s', async (args, code, status) => {
     const outcome = await util(['rtmr-extend', ...args]);
     expect(outcome.status).toBe(status);
