@@ -221,7 +221,8 @@ describe.sequential('ext4', () => {
   });
 
   it('means the same to every recorded client, over inherited sockets and vsock', async () => {
-    await checkRecorded(vm, { appId, instanceId, composeText: demoAppComposeText(APP) });
+    const [info] = payloads(vm, 'instance.info').map((text) => JSON.parse(text));
+    await checkRecorded(vm, { appId, instanceId: info.instance_id, composeText: demoAppComposeText(APP) });
   }, 600_000);
 
   it('answers the old clients on tappd.sock', async () => {

@@ -90,13 +90,14 @@ export async function checkRecorded(
   await vm.ok(`systemd-run --collect --unit=second-agent dstack-util serve -c ${SECOND}/agent.json`);
   try {
     const info = RECORDED.find(({ method }) => method === 'Info') as Recorded;
-    // its certificate is made after its start
-    await expect
-      .poll(async () => (await exchangeAll(vm, [{ to: VSOCK.dstack, bytes: info.bytes }]))[0]?.toString('latin1'), {
-        timeout: 120_000,
-        interval: 1000,
-      })
-      .toContain('BEGIN CERTIFICATE');
+    // its certificate is made after the start of an agent
+    for (const { dstack: to } of [INHERITED, VSOCK])
+      await expect
+        .poll(async () => (await exchangeAll(vm, [{ to, bytes: info.bytes }]))[0]?.toString('latin1'), {
+          timeout: 120_000,
+          interval: 1000,
+        })
+        .toContain('BEGIN CERTIFICATE');
     for (const where of [INHERITED, VSOCK]) {
       const answers = await exchangeAll(
         vm,
