@@ -45,12 +45,12 @@ async function exchangeAll(vm: Machine, asked: readonly { to: string; bytes: Uin
     const packed = gzipSync(tar(files, 0)).toString('base64');
     const sent = some.map(({ to }, index) => `socat -t 60 - ${to} <${name(index)} >${name(index)}.out`);
     const script = [
-      'cd "$(mktemp -d)"',
+      'dir=$(mktemp -d) && cd "$dir" || exit 1',
       `base64 -d <<<${packed} | tar xz`,
       ...sent,
       'stat -c %s ???.out',
       'cat ???.out | gzip | base64 -w0',
-      'rm -r "$PWD"',
+      'rm -r "$dir"',
     ];
     const lines = (await vm.ok(script.join('\n'), { timeoutMs: 240_000 })).split('\n');
     const all = gunzipSync(Buffer.from(lines.pop() ?? '', 'base64'));
