@@ -30,6 +30,8 @@ const allowed = new Set([appId]);
 const KEYS = '/dstack/.host-shared/.appkeys.json';
 const MARKER = '/var/volatile/dstack/persistent/marker';
 const DISK = `${vmDir('kms')}/data.img`;
+/** Whether docker overtakes the others is a question of two processors. */
+const RACING: BootOptions = { ...THAWED, cpus: 2 };
 
 let kms: VmKms;
 let instanceId = '';
@@ -37,7 +39,7 @@ let keyFile = '';
 
 async function start(
   dataDisk: 'blank' | 'keep',
-  { before = '', units = '', from = THAWED }: { before?: string; units?: string; from?: BootOptions } = {},
+  { before = '', units = '', from = RACING }: { before?: string; units?: string; from?: BootOptions } = {},
 ): Promise<Machine> {
   const env = JSON.stringify({ env: [{ key: 'PLANTED', value: planted }] });
   const publicKey = envPublicKey(envCryptKey(kms.roots, fromHex(appId)));
