@@ -124,13 +124,15 @@ const ANSWERED: Readonly<Record<string, (answer: Answer, request: Request, facts
     chained(answer.signature_chain, textOf(request['purpose']), publicKey, facts);
   },
   GetQuote(answer, request, facts) {
-    expect(Object.keys(answer)).toEqual(['quote', 'event_log', 'report_data', 'vm_config', 'attestation']);
+    // a guest with a TEE leaves the attestation out of this answer, canned evidence has it
+    const { attestation, ...others } = answer;
+    expect(Object.keys(others)).toEqual(['quote', 'event_log', 'report_data', 'vm_config']);
     quoted(answer.quote, answer.event_log, padded(request['report_data']));
     expect(answer.report_data).toBe(padded(request['report_data']).toString('hex'));
     expect(answer.vm_config).toBe(facts.vmConfig);
-    expect(Buffer.from(decodeVersioned(hex(answer.attestation)).attestation.reportData)).toEqual(
-      padded(request['report_data']),
-    );
+    if (attestation === undefined) return;
+    const { reportData } = decodeVersioned(hex(attestation)).attestation;
+    expect(Buffer.from(reportData)).toEqual(padded(request['report_data']));
   },
   Attest(answer, request, facts) {
     expect(Object.keys(answer)).toEqual(['attestation']);
