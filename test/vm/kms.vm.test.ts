@@ -137,7 +137,8 @@ describe.sequential('the first boot with a KMS', () => {
       host: JSON.stringify(vm.events),
     };
     // the recording has seen the boot, and the journal is that of the boot
-    for (const name of ['"setup"', '"luksFormat"', 'zpool"']) expect(places.programs).toContain(name);
+    // (the kernel leaves out a string whose page is not in memory, so no single argument is asked for)
+    for (const name of ['"setup"', '/cryptsetup"', '/zpool"']) expect(places.programs).toContain(name);
     expect(places.processes).toContain('dstack-guest-agent\0');
     expect(places.journal).toContain('get the app keys ... done');
     const { env_crypt_key, k256_key } = JSON.parse(keyFile);
