@@ -4,27 +4,12 @@ import { Listener } from '../../src/agent/listen/listener.ts';
 import { rpcHandler } from '../../src/agent/rpc/rpc.ts';
 import { HttpServer } from '../../src/http/http.ts';
 import { callJson } from '../../src/net/prpc-client.ts';
-import { native, VMADDR_CID_ANY, VMADDR_CID_LOCAL } from '../../src/sys/native.ts';
+import { VMADDR_CID_ANY, VMADDR_CID_LOCAL } from '../../src/sys/native.ts';
+import { hasVsockLoopback } from './vsock-loopback.ts';
 
 const PORT = 40_000 + (process.pid % 20_000);
 
-async function loopback(): Promise<boolean> {
-  if (!('Bun' in globalThis)) return false;
-  const { vsockListen, vsockConnect, close } = await native();
-  try {
-    const listening = vsockListen(VMADDR_CID_ANY, PORT);
-    try {
-      close(await vsockConnect(VMADDR_CID_LOCAL, PORT, 500));
-      return true;
-    } finally {
-      close(listening);
-    }
-  } catch {
-    return false; // the kernel has no vsock, or no loopback transport for it
-  }
-}
-
-const available = await loopback();
+const available = await hasVsockLoopback(PORT);
 
 describe.runIf(available)('the vsock listener', () => {
   const told: string[] = [];

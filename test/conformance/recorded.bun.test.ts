@@ -3,29 +3,14 @@
  * vsock where this machine has a way back to itself (test/vm/recorded.ts does the same inside a guest, which has one).
  */
 import { describe } from 'vitest';
-import { native, VMADDR_CID_ANY, VMADDR_CID_LOCAL } from '../../src/sys/native.ts';
+import { hasVsockLoopback } from '../agent/vsock-loopback.ts';
 import { inheritedServed, vsockServed } from './bun-guests.ts';
 import { listenerSuite } from './listener-suite.ts';
 
 const PORT = 45_000 + (process.pid % 10_000);
 
-async function loopback(): Promise<boolean> {
-  const { vsockListen, vsockConnect, close } = await native();
-  try {
-    const listening = vsockListen(VMADDR_CID_ANY, PORT);
-    try {
-      close(await vsockConnect(VMADDR_CID_LOCAL, PORT, 500));
-      return true;
-    } finally {
-      close(listening);
-    }
-  } catch {
-    return false; // the kernel has no vsock, or no loopback transport for it
-  }
-}
-
 const bun = 'Bun' in globalThis;
-const vsock = bun && (await loopback());
+const vsock = await hasVsockLoopback(PORT);
 
 describe.runIf(bun)('sockets that need Bun', () => {
   listenerSuite('sockets of a socket unit', () => inheritedServed('activated'));
