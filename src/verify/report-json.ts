@@ -46,6 +46,7 @@ export function reportJson(
     events: report.rows.map(({ index, event, version, payload, digest, register, state, why }) => {
       return { index, event, version, payload: toHex(payload), digest, rtmr3: register, state, why };
     }),
+    firmware_events: report.firmware,
   };
 }
 

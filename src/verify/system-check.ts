@@ -37,6 +37,8 @@ export interface SystemReport {
   /** hex; the digests that only the host vouches for */
   readonly acpi?: { readonly loader: string; readonly rsdp: string; readonly tables: string };
   readonly assumed: readonly string[];
+  /** what the registers were compared with; absent when it could not be computed */
+  readonly expected?: ExpectedSystem;
 }
 
 export interface SystemCheck {
@@ -159,7 +161,7 @@ function judge(reference: SystemReference, context: Context): { checks: Check[];
   const verdict = broken ? 'refused' : unclear ? 'unchecked' : asked ? 'proven' : 'consistent';
   const tables = acpi && { loader: toHex(acpi.loader), rsdp: toHex(acpi.rsdp), tables: toHex(acpi.tables) };
   const judged = ended(verdict, { ...(found.drift && { drift: found.drift }), ...(tables && { acpi: tables }) });
-  return { ...judged, report: { ...judged.report, assumed: expected.assumed } };
+  return { ...judged, report: { ...judged.report, assumed: expected.assumed, expected } };
 }
 
 const NO_SHAPE: VmShape = {

@@ -13,6 +13,7 @@ import type { EventRow } from './event-rows.ts';
 import { type Evidence, runtimeEventsOf } from './evidence-forms.ts';
 import { checkExpectations } from './expect-check.ts';
 import type { Expectations } from './expectations.ts';
+import { type FirmwareRow, firmwareRows } from './firmware-rows.ts';
 import { checkMrConfig, decodeIdentity, type Identity } from './identity-check.ts';
 import { checkLog } from './log-check.ts';
 import { checkQuote, checkTd, type QuoteCheck, type QuoteCheckOptions } from './quote-check.ts';
@@ -39,6 +40,8 @@ export interface VerifyReport {
   readonly quoteCheck?: QuoteCheck;
   readonly identity?: Identity;
   readonly rows: readonly EventRow[];
+  /** RTMR0 to RTMR2, where the evidence has a log of them */
+  readonly firmware: readonly FirmwareRow[];
   /** absent when nothing tells what the system should be */
   readonly system?: SystemReport;
   /** the first event that is not as expected, in words */
@@ -52,6 +55,7 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
     checks: [check],
     bytes: input.length,
     rows: [],
+    firmware: [],
     ...(evidence === undefined ? {} : { evidence }),
   });
   let evidence: Evidence;
@@ -102,6 +106,7 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
     quote,
     quoteCheck,
     rows: log.rows,
+    firmware: firmwareRows(evidence.eventLog ?? [], system.report?.expected),
     ...(identity === undefined ? {} : { identity }),
     ...(system.report === undefined ? {} : { system: ofGenuine(system.report, genuine) }),
     ...(log.drift === undefined ? {} : { drift: log.drift }),
