@@ -1,7 +1,7 @@
 /** The collateral service over HTTP, with the paths, headers and forms of a PCCS (dstack simulators, collateral service). */
 import * as http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mockCollateral } from './mock-collateral.ts';
+import { mockCollateral, type TcbOptions } from './mock-collateral.ts';
 import type { MockPki } from './pki.ts';
 
 export interface CollateralService {
@@ -17,8 +17,8 @@ interface Answer {
 }
 
 /** New collateral is made for each answer: it is valid from one day ago to 30 days from now. */
-function answer(pki: MockPki, path: string): Answer | undefined {
-  const collateral = mockCollateral(pki);
+function answer(pki: MockPki, path: string, tcb: TcbOptions): Answer | undefined {
+  const collateral = mockCollateral(pki, Date.now(), tcb);
   const json = (member: string, text: string, signature: string) => `{"${member}":${text},"signature":"${signature}"}`;
   switch (path.replace(/^\/(sgx|tdx)\/certification\/v4\//, '')) {
     case 'pckcrl':
@@ -47,9 +47,14 @@ function answer(pki: MockPki, path: string): Answer | undefined {
 }
 
 /** Serves the collateral of `pki`; port 0 takes a free one. */
-export async function serveCollateral(pki: MockPki, port = 0, host = '127.0.0.1'): Promise<CollateralService> {
+export async function serveCollateral(
+  pki: MockPki,
+  port = 0,
+  host = '127.0.0.1',
+  tcb: TcbOptions = {},
+): Promise<CollateralService> {
   const server = http.createServer((request, response) => {
-    const found = request.method === 'GET' && answer(pki, new URL(request.url ?? '/', 'http://x').pathname);
+    const found = request.method === 'GET' && answer(pki, new URL(request.url ?? '/', 'http://x').pathname, tcb);
     if (!found) return response.writeHead(404).end();
     const [name, chain] = found.header ?? [];
     response.writeHead(200, {

@@ -5,7 +5,7 @@
 import * as fs from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { AppCompose } from '../config/app-compose.ts';
-import { type Cmdline, parseCmdline } from '../config/cmdline.ts';
+import { type Cmdline, readCmdline } from '../config/cmdline.ts';
 import { OS_RELEASE_PATHS, osReleaseValue } from '../config/os-release.ts';
 import type { DataDevice, DataDisk, DataDiskOptions, SwapOptions } from '../fde/fde.ts';
 import { loadBootClock, loadGateway } from '../net/net.ts';
@@ -48,8 +48,6 @@ export interface BootServices {
 const fde = () => import('../fde/fde.ts');
 const deploy = () => import('../deploy/deploy.ts');
 
-const cmdline = async () => parseCmdline((await ifExists(() => fs.readFile('/proc/cmdline', 'utf8'))) ?? '');
-
 async function osVersion(): Promise<string> {
   for (const path of OS_RELEASE_PATHS) {
     const text = await ifExists(() => fs.readFile(path, 'utf8'));
@@ -60,7 +58,7 @@ async function osVersion(): Promise<string> {
 
 export const realBootServices: BootServices = {
   pause: (ms) => setTimeout(ms),
-  cmdline,
+  cmdline: readCmdline,
   checkClock: async () => void (await (await loadBootClock()).bootClock.now()),
   osVersion,
   detectTee: async () => (await import('../tdx/platform.ts')).detectTee(realTdxMachine),
@@ -72,7 +70,7 @@ export const realBootServices: BootServices = {
   ownEvidence: async () => (await import('../tdx/report-identity.ts')).ownEvidence(realTdxMachine),
   chooseDataDevice: async () => {
     const { chooseDataDevice, realDiskMachine } = await fde();
-    return chooseDataDevice({ cmdline: await cmdline(), env: process.env }, realDiskMachine);
+    return chooseDataDevice({ cmdline: await readCmdline(), env: process.env }, realDiskMachine);
   },
   growPartition: async (device) => {
     const { growPartition, realDiskMachine } = await fde();

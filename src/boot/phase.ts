@@ -8,6 +8,8 @@ export interface SequenceContext {
   readonly host: HostNotifier;
   /** events measured since the running phase began: the runner moves them into the timeline */
   readonly measured: MeasuredEvent[];
+  /** sentences about the running phase: the runner moves them into the timeline */
+  readonly notes: string[];
   /** finds `host_api_url` when a failure comes before it is known, so that the host hears of it at all */
   locateHost?(): Promise<string | undefined>;
 }

@@ -68,6 +68,7 @@ async function runPhase<C extends SequenceContext>(
   const before = process.cpuUsage();
   const record = (outcome: 'done' | 'skipped' | 'failed', durationMs: number, error?: string) => {
     const { user, system } = process.cpuUsage(before);
+    const notes = context.notes.splice(0);
     return timeline({
       sequence,
       phase: phase.name,
@@ -76,6 +77,7 @@ async function runPhase<C extends SequenceContext>(
       cpuMs: tenths((user + system) / 1000),
       events: context.measured.splice(0),
       outcome,
+      ...(notes.length === 0 ? {} : { notes }),
       ...(error === undefined ? {} : { error }),
     });
   };

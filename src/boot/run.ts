@@ -54,7 +54,14 @@ export async function prepare({
   preparedFile,
   timelineFile,
 }: BootDependencies): Promise<Prepared> {
-  const context: PrepareContext = { host, measured: [], machine, services, locateHost: () => locateHostApi(machine) };
+  const context: PrepareContext = {
+    host,
+    measured: [],
+    notes: [],
+    machine,
+    services,
+    locateHost: () => locateHostApi(machine),
+  };
   const phases = await runSequence('prepare', PREPARE, context, { timeline: fileTimeline(timelineFile) });
   if (context.device === undefined) throw new DstackError('INTERNAL', 'prepare ended without a data device');
   const prepared = { device: context.device, phases };
@@ -101,6 +108,7 @@ async function setupContext(options: RunSetup, dependencies: BootDependencies): 
   const context: SetupContext = {
     host: dependencies.host,
     measured: [],
+    notes: [],
     machine: dependencies.machine,
     services: dependencies.services,
     found: {},

@@ -56,7 +56,7 @@ export function timelineText(
     `boot of ${new Date(start).toISOString().slice(0, 19).replace('T', ' ')} UTC, ${ui.duration(total)} from the first phase to the end of the last`,
   ];
   for (const { record, from } of list) {
-    const { sequence, phase, durationMs, outcome, events, error } = record;
+    const { sequence, phase, durationMs, outcome, events, notes = [], error } = record;
     const name = ui.cutText(ui.printable(phase), nameWidth).padEnd(nameWidth);
     const time = ui.duration(durationMs).padStart(8);
     lines.push(
@@ -65,6 +65,7 @@ export function timelineText(
     const indent = ' '.repeat(sequenceWidth + 2);
     for (const { name: event, digest } of events)
       lines.push(`${indent}+ ${ui.printable(event)} ${ui.printable(digest.slice(0, 16))}…`);
+    for (const note of notes) lines.push(`${indent}= ${ui.printable(note)}`);
     if (outcome === 'failed') lines.push(`${indent}! ${ui.printable(error ?? 'failed')}`);
   }
   const sums = [...sequenceTotals(records)].map(([sequence, ms]) => `${ui.printable(sequence)} ${ui.duration(ms)}`);

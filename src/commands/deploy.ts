@@ -39,13 +39,18 @@ async function start(options: Options): Promise<void> {
   const host = new HostNotifier(undefined, detectPlatform(realTdxMachine));
   host.open(await hostApiUrl());
   const started = performance.now();
-  let context: Awaited<ReturnType<typeof deployContext>> & { host: typeof host; measured: [] };
+  let context: Awaited<ReturnType<typeof deployContext>> & { host: typeof host; measured: []; notes: [] };
   try {
     const waitMs = options.wait === undefined ? WAIT_MS : seconds('--wait', options.wait) * 1000;
     const { scriptLimit } = options;
     const scriptTimeoutMs = scriptLimit === undefined ? undefined : seconds('--script-limit', scriptLimit) * 1000;
     const tell = (text: string) => host.progress(text);
-    context = { ...(await deployContext(options.dir, { waitMs, scriptTimeoutMs, tell })), host, measured: [] };
+    context = {
+      ...(await deployContext(options.dir, { waitMs, scriptTimeoutMs, tell })),
+      host,
+      measured: [],
+      notes: [],
+    };
   } catch (thrown) {
     host.send('boot.error', describeFailure(thrown));
     await host.flush(FLUSH_MS);

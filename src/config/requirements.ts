@@ -8,6 +8,7 @@ import type { Fields } from './fields.ts';
 import { HOST_SHARED } from './paths.ts';
 import { satisfies } from './semver.ts';
 import { isObject, parseStrictJsonBytes } from './strict-json.ts';
+import { ACCEPTABLE_STATUSES, isAcceptable, type TcbStatus } from './tcb-status.ts';
 
 /** Names an app may list in `requirements.platforms`. */
 export const PLATFORM_NAMES = [
@@ -42,6 +43,8 @@ export interface Requirements {
   readonly healthCheck?: boolean;
   /** absolute path of the file in which the app says whether it is healthy; absent: its containers are judged */
   readonly healthStatusFile?: string;
+  /** what the platform of KMS and gateway may be, from best to worst; absent: anything but revoked */
+  readonly peerTcbStatuses?: readonly TcbStatus[];
 }
 
 /** What is known about this machine. */
@@ -64,6 +67,7 @@ const FIELDS = [
   'gpu_policy',
   'health_check',
   'health_status_file',
+  'peer_tcb_statuses',
 ];
 /** longest path that the kernel takes, PATH_MAX */
 const PATH_LIMIT = 4096;
@@ -83,6 +87,7 @@ export function parseRequirements(fields: Fields): Requirements {
     ...(launchTokenHash === undefined ? {} : { launchTokenHash }),
     ...(gpuPolicy === undefined ? {} : { gpuPolicy: parseGpuPolicy(gpuPolicy) }),
     ...parseHealth(fields),
+    ...parsePeerTcb(fields),
   };
 }
 
@@ -98,6 +103,17 @@ function parseHealth(fields: Fields): Pick<Requirements, 'healthCheck' | 'health
     ...(healthCheck === undefined ? {} : { healthCheck }),
     ...(file === undefined ? {} : { healthStatusFile: file }),
   };
+}
+
+/** An own field of this project: the platform's guests refuse a document that has it, so it is never silently ignored. */
+function parsePeerTcb(fields: Fields): Pick<Requirements, 'peerTcbStatuses'> {
+  if (isNull(fields, 'peer_tcb_statuses')) return {};
+  const statuses = fields.strings('peer_tcb_statuses');
+  const known = ACCEPTABLE_STATUSES.join(', ');
+  if (statuses.length === 0) fields.fail('peer_tcb_statuses', `is empty: name some of ${known}`);
+  for (const [i, status] of statuses.entries())
+    if (!isAcceptable(status)) fields.fail(`peer_tcb_statuses[${i}]`, `must be one of ${known}`, status);
+  return { peerTcbStatuses: ACCEPTABLE_STATUSES.filter((status) => statuses.includes(status)) };
 }
 
 const isNull = (fields: Fields, name: string): boolean => (fields.raw(name) ?? null) === null;

@@ -18,6 +18,8 @@ export interface PhaseRecord {
   readonly cpuMs?: number;
   readonly events: readonly MeasuredEvent[];
   readonly outcome: 'done' | 'skipped' | 'failed';
+  /** what the phase decided or found, a sentence each */
+  readonly notes?: readonly string[];
   /** the cause chain of a failure */
   readonly error?: string;
 }
@@ -58,6 +60,8 @@ function isRecord(value: unknown): value is PhaseRecord {
     (it['cpuMs'] === undefined || typeof it['cpuMs'] === 'number') &&
     OUTCOMES.includes(it['outcome']) &&
     (it['error'] === undefined || typeof it['error'] === 'string') &&
+    (it['notes'] === undefined ||
+      (Array.isArray(it['notes']) && it['notes'].every((note) => typeof note === 'string'))) &&
     Array.isArray(it['events']) &&
     it['events'].every((event) => typeof event?.name === 'string' && typeof event?.digest === 'string')
   );

@@ -4,12 +4,14 @@
  * Source: dstack services, gateway client; keys and certificates, TLS policies.
  */
 import type { AppCompose } from '../config/app-compose.ts';
+import { HOST_SHARED } from '../config/paths.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import type { ClientCertificate } from '../keys/temp-cert.ts';
 import * as ui from '../ui.ts';
 import type { GatewayCache } from './gateway-cache.ts';
 import { parseRegistration, type WireGuardAnswer } from './gateway-response.ts';
 import type { Occupied } from './occupied.ts';
+import type { EvidenceRules } from './peer-evidence.ts';
 
 /** What an older gateway says to a certificate without a quote. */
 const QUOTE_WANTED = 'no attestation provided';
@@ -89,21 +91,41 @@ export const isAllowedGateway = (allowed: string, appId: string): boolean =>
 /**
  * The real call. Trust is the app's own CA and nothing else, the host name counts, and the app id in the certificate must
  * be an allowed one; with `any` the peer is not judged at all. Limits in milliseconds: connecting 5 000, all of it 60 000.
+ * Evidence is judged, and must be there, only where `policy` gives rules.
+ * @throws GATEWAY_MISCONFIGURED: there is a policy, and the KMS lets anybody be the gateway
  */
 export function callGateway(
   caCert: string,
   allowedAppId: string,
   limits: { readonly timeoutMs?: number; readonly connectTimeoutMs?: number } = {},
+  policy: () => Promise<EvidenceRules | undefined> = async () => undefined,
 ): CallGateway {
   return async (url, body, client) => {
     const { callRaTls } = await import('./ra-tls-client.ts');
+    const evidenceRules = await policy();
+    if (evidenceRules !== undefined && allowedAppId === 'any') {
+      throw new DstackError(
+        'GATEWAY_MISCONFIGURED',
+        'the KMS lets anybody be the gateway, but its TCB status is pinned',
+        {
+          path: HOST_SHARED.appKeys,
+          field: 'gateway_app_id',
+          value: allowedAppId,
+          hint: 'let the KMS name the gateway, or remove the policy for peers (peer_tcb_statuses, dstack.peer_tcb)',
+        },
+      );
+    }
+    const evidence = evidenceRules === undefined ? 'ignore' : 'required';
     return callRaTls(url, 'RegisterCvm', body, {
       ...limits,
       client,
       peer:
         allowedAppId === 'any'
           ? 'any'
-          : { root: caCert, acceptsApp: (appId) => isAllowedGateway(allowedAppId, appId), evidence: 'ignore' },
+          : {
+              ...{ root: caCert, evidence, evidenceRules },
+              acceptsApp: (appId) => isAllowedGateway(allowedAppId, appId),
+            },
       unreachable: 'GATEWAY_UNREACHABLE',
       failed: 'GATEWAY_FAILED',
     });

@@ -6,7 +6,9 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type AppCompose, readAppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys, wipeAppKeys } from '../config/app-keys.ts';
+import { readCmdline } from '../config/cmdline.ts';
 import { HOST_SHARED } from '../config/paths.ts';
+import { peerTcbPolicy } from '../config/peer-policy.ts';
 import { parseSysConfig, type SysConfig } from '../config/sys-config.ts';
 import { DstackError } from '../errors.ts';
 import { installed, run } from '../sys/exec.ts';
@@ -50,7 +52,11 @@ export const realNetMachine = (): NetMachine => ({
       const { certifyForGateway } = await import('./gateway-certificates.ts');
       return certifyForGateway(keys, sysConfig)(key, notAfter);
     },
-  call: ({ keys }) => callGateway(keys.caCert, keys.gatewayAppId),
+  call: ({ keys, compose, sysConfig }) =>
+    callGateway(keys.caCert, keys.gatewayAppId, {}, async () => {
+      const allowed = peerTcbPolicy(await readCmdline(), compose);
+      return allowed === undefined ? undefined : { pccs: sysConfig.pccsUrl, allowed };
+    }),
   occupied: ({ sysConfig }) => occupiedAddresses(sysConfig),
   cacheFile: GATEWAY_CACHE,
   wireGuardFile: WG_CONFIG,

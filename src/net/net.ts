@@ -3,6 +3,7 @@
  * bring certificates and evidence with them, are loaded when they are called.
  */
 export { fitPayload, notifyHost } from './host-api.ts';
+export type { PeerPlatform } from './peer-evidence.ts';
 export { callJson } from './prpc-client.ts';
 export { connectVsock } from './transport.ts';
 

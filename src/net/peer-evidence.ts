@@ -3,6 +3,8 @@
  * first, so that a wrong peer costs no request to the collateral service. Source: dstack keys and certificates, KMS
  * server certificate.
  */
+
+import { ACCEPTABLE_STATUSES, type TcbStatus } from '../config/tcb-status.ts';
 import { DstackError } from '../errors.ts';
 import { certReportData } from '../keys/report-data.ts';
 import { type Attestation, decodeVersioned } from '../tdx/attestation.ts';
@@ -10,10 +12,16 @@ import { parseLogJson } from '../tdx/log-json.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { replayRuntime } from '../tdx/replay.ts';
 import * as ui from '../ui.ts';
-import { INTEL_ROOT_PEM, loadQuoteCheck, loadTcbPolicy, runtimeEventsOf } from '../verify/verify.ts';
+import { INTEL_ROOT_PEM, loadQuoteCheck, runtimeEventsOf } from '../verify/verify.ts';
 import { type Certificate, OID, parseCertificate, parsePemCertificate, readExtension } from '../x509/x509.ts';
 import { type BootClock, bootClock } from './boot-clock.ts';
 import { ANCHOR_DIR, publishedTdxRoot } from './trust-anchors.ts';
+
+/** The TCB status of a peer's platform, and the advisories that led to it. */
+export interface PeerPlatform {
+  readonly status: string;
+  readonly advisories: readonly string[];
+}
 
 export interface EvidenceRules {
   /** collateral service, default as `collateralOf` */
@@ -25,6 +33,10 @@ export interface EvidenceRules {
   /** where a simulator publishes its roots */
   readonly anchorDir?: string | undefined;
   readonly timeoutMs?: number | undefined;
+  /** TCB statuses that are good enough; then evidence must be there. Default: all but `Revoked`, of what evidence there is */
+  readonly allowed?: readonly TcbStatus[] | undefined;
+  /** told what the platform of an accepted peer is; undefined: it showed no evidence, and none was demanded */
+  readonly onJudged?: ((platform: PeerPlatform | undefined) => void) | undefined;
 }
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
@@ -89,11 +101,7 @@ export async function verifyPeerEvidence(
 
 async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRules): Promise<void> {
   const published = await publishedTdxRoot(rules.anchorDir ?? ANCHOR_DIR);
-  const [{ checkQuote, checkTd }, { allowedStatuses, TCB_STATUSES }, source] = await Promise.all([
-    loadQuoteCheck(),
-    loadTcbPolicy(),
-    import('./fetch-collateral.ts'),
-  ]);
+  const [{ checkQuote, checkTd }, source] = await Promise.all([loadQuoteCheck(), import('./fetch-collateral.ts')]);
   const root = published === undefined ? parsePemCertificate(INTEL_ROOT_PEM) : parseCertificate(published);
   const clock = rules.clock ?? bootClock;
   const at = rules.now ?? (await clock.now());
@@ -103,8 +111,8 @@ async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRul
     root,
     at,
     signed: (date, what) => signed.push([date, what]),
-    // an old platform is told about, as the deployed guests do it: only a revoked one is refused
-    allowed: allowedStatuses(TCB_STATUSES.filter((status) => status !== 'Revoked')),
+    // without a policy an old platform is only told about, as the deployed guests do it
+    allowed: rules.allowed ?? ACCEPTABLE_STATUSES,
     collateral: async () => {
       try {
         const collateral = await source.collateralOf(bytes, { pccs: rules.pccs, timeoutMs: rules.timeoutMs });
@@ -124,4 +132,5 @@ async function verifyQuote(bytes: Uint8Array, quote: TdQuote, rules: EvidenceRul
   }
   const { status = 'unknown', advisories = [] } = result.tcb ?? {};
   if (status !== 'UpToDate') ui.warn(`the platform of the peer is ${status} ${advisories.join(', ')}`.trimEnd());
+  rules.onJudged?.({ status, advisories });
 }

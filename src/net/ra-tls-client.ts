@@ -32,7 +32,10 @@ export interface PeerRules {
   readonly publicCa?: string | undefined;
   /** judges the app id (hex, empty when the certificate has none); undefined does not look at it */
   readonly acceptsApp?: ((appId: string) => boolean) | undefined;
-  /** `if-present` verifies evidence that is there; `ignore` does not look at it. Default `if-present` */
+  /**
+   * `if-present` verifies evidence that is there; `ignore` does not look at it. Default `if-present`, and `required` where
+   * the rules name TCB statuses: a policy is not to be had around by showing nothing
+   */
   readonly evidence?: 'required' | 'if-present' | 'ignore' | undefined;
   readonly evidenceRules?: EvidenceRules | undefined;
   /** milliseconds since 1970, default what `clock` says */
@@ -86,7 +89,7 @@ export async function checkPeer(chain: readonly Uint8Array[], host: string, rule
   if (rules.now === undefined) await clock.saw(notBefore, 'the certificate of a peer');
   checkUsage(leaf, rules.usage);
   checkApp(leaf, rules.acceptsApp);
-  const mode = rules.evidence ?? 'if-present';
+  const mode = rules.evidence ?? (rules.evidenceRules?.allowed === undefined ? 'if-present' : 'required');
   if (mode === 'ignore') return;
   const evidence = evidenceIn(leaf);
   if (evidence !== undefined) {
@@ -95,6 +98,8 @@ export async function checkPeer(chain: readonly Uint8Array[], host: string, rule
     throw new DstackError('EVIDENCE_INVALID', 'the certificate of the peer carries no evidence', {
       field: OID.attestation,
     });
+  } else {
+    rules.evidenceRules?.onJudged?.(undefined);
   }
 }
 

@@ -8,6 +8,7 @@ import { freshRoots, type KmsRoots } from '../../simulator/kms/roots.ts';
 import type { Kms, KmsOptions } from '../../simulator/kms/server.ts';
 import { setup } from '../../src/boot/run.ts';
 import { parseAppKeys } from '../../src/config/app-keys.ts';
+import { readTimelineFile } from '../../src/config/timeline-file.ts';
 import { exists } from '../../src/sys/files.ts';
 import * as ui from '../../src/ui.ts';
 import { rejection } from '../failure.ts';
@@ -42,6 +43,8 @@ async function boot(options: Partial<KmsOptions>, app: Record<string, unknown> =
 const names = () => machine.events.map(({ event }) => event);
 const payload = (name: string) => machine.events.find(({ event }) => event === name)?.payload ?? new Uint8Array();
 const keyFile = () => machine.path('work/.host-shared/.appkeys.json');
+const timelineNotes = async () =>
+  (await readTimelineFile(machine.dependencies().timelineFile)).flatMap(({ notes = [] }) => notes);
 const touchedDisk = () => machine.steps.some((step) => step.startsWith('disk'));
 
 it('measures what the KMS made of the image, then who it is, and opens the disk with its key', async () => {
@@ -91,4 +94,29 @@ it('stops at a KMS that is not the one the app pins, before the disk', async () 
   expect(refused.code).toBe('KEY_PROVIDER_MISMATCH');
   expect(names()).not.toContain('key-provider');
   expect(touchedDisk()).toBe(false);
+});
+
+it.each([
+  ['the app', 'quiet', { manifest_version: '3', requirements: { peer_tcb_statuses: ['UpToDate'] } }],
+  ['the image', 'quiet dstack.peer_tcb=UpToDate', {}],
+])(
+  'stops at a KMS without evidence when %s pins its platform, and says so in the timeline',
+  async (_, cmdline, app) => {
+    machine.cmdline = cmdline;
+    expect((await rejection(boot({}, app))).code).toBe('EVIDENCE_INVALID');
+    expect(names().at(-1)).toBe('boot-mr-done');
+    expect(touchedDisk()).toBe(false);
+    expect(await timelineNotes()).toEqual(['KMS and gateway must prove a platform that is UpToDate']);
+  },
+);
+
+it('takes such a KMS where nobody pins anything, and the timeline says what it did not show', async () => {
+  await boot({});
+  expect(await timelineNotes()).toEqual(['the KMS shows no evidence of its platform']);
+});
+
+it('measures nothing when the policy of the image cannot be read', async () => {
+  machine.cmdline = 'dstack.peer_tcb=good';
+  expect((await rejection(boot({}))).code).toBe('CONFIG_INVALID');
+  expect(names()).toEqual([]);
 });

@@ -51,7 +51,7 @@ const timeline = async (record: PhaseRecord) => void records.push(record);
 
 beforeEach(() => {
   host = new FakeHost();
-  context = { host: new HostNotifier(host.deliver), measured: [], done: [] };
+  context = { host: new HostNotifier(host.deliver), measured: [], notes: [], done: [] };
   context.host.open('unix:/host');
   records = [];
 });

@@ -36,6 +36,13 @@ describe('timeline as text', () => {
     );
   });
 
+  it('shows what a phase said', () => {
+    const notes = ['the platform of the KMS is OutOfDate\n'];
+    expect(timelineText([record('obtain the keys', 0, 10, { notes })], { columns: 80 }).split('\n')[2]).toBe(
+      '       = the platform of the KMS is OutOfDate\\n',
+    );
+  });
+
   it('marks what became slower or faster, and not what stayed about the same', () => {
     const now = [record('a', 0, 1000), record('b', 1000, 400), record('c', 1400, 1000)];
     const before = [record('a', 0, 1060), record('b', 0, 1000), record('c', 0, 100)];

@@ -108,6 +108,20 @@ describe('certificates for gateways, signed by a KMS', () => {
     expect(await join({ caCert: 'not looked at', allowed: 'any' })).toMatchObject({ clientIp: '10.4.0.10' });
   });
 
+  it('are shown only to a gateway that proves its platform, where that is pinned', async () => {
+    const pinned = (allowedApp: string) =>
+      register(
+        [`https://127.0.0.1:${server.port}`],
+        identity,
+        APP,
+        callGateway(keys.caCert, allowedApp, {}, async () => ({ allowed: ['UpToDate'] })),
+        [],
+      );
+    // this one's certificate has no evidence
+    await expect(pinned(keys.gatewayAppId)).rejects.toMatchObject({ cause: { code: 'EVIDENCE_INVALID' } });
+    await expect(pinned('any')).rejects.toMatchObject({ cause: { code: 'GATEWAY_MISCONFIGURED' } });
+  });
+
   it('are refused by a gateway of another root, with its words', async () => {
     const other = await freshRoots();
     const strict = await gatewayBelow(other.ca.certificate);

@@ -17,6 +17,7 @@ const EVIDENCE = mockEvidence(PKI, certReportData(spkiDer));
 const LOG = Buffer.from(quoteLogJson(tdxEventLog(EVIDENCE)));
 
 const evidenceRules = evidenceRulesFor(PKI);
+const oldPlatform = evidenceRulesFor(PKI, { tcbStatus: 'OutOfDate', advisoryIds: ['INTEL-SA-00001'] });
 
 const leaf = (payloads: Record<string, Uint8Array>): Pick<Certificate, 'extensions'> => ({
   extensions: new Map(Object.entries(payloads).map(([oid, payload]) => [oid, octets(payload)])),
@@ -41,5 +42,24 @@ describe('evidence in the certificate of a peer', () => {
     expect(failure(() => evidenceIn(leaf({ [OID.legacyQuote]: tdxQuote(EVIDENCE) }))).code).toBe('CERT_INVALID');
     const damaged = leaf({ [OID.legacyQuote]: Uint8Array.of(1), [OID.legacyEventLog]: LOG });
     expect(failure(() => evidenceIn(damaged)).code).toBe('QUOTE_INVALID');
+  });
+});
+
+describe('the platform of a peer', () => {
+  const evidence = evidenceIn(old())!;
+
+  it('may be old unless somebody pins what it must be, and is told in any case', async () => {
+    const told: unknown[] = [];
+    const rules = () => ({ ...oldPlatform(), onJudged: (platform: unknown) => void told.push(platform) });
+    await verifyPeerEvidence(evidence, spkiDer, rules());
+    await verifyPeerEvidence(evidence, spkiDer, { ...rules(), allowed: ['UpToDate', 'OutOfDate'] });
+    await expect(
+      verifyPeerEvidence(evidence, spkiDer, { ...rules(), allowed: ['UpToDate', 'SWHardeningNeeded'] }),
+    ).rejects.toMatchObject({ code: 'EVIDENCE_INVALID', field: 'tcb-status' });
+    expect(told).toEqual(Array(2).fill({ status: 'OutOfDate', advisories: ['INTEL-SA-00001'] }));
+  });
+
+  it('that is good passes a policy', async () => {
+    await verifyPeerEvidence(evidence, spkiDer, { ...evidenceRules(), allowed: ['UpToDate'] });
   });
 });

@@ -69,6 +69,9 @@ describe('a call over RA-TLS', () => {
     const server = await rpcServer({ issuer: root, request: () => KMS });
     expect(await call(server.url)).toEqual({ ok: true });
     expect(await failed(call(server.url, rules({ evidence: 'required' })))).toMatchObject({ code: 'EVIDENCE_INVALID' });
+    // who pins the platform of its peers is not put off with none
+    const pinned = rules({ evidenceRules: { ...evidenceRules(), allowed: ['UpToDate'] } });
+    expect(await failed(call(server.url, pinned))).toMatchObject({ code: 'EVIDENCE_INVALID' });
   });
 
   it('asks anybody where it is told to, and nobody over plain rules', async () => {

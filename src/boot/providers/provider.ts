@@ -2,6 +2,7 @@
 import type { KeyProviderKind } from '../../config/app-compose.ts';
 import type { AppKeys } from '../../config/app-keys.ts';
 import type { SysConfig } from '../../config/sys-config.ts';
+import type { TcbStatus } from '../../config/tcb-status.ts';
 import type { Attestation } from '../../tdx/attestation.ts';
 
 /** Evidence of this guest over 64 bytes of report data. */
@@ -15,6 +16,10 @@ export interface KeyRequest {
   readonly sysConfig: SysConfig;
   /** waits between tries; tests do not wait */
   readonly pause: (ms: number) => Promise<void>;
+  /** what a peer that sends keys must be; undefined: anything but revoked */
+  readonly peerTcb: readonly TcbStatus[] | undefined;
+  /** one sentence for the timeline */
+  readonly note: (text: string) => void;
 }
 
 /** What can be known before anything is measured. */

@@ -2,6 +2,7 @@
 import { checkFeatureGates, parseAppCompose } from '../../config/app-compose.ts';
 import { parseInstanceInfo } from '../../config/instance-info.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
+import { peerTcbPolicy } from '../../config/peer-policy.ts';
 import { checkRequirements } from '../../config/requirements.ts';
 import { storageOptions } from '../../config/storage-options.ts';
 import { parseSysConfig } from '../../config/sys-config.ts';
@@ -73,7 +74,10 @@ export async function checkPolicy(context: SetupContext): Promise<void> {
   });
   const provider = await keyProviderFor(compose);
   await provider.check?.({ sysConfig: need(context, 'sysConfig'), root: context.machine.root });
-  storageOptions(await context.services.cmdline(), compose);
+  const cmdline = await context.services.cmdline();
+  storageOptions(cmdline, compose);
+  const peers = peerTcbPolicy(cmdline, compose);
+  if (peers !== undefined) context.notes.push(`KMS and gateway must prove a platform that is ${peers.join(' or ')}`);
 }
 
 /** A dry run judges the documents, so it also works on a desk: there the variant is what this version serves. */

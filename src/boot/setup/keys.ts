@@ -2,12 +2,14 @@
 import { toHex } from '../../codec/hex.ts';
 import { DISK_KEY_SIZE, formatAppKeys, providerId, wipeAppKeys } from '../../config/app-keys.ts';
 import { HOST_SHARED } from '../../config/paths.ts';
+import { peerTcbPolicy } from '../../config/peer-policy.ts';
 import { DstackError } from '../../errors.ts';
 import { effect, isDryRun } from '../../sys/effects.ts';
 import { writeAtomic } from '../../sys/files.ts';
 import { EVENT } from '../../tdx/events.ts';
 import { checkMrConfigId } from '../../tdx/mr-config.ts';
 import { parseQuote } from '../../tdx/quote-layout.ts';
+import * as ui from '../../ui.ts';
 import { keyProviderFor } from '../providers/provider-of.ts';
 import { rehearsedKeys } from '../providers/rehearsal.ts';
 import { initScriptHashes, keyProviderPayload, measure, measureText } from './measure-events.ts';
@@ -25,9 +27,16 @@ export async function obtainKeys(context: SetupContext): Promise<void> {
   const measured = (name: string, payload: Uint8Array) => measure(context, name, payload);
   const attest = (reportData: Uint8Array) => context.services.takeAttestation(reportData);
   const pause = (ms: number) => context.services.pause(ms);
+  const note = (text: string) => {
+    ui.info(text);
+    context.notes.push(text);
+  };
   const keys = isDryRun()
     ? await rehearsedKeys(compose, sysConfig, measured)
-    : await (await keyProviderFor(compose)).obtain({ sysConfig, attest, measure: measured, pause });
+    : await (await keyProviderFor(compose)).obtain({
+        ...{ sysConfig, attest, measure: measured, pause, note },
+        peerTcb: peerTcbPolicy(await context.services.cmdline(), compose),
+      });
   if (keys.diskCryptKey.length !== DISK_KEY_SIZE) {
     throw new DstackError('KEY_INVALID', `disk key has ${keys.diskCryptKey.length} bytes instead of ${DISK_KEY_SIZE}`, {
       field: 'disk_crypt_key',
