@@ -52,6 +52,7 @@ const eventOf = (index: number, version: 1 | 2): RuntimeEvent => ({
 });
 const judge = (input: Uint8Array) =>
   verifyEvidence(input, {
+    anyApp: true,
     root,
     at: Date.now(),
     allowed: DEFAULT_ALLOWED,
@@ -230,14 +231,14 @@ async function wholeProcess(): Promise<void> {
   writeFileSync(join(dir, 'root.der'), pki.root);
   const trust = ['--root-ca', join(dir, 'root.der'), '--collateral', join(dir, 'collateral.json')];
   const run = (file: string, status: number) => async () => {
-    const { code } = await promisify(execFile)(util, ['verify', file, ...trust, '--json']).then(
+    const { code } = await promisify(execFile)(util, ['verify', file, ...trust, '--any-app', '--json']).then(
       () => ({ code: 0 }),
       (thrown: { code: number }) => thrown,
     );
     if (code !== status) throw new Error(`${file}: exit status ${code}`);
   };
   console.log('\ncompiled binary, whole process');
-  row('dstack-util verify, 10 MiB of hostile input', await repeat(Math.min(RUNS, 20), run(big, 1)), BUDGET.hostile);
+  row('dstack-util verify, 10 MiB of hostile input', await repeat(Math.min(RUNS, 20), run(big, 3)), BUDGET.hostile);
   row('dstack-util verify, a valid attestation', await repeat(Math.min(RUNS, 20), run(good, 0)), BUDGET.hostile);
   rmSync(dir, { recursive: true });
 }

@@ -87,7 +87,7 @@ export const ERRORS = {
   REPORT_DATA_INVALID: e(1, false, 'report data has 64 bytes; shorter data must be padded or hashed'),
   ATTESTATION_INVALID: e(1, false, 'the attestation bytes are damaged or of another version'),
   EVIDENCE_INVALID: e(1, false, 'do not trust this guest: the first failed check says why'),
-  EVIDENCE_UNCHECKED: e(3, true, 'nothing is proven either way: provide what the check named, then verify again'),
+  EVIDENCE_UNCHECKED: e(3, true, 'what was demanded is not proven: provide what the check named, then verify again'),
   COLLATERAL_UNAVAILABLE: e(3, true, 'name a collateral file, a PCCS or https://api.trustedservices.intel.com'),
   COLLATERAL_INVALID: e(3, true, 'fetch the collateral again: it is damaged, outdated or for another platform'),
   TRUST_ANCHORS_INVALID: e(1, false, 'remove /run/dstack/attestation: only the simulator of a dev image may write it'),

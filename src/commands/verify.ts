@@ -20,6 +20,7 @@ interface Options {
   readonly at?: string;
   readonly expect: string[];
   readonly expectMeasure?: string;
+  readonly anyApp?: boolean;
   readonly allowTcb: string[];
   readonly allowUnencryptedStorage?: boolean;
   readonly eventLog?: string;
@@ -46,6 +47,7 @@ export default function define(command: Command): void {
       '--expect-measure <file>',
       'demand what `measure --json` predicted: events of the app, registers of the system',
     )
+    .option('--any-app', 'accept a genuine machine whatever app it runs')
     .option('--image <dir>', 'demand the operating system of this image folder')
     .option('--image-measurement <file>', 'the same from the measurement.tdx.cbor of the image')
     .option('--checksum-file <file>', 'sha256sum.txt of the image (default: the one beside the measurement document)')
@@ -60,7 +62,10 @@ export default function define(command: Command): void {
 --expect takes app-id, compose-hash, instance-id, device-id, os-image-hash, mr-system, mr-aggregated, mrtd, rtmr0 to
 rtmr3, mr-config-id, mr-owner, mr-owner-config, mr-seam, td-attributes, report-data (hex), key-provider=NAME[:HEX], and
 "event NAME=HEX" for a measured event.
-Exit status: 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked (no file, no usable collateral, another platform).`,
+Which app is expected must be said: by its app-id or compose-hash, by a prediction, or by rtmr3, mr-aggregated or
+mr-config-id of evidence with an event log. Without it the exit status is 3, or 0 with --any-app.
+Exit status: 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked (no app named, no file, unreadable evidence, no
+usable collateral, another platform).`,
     )
     .action(run);
 }
@@ -90,6 +95,7 @@ async function run(file: string, options: Options): Promise<void> {
     at,
     allowed,
     expect,
+    anyApp: options.anyApp,
     allowUnencrypted: options.allowUnencryptedStorage,
     collateral: collateralFrom({ from: options.collateral, root }),
     system: {
@@ -101,7 +107,7 @@ async function run(file: string, options: Options): Promise<void> {
   const context = { at, root: { name: anchor.name, sha256: anchor.sha256, intel: anchor.intel } };
   ui.result(reportJson(report, context), {
     json: options.json,
-    text: () => reportText(report, context, process.stdout.columns),
+    text: () => reportText(report, context, process.stdout.isTTY ? process.stdout.columns : undefined),
   });
   if (report.verdict === 'valid') return;
   const code = report.verdict === 'invalid' ? 'EVIDENCE_INVALID' : 'EVIDENCE_UNCHECKED';

@@ -2,7 +2,7 @@
 import { toHex } from '../codec/hex.ts';
 import { bootEvents, EVENT } from '../tdx/events.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
-import { type Check, fail, pass, unknown } from './check.ts';
+import { type Check, fail, ofPart, type Part, type PartCheck, pass, unknown } from './check.ts';
 import { type EventRow, type ExpectedEvent, firstDrift, isBootStep } from './event-rows.ts';
 import type { ExpectableName, Expectations } from './expectations.ts';
 import type { Identity } from './identity-check.ts';
@@ -18,21 +18,44 @@ export function checkExpectations(
   rows: readonly EventRow[] | undefined,
   verified: boolean,
   provenImage: string | undefined,
-): Check[] {
-  const checks: Check[] = [];
-  for (const [name, wanted] of expect.values) {
-    const found = measuredValue(name, body, identity, verified);
-    const check = `expect ${name}`;
-    if (found === undefined) checks.push(unknown(check, 'this evidence does not tell it'));
-    else if (found !== wanted) checks.push(fail(check, `is ${found || 'empty'}, expected ${wanted}`));
-    else if (name === 'os-image-hash' && provenImage !== found) {
-      checks.push(pass(check, `${found}, as the host states it: no register proves it here`));
-    } else checks.push(pass(check, found));
+): PartCheck[] {
+  const values = [...expect.values].flatMap(([name, wanted]) =>
+    ofPart(PART[name] ?? 'app', [valuePin(name, wanted, measuredValue(name, body, identity, verified), provenImage)]),
+  );
+  const others: Check[] = [];
+  if (expect.keyProvider !== undefined) others.push(keyProvider(expect.keyProvider, identity));
+  for (const [event, wanted] of expect.events) others.push(eventPin(event, wanted, rows));
+  if (expect.predicted !== undefined) others.push(prediction(expect.predicted, rows));
+  return [...values, ...ofPart('app', others)];
+}
+
+/** What a value tells something about, where that is not the app. */
+const PART: Readonly<Partial<Record<ExpectableName, Part>>> = {
+  'device-id': 'machine',
+  'mr-seam': 'machine',
+  'td-attributes': 'machine',
+  'os-image-hash': 'system',
+  'mr-system': 'system',
+  mrtd: 'system',
+  rtmr0: 'system',
+  rtmr1: 'system',
+  rtmr2: 'system',
+  'report-data': 'fresh',
+};
+
+function valuePin(
+  pin: ExpectableName,
+  wanted: string,
+  found: string | undefined,
+  provenImage: string | undefined,
+): Check {
+  const name = `expect ${pin}`;
+  if (found === undefined) return unknown(name, 'this evidence does not tell it');
+  if (found !== wanted) return fail(name, `is ${found || 'empty'}, expected ${wanted}`);
+  if (pin === 'os-image-hash' && provenImage !== found) {
+    return unknown(name, `${found} is what the host states, and no register proves it here: name the image`);
   }
-  if (expect.keyProvider !== undefined) checks.push(keyProvider(expect.keyProvider, identity));
-  for (const [event, wanted] of expect.events) checks.push(eventPin(event, wanted, rows));
-  if (expect.predicted !== undefined) checks.push(prediction(expect.predicted, rows));
-  return checks;
+  return pass(name, found);
 }
 
 /** Events that differ from the prediction are drifts of their own; here is what is missing at the end. */

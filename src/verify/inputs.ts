@@ -13,7 +13,7 @@ const ROOT_LIMIT = 64 * 1024;
 
 /**
  * Reads evidence from a file or, with `-`, from stdin.
- * @throws EVIDENCE_INVALID when it is too large to be evidence, EVIDENCE_UNCHECKED when it cannot be read
+ * @throws EVIDENCE_UNCHECKED when it cannot be read, or is too large to be evidence
  */
 export async function readInput(file: string): Promise<Uint8Array> {
   if (file === '-') return readStdin(EVIDENCE_LIMIT);
@@ -21,9 +21,10 @@ export async function readInput(file: string): Promise<Uint8Array> {
     return await readLimited(await fs.realpath(file), EVIDENCE_LIMIT, file);
   } catch (thrown) {
     const large = thrown instanceof DstackError && thrown.code === 'FILE_TOO_LARGE';
-    throw large
-      ? new DstackError('EVIDENCE_INVALID', `${file} is too large to be evidence`, { path: file, cause: thrown })
-      : new DstackError('EVIDENCE_UNCHECKED', `${file} cannot be read`, { path: file, cause: thrown });
+    throw new DstackError('EVIDENCE_UNCHECKED', `${file} ${large ? 'is too large to be evidence' : 'cannot be read'}`, {
+      path: file,
+      cause: thrown,
+    });
   }
 }
 

@@ -3,6 +3,8 @@
  * https://certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.cer
  * (subject `CN=Intel SGX Root CA, O=Intel Corporation, L=Santa Clara, ST=CA, C=US`, valid 2018-05-21 to 2049-12-31).
  */
+import { fromPem } from '../x509/x509.ts';
+
 export const INTEL_ROOT_PEM = `-----BEGIN CERTIFICATE-----
 MIICjzCCAjSgAwIBAgIUImUM1lqdNInzg7SVUr9QGzknBqwwCgYIKoZIzj0EAwIw
 aDEaMBgGA1UEAwwRSW50ZWwgU0dYIFJvb3QgQ0ExGjAYBgNVBAoMEUludGVsIENv
@@ -23,3 +25,9 @@ AiEA4J0lrHoMs+Xo5o/sX6O9QWxHRAvZUGOdRQ7cvqRXaqI=
 
 /** SHA-256 of the DER form. */
 export const INTEL_ROOT_SHA256 = '44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3';
+
+/** Whether this certificate is that root. @param der its DER form */
+export function isIntelRoot(der: Uint8Array): boolean {
+  const own = fromPem(INTEL_ROOT_PEM, 'CERTIFICATE');
+  return der.length === own.length && own.every((byte, at) => byte === der[at]);
+}

@@ -4,15 +4,21 @@ import { appInfoJson } from '../tdx/app-identity.ts';
 import type { SystemReport } from './system-check.ts';
 import type { VerifyReport } from './verify-evidence.ts';
 
+/** Raised when a field changes its meaning or goes; new fields do not raise it. */
+export const REPORT_VERSION = 1;
+
 /** Everything that was found; hex and RFC 3339 throughout. */
 export function reportJson(
   report: VerifyReport,
   context: { at: number; root: { name: string; sha256: string; intel: boolean } },
 ): unknown {
-  const { evidence, quote, quoteCheck, identity } = report;
+  const { evidence, quote, quoteCheck, identity, proof } = report;
   const body = quote?.body;
   return {
+    version: REPORT_VERSION,
     verdict: report.verdict,
+    proof: { ...proof, machine: { ...proof.machine, root: context.root } },
+    not_proven: report.notProven,
     input: { kind: evidence?.kind ?? null, form: evidence?.form ?? null, bytes: report.bytes },
     at: new Date(context.at).toISOString(),
     root_ca: context.root,

@@ -1,16 +1,16 @@
-/** The report of a verification for people: fits a terminal, long values are cut, `--json` has them in full. */
+/**
+ * The report of a verification for people. On a terminal long lines are wrapped, elsewhere each stays one line; only cells of
+ * the table of events are cut, and `--json` has them in full.
+ */
 import { toHex } from '../codec/hex.ts';
 import { cutText, printable } from '../ui.ts';
-import type { Check, Outcome } from './check.ts';
+import type { Check } from './check.ts';
 import type { EventRow } from './event-rows.ts';
+import { mark, stateMark } from './marks.ts';
 import type { VerifyReport } from './verify-evidence.ts';
+import { wrapText } from './wrap-text.ts';
 
-const MARK: Readonly<Record<Outcome, string>> = { pass: 'ok', fail: 'FAIL', unknown: '?', note: '-' };
-const VERDICT = {
-  valid: 'valid',
-  invalid: 'INVALID',
-  unchecked: 'NOT CHECKED (nothing is proven either way)',
-} as const;
+const VERDICT = { valid: 'valid', invalid: 'INVALID', unchecked: 'NOT CHECKED' } as const;
 /** Words that cannot be taken for more than they are. */
 const SYSTEM = {
   proven: 'proven',
@@ -18,11 +18,15 @@ const SYSTEM = {
   refused: 'NOT PROVEN: it is another one, or the evidence is refused',
   unchecked: 'not proven: it could not be computed',
 } as const;
+/** What others wrote into an error may be long. */
+const DETAIL_LIMIT = 2000;
 const MIN_WIDTH = 72;
 const MAX_WIDTH = 160;
 /** Digits of a hash, the widest event name, on a narrow and on a wide terminal. */
 const NARROW = { hash: 8, name: 17 } as const;
 const WIDE = { hash: 12, name: 24 } as const;
+/** An app may measure any amount: where no terminal limits the table, this does. */
+const PAYLOAD_LIMIT = 512;
 
 /** One line without control characters, at most `width` characters. */
 function shorten(text: string, width: number): string {
@@ -38,21 +42,27 @@ function payloadText(payload: Uint8Array): string {
   return isText(payload) ? Buffer.from(payload).toString('latin1') : toHex(payload);
 }
 
-/** @param columns width of the terminal */
+/** Head and text, wrapped with the text in its own column. */
+function entry(head: string, text: string, width: number): string[] {
+  const [first = '', ...rest] = wrapText(printable(text), width, head.length);
+  return [head + first, ...rest];
+}
+
+/** @param columns width of the terminal; undefined when the text goes elsewhere */
 export function reportText(
   report: VerifyReport,
   context: { at: number; root: { name: string; sha256: string; intel: boolean } },
-  columns = 100,
+  columns?: number,
 ): string {
-  const width = Math.min(Math.max(columns, MIN_WIDTH), MAX_WIDTH);
+  const width = columns === undefined ? Number.POSITIVE_INFINITY : Math.min(Math.max(columns, MIN_WIDTH), MAX_WIDTH);
   const { evidence, identity, quoteCheck } = report;
   const lines = [
     `evidence    ${evidence?.form ?? 'not recognised'}, ${report.bytes} bytes`,
     `judged at   ${new Date(context.at).toISOString()}`,
-    `trusting    ${context.root.name}${context.root.intel ? '' : ', which is NOT Intel’s root'} (SHA-256 ${context.root.sha256.slice(0, 16)}…)`,
+    ...entry('trusting    ', `${rootName(context.root)} (SHA-256 ${context.root.sha256.slice(0, 16)}…)`, width),
     '',
     'checks',
-    ...report.checks.map((check) => checkLine(check, width)),
+    ...report.checks.flatMap((check) => checkLines(check, width)),
   ];
   if (report.rows.length > 0) lines.push('', 'RTMR3, event by event', ...eventTable(report.rows, width));
   if (identity !== undefined) {
@@ -65,7 +75,7 @@ export function reportText(
       ['os image hash', toHex(info.osImageHash) ? `${toHex(info.osImageHash)} (${hashWorth(report)})` : 'not stated'],
       ...(quoteCheck?.platform === undefined ? [] : ([['device id', toHex(info.deviceId)]] as [string, string][])),
     ];
-    lines.push('', 'identity', ...rows.map(([name, value]) => shorten(`  ${name.padEnd(14)} ${value}`, width)));
+    lines.push('', 'identity', ...rows.flatMap(([name, value]) => entry(`  ${name.padEnd(14)} `, value, width)));
   }
   const { body } = report.quote ?? {};
   if (body !== undefined) {
@@ -84,12 +94,33 @@ export function reportText(
   if (system !== undefined) {
     const hash = system.reference.osImageHash;
     const image = hash === undefined ? system.reference.name : `os_image_hash ${toHex(hash)}`;
-    lines.push(
-      '',
-      ...[`system      ${SYSTEM[system.verdict]}`, `            ${image}`].map((line) => shorten(line, width)),
-    );
+    lines.push('', ...entry('system      ', SYSTEM[system.verdict], width), ...entry(' '.repeat(12), image, width));
   }
-  return [...lines, '', `verdict     ${verdictLine(report)}`].map((line) => line.trimEnd()).join('\n');
+  return [...lines, '', ...verdictLines(report, context.root, width)].map((line) => line.trimEnd()).join('\n');
+}
+
+const rootName = ({ name, intel }: { name: string; intel: boolean }): string =>
+  intel ? name : `${name}, which is NOT Intel’s root`;
+
+/** Part by part, then what nobody proved, then the verdict: who reads the last line alone sees the root as well. */
+function verdictLines(report: VerifyReport, root: { name: string; intel: boolean }, width: number): string[] {
+  const { machine, system, app, fresh } = report.proof;
+  // a failed check stands above in full, and what is not proven below
+  const why = ({ state, why }: typeof system): string =>
+    state === 'not proven' ? '' : `: ${state === 'contradicted' ? why.split(': ', 1).join() : why}`;
+  const parts = Object.entries({ machine, system, app, fresh }).flatMap(([name, part]) => {
+    const conditional = part === app && app.conditional ? ', if the system is one that you trust' : '';
+    return entry(`${name.padEnd(12)}`, `${stateMark(part.state)}${conditional}${why(part)}`, width);
+  });
+  const open = report.notProven.flatMap((text) => entry('  - ', text, width));
+  const names = decisive(report).map(({ name }) => name);
+  const verdict = [VERDICT[report.verdict], ...(names.length === 0 ? [] : [`: ${names.join(', ')}`])].join('');
+  return [
+    ...parts,
+    ...(open.length === 0 ? [] : ['', 'not proven:', ...open]),
+    '',
+    ...entry('verdict     ', root.intel ? verdict : `${verdict}; under ${rootName(root)}`, width),
+  ];
 }
 
 /** What the hash that the host stated is worth. */
@@ -100,16 +131,15 @@ function hashWorth({ system, identity }: VerifyReport): string {
   return same && system?.verdict === 'consistent' ? 'as the host says, and the registers agree' : 'as the host says';
 }
 
-function checkLine({ name, outcome, detail }: Check, width: number): string {
-  const head = `  ${MARK[outcome].padEnd(4)} ${name.padEnd(22)} `;
-  // what went wrong is never cut
-  return outcome === 'pass' || outcome === 'note' ? shorten(head + detail, width) : head + shorten(detail, 2000);
+function checkLines({ name, outcome, detail }: Check, width: number): string[] {
+  return entry(`  ${mark(outcome)} ${name.padEnd(22)} `, cutText(printable(detail), DETAIL_LIMIT), width);
 }
 
 function eventTable(rows: readonly EventRow[], width: number): string[] {
   const { hash, name } = width < 96 ? NARROW : WIDE;
   const nameWidth = Math.min(Math.max(...rows.map(({ event }) => event.length), 5), name);
-  const payloadWidth = width - (24 + nameWidth + 2 * hash);
+  const longest = Math.max(...rows.map(({ payload }) => payloadText(payload).length), 7);
+  const payloadWidth = Number.isFinite(width) ? width - (24 + nameWidth + 2 * hash) : Math.min(longest, PAYLOAD_LIMIT);
   const cell = (text: string, size: number): string => shorten(text, size).padEnd(size);
   const line = (index: string, event: string, payload: string, digest: string, value: string, state: string): string =>
     `  ${index.padStart(4)}  ${cell(event, nameWidth)}  ${cell(payload, payloadWidth)}  ` +
@@ -118,25 +148,29 @@ function eventTable(rows: readonly EventRow[], width: number): string[] {
     line('#', 'event', 'payload', 'digest', 'RTMR3', 'state'),
     ...rows.flatMap(({ index, event, payload, digest, register, state, why }) => [
       line(String(index), event, payloadText(payload), digest, register, state),
-      ...(why === undefined ? [] : [shorten(`        ^ ${why}`, width)]),
+      ...(why === undefined ? [] : entry('        ^ ', cutText(why, DETAIL_LIMIT), width)),
     ]),
   ];
 }
 
-/** The verdict with its first reason. */
-function verdictLine(report: VerifyReport): string {
-  const why = verdictReason(report);
-  return why === '' ? VERDICT[report.verdict] : `${VERDICT[report.verdict]}: ${why}`;
+/** The checks that decided against validity; none for valid evidence. */
+function decisive({ verdict, checks }: VerifyReport): readonly Check[] {
+  if (verdict === 'valid') return [];
+  return checks.filter(({ outcome }) => outcome === (verdict === 'invalid' ? 'fail' : 'unknown'));
 }
 
-/** The first check that decided against validity, in words; empty for valid evidence. */
-export function verdictReason({ verdict, checks, drift }: VerifyReport): string {
-  const wanted: Outcome = verdict === 'invalid' ? 'fail' : 'unknown';
-  const reason = checks.find(({ outcome }) => outcome === wanted);
-  const why = verdict === 'valid' || reason === undefined ? '' : `${reason.name}: ${shorten(reason.detail, 2000)}`;
-  const also =
-    verdict === 'invalid' && drift !== undefined && reason?.name !== 'boot-events'
-      ? `; first drift at ${shorten(drift, 400)}`
-      : '';
-  return why + also;
+/** Digits of a value that is told in full elsewhere. */
+const HINT = 16;
+
+/** The first check that decided against validity, in words; empty for valid evidence. The report has its values in full. */
+export function verdictReason(report: VerifyReport): string {
+  const [reason] = decisive(report);
+  if (reason === undefined) return '';
+  const { verdict, drift } = report;
+  const also = verdict === 'invalid' && drift !== undefined && reason.name !== 'boot-events';
+  const text = `${reason.name}: ${reason.detail}${also ? `; first drift at ${drift}` : ''}`;
+  return shorten(
+    text.replace(/\b[0-9a-f]{41,}\b/g, (digits) => `${digits.slice(0, HINT)}…`),
+    DETAIL_LIMIT,
+  );
 }

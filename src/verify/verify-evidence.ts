@@ -7,15 +7,18 @@ import { DstackError, errorChain } from '../errors.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
 import { withPreimage } from '../tdx/tdx-event.ts';
+import { checkAppPin } from './app-pin.ts';
 import { checkCertificate, checkReportData } from './binding-check.ts';
-import { type Check, fail, unknown, type Verdict, verdictOf } from './check.ts';
+import { type Check, ofPart, type PartCheck, unknown, type Verdict, verdictOf } from './check.ts';
 import type { EventRow } from './event-rows.ts';
 import { type Evidence, runtimeEventsOf } from './evidence-forms.ts';
 import { checkExpectations } from './expect-check.ts';
 import type { Expectations } from './expectations.ts';
 import { type FirmwareRow, firmwareRows } from './firmware-rows.ts';
 import { checkMrConfig, decodeIdentity, type Identity } from './identity-check.ts';
+import { isIntelRoot } from './intel-root.ts';
 import { checkLog } from './log-check.ts';
+import { notProven, type Proof, proofOf } from './proof.ts';
 import { checkQuote, checkTd, type QuoteCheck, type QuoteCheckOptions } from './quote-check.ts';
 import { checkCount, readEvidence } from './recognise.ts';
 import { checkStorage } from './storage-check.ts';
@@ -25,6 +28,8 @@ export interface VerifyOptions extends QuoteCheckOptions {
   readonly expect: Expectations;
   /** event log in JSON for evidence that carries none */
   readonly eventLog?: Uint8Array | undefined;
+  /** accept evidence of any app; default false: without a pin of an app the verdict stays open */
+  readonly anyApp?: boolean | undefined;
   /** accept a guest whose data disk is not encrypted; default false, unless its event is pinned or predicted */
   readonly allowUnencrypted?: boolean | undefined;
   /** what the operating system is compared with; default what the evidence brings */
@@ -33,7 +38,10 @@ export interface VerifyOptions extends QuoteCheckOptions {
 
 export interface VerifyReport {
   readonly verdict: Verdict;
-  readonly checks: readonly Check[];
+  readonly proof: Proof;
+  /** what nobody checked or proved, one sentence each */
+  readonly notProven: readonly string[];
+  readonly checks: readonly PartCheck[];
   readonly bytes: number;
   readonly evidence?: Evidence;
   readonly quote?: TdQuote;
@@ -50,58 +58,57 @@ export interface VerifyReport {
 
 /** Verifies bytes of any form that `readEvidence` knows. Never throws for what the input holds. */
 export async function verifyEvidence(input: Uint8Array, options: VerifyOptions): Promise<VerifyReport> {
-  const ended = (check: Check, evidence?: Evidence): VerifyReport => ({
-    verdict: verdictOf([check]),
-    checks: [check],
-    bytes: input.length,
-    rows: [],
-    firmware: [],
-    ...(evidence === undefined ? {} : { evidence }),
-  });
+  const { expect } = options;
+  const judged = (checks: readonly PartCheck[], rest: Partial<VerifyReport> = {}): VerifyReport => {
+    const base = { rows: [], firmware: [], ...rest };
+    const report = { ...base, verdict: verdictOf(checks), checks, bytes: input.length };
+    const facts = { ...report, expect, root: { name: options.root.commonName, intel: isIntelRoot(options.root.der) } };
+    const proof = proofOf(facts);
+    return { ...report, proof, notProven: notProven(proof, facts) };
+  };
   let evidence: Evidence;
   let quote: TdQuote;
   try {
     evidence = withLog(readEvidence(input), options.eventLog);
     if (evidence.quote === undefined) {
-      return ended(unknown('platform', `evidence of platform ${evidence.platform} cannot be checked here`), evidence);
+      const check = unknown('platform', `evidence of platform ${evidence.platform} cannot be checked here`);
+      return judged(ofPart('machine', [check]), { evidence });
     }
     quote = parseQuote(evidence.quote);
     noTrailer(evidence.quote, quote);
   } catch (thrown) {
-    return ended(fail('input', errorChain(thrown)));
+    // what cannot be read is no evidence against anybody
+    return judged(ofPart('input', [unknown('input', errorChain(thrown))]));
   }
   const { body } = quote;
   const quoteCheck = await checkQuote(evidence.quote, quote, options);
-  const log = checkLog(evidence, body, options.expect);
+  const log = checkLog(evidence, body, expect);
   const { checks: identityChecks, identity } = decodeIdentity(evidence, quoteCheck.platform);
   const verified = quoteCheck.platform !== undefined;
   const genuine = [...quoteCheck.checks, ...checkTd(body)];
   const system = checkSystem(evidence, body, {
     references: [],
     ...options.system,
-    pinnedHash: options.expect.values.get('os-image-hash'),
+    pinnedHash: expect.values.get('os-image-hash'),
   });
+  const tpm = unknown('platform', `the TPM quote of ${evidence.platform} is not checked here`);
   const checks = [
-    ...genuine,
-    ...(evidence.platform === 'tdx'
-      ? []
-      : [unknown('platform', `the TPM quote of ${evidence.platform} is not checked here`)]),
-    ...checkReportData(evidence, body),
-    ...(evidence.certificate ? checkCertificate(evidence.certificate, body, identity, options.at) : []),
-    ...log.checks,
-    ...system.checks,
-    ...checkStorage(log.rows, options.allowUnencrypted ?? false),
-    ...identityChecks,
-    ...(identity === undefined ? [] : [checkMrConfig(body, evidence, identity)]),
+    ...ofPart('machine', [...genuine, ...(evidence.platform === 'tdx' ? [] : [tpm])]),
+    ...ofPart('fresh', checkReportData(evidence, body)),
+    ...ofPart('app', evidence.certificate ? checkCertificate(evidence.certificate, body, identity, options.at) : []),
+    ...log.checks.flatMap((check) => ofPart(check.name === 'firmware-replay' ? 'system' : 'app', [check])),
+    ...ofPart('system', system.checks),
+    ...ofPart('app', [
+      ...checkStorage(log.rows, options.allowUnencrypted ?? false),
+      ...identityChecks,
+      ...(identity === undefined ? [] : [checkMrConfig(body, evidence, identity)]),
+    ]),
     ...checkExpectations(
-      ...([options.expect, body, identity, evidence.runtimeEvents && log.rows, verified] as const),
+      ...([expect, body, identity, evidence.runtimeEvents && log.rows, verified] as const),
       provenImage(system.report),
     ),
   ];
-  return {
-    verdict: verdictOf(checks),
-    checks,
-    bytes: input.length,
+  return judged([...checks, ...ofPart('app', [checkAppPin(expect, checks, identity, options.anyApp ?? false)])], {
     evidence,
     quote,
     quoteCheck,
@@ -110,7 +117,7 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
     ...(identity === undefined ? {} : { identity }),
     ...(system.report === undefined ? {} : { system: ofGenuine(system.report, genuine) }),
     ...(log.drift === undefined ? {} : { drift: log.drift }),
-  };
+  });
 }
 
 /** Adds the event log of another file, for example of `dstack-util eventlog`, which has no preimages. */

@@ -88,8 +88,12 @@ export interface JudgeOptions {
   readonly allow?: readonly string[];
   readonly root?: Uint8Array;
   readonly collateral?: Collateral;
+  /** where the collateral is said to come from */
+  readonly source?: string;
   readonly eventLog?: Uint8Array;
   readonly allowUnencrypted?: boolean;
+  /** default true: most tests ask another question */
+  readonly anyApp?: boolean;
   readonly system?: VerifyOptions['system'];
 }
 
@@ -105,9 +109,10 @@ export function judge(input: Uint8Array, options: JudgeOptions = {}): Promise<Ve
       ...parseExpectations(options.expect ?? []),
       ...(options.predicted ? { predicted: options.predicted } : {}),
     },
-    collateral: async () => ({ collateral: options.collateral ?? COLLATERAL, source: 'test' }),
+    collateral: async () => ({ collateral: options.collateral ?? COLLATERAL, source: options.source ?? 'test' }),
     eventLog: options.eventLog,
     allowUnencrypted: options.allowUnencrypted,
+    anyApp: options.anyApp ?? true,
     system: options.system,
   });
 }

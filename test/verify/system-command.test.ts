@@ -67,7 +67,7 @@ describe('verify, the system', { timeout: 120_000 }, () => {
     ],
     ['a prediction', 'answer.json', () => ['--expect-measure', path('predicted.json')]],
   ])('proves it by %s', async (_, file, args) => {
-    const { code, stdout, stderr } = await verify(file, ...args(), '--json');
+    const { code, stdout, stderr } = await verify(file, ...args(), '--any-app', '--json');
     expect([code, stderr]).toEqual([0, '']);
     const { verdict, system } = JSON.parse(stdout);
     expect([verdict, system.verdict, system.first_drift]).toEqual(['valid', 'proven', null]);
@@ -78,8 +78,10 @@ describe('verify, the system', { timeout: 120_000 }, () => {
     const { code, stdout, stderr } = await verify('answer.json', '--image', path('bent'));
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /system-rtmr1: RTMR1 event 1 \(kernel\): measured was [0-9a-f]{96}, image folder \S+ gives [0-9a-f]{96}/,
+      /system-rtmr1: RTMR1 event 1 \(kernel\): measured was [0-9a-f]{16}…, image folder \S+ gives [0-9a-f]{16}…/,
     );
+    expect(stdout).toMatch(/^ {2}FAIL system-rtmr1 .* measured was [0-9a-f]{96}, image folder \S+ gives [0-9a-f]{96}/m);
+    expect(stdout).toMatch(/^system {6}CONTRADICTED: system-rtmr1$/m);
     expect(stdout).toMatch(
       /^ {2}\? +system-image +.*bzImage .*has SHA-256 [0-9a-f]{64}, sha256sum\.txt says [0-9a-f]{64}/m,
     );
