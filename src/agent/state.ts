@@ -12,6 +12,8 @@ import { measuredBackend } from './evidence/measured-backend.ts';
 import { AppHealth } from './figures/app-health.ts';
 import { Containers } from './figures/containers.ts';
 import { CpuShare } from './figures/cpu-share.ts';
+import { GatewayFigures } from './figures/gateway-figures.ts';
+import { KmsCalls } from './figures/kms-calls.ts';
 import { CallStats } from './rpc/call-stats.ts';
 import { DemoCertificate } from './services/demo-certificate.ts';
 import { GpuEvidenceCollector } from './services/gpu-evidence.ts';
@@ -28,6 +30,9 @@ export interface AgentState {
   readonly dataDisks: readonly string[];
   readonly demo: DemoCertificate;
   readonly stats: CallStats;
+  /** how this agent's calls to the KMS ended */
+  readonly kms: KmsCalls;
+  readonly gateway: GatewayFigures;
   readonly containers: Containers;
   readonly cpuShare: CpuShare;
   readonly health: AppHealth;
@@ -48,6 +53,7 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
   const sys = rawSys === undefined ? undefined : parseSysConfig(rawSys, core.sysConfigFile);
   const vmConfig = sys?.vmConfig ?? '';
   const stats = new CallStats();
+  const kms = new KmsCalls();
   const backend = measuredBackend(await openBackend(config, vmConfig), stats.evidence);
   return {
     compose,
@@ -57,8 +63,10 @@ export async function loadState(config: AgentConfig): Promise<AgentState> {
     vmConfig,
     hostApiUrl: sys?.hostApiUrl,
     dataDisks: core.dataDisks,
-    demo: new DemoCertificate(keys, backend),
+    demo: new DemoCertificate({ keys, backend, kms }),
     stats,
+    kms,
+    gateway: new GatewayFigures(compose),
     containers: new Containers(),
     cpuShare: new CpuShare(),
     health: new AppHealth(compose),

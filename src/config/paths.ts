@@ -15,6 +15,8 @@ export const PATHS = {
   agentConfig: '/dstack/agent.json',
   eventDir: '/run/log/dstack',
   bootTimeline: '/run/log/dstack/boot.jsonl',
+  /** how registrations with gateways ended: written by whoever registers, read by the agent */
+  gatewayRecord: '/run/log/dstack/gateway.json',
   dstackSocket: '/run/dstack.sock',
   tappdSocket: '/run/tappd.sock',
   dockerSocket: '/var/run/docker.sock',

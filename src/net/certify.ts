@@ -9,9 +9,11 @@ import { decodeAppInfo } from '../tdx/app-identity.ts';
 import { encodeAppInfo } from '../tdx/app-info-extension.ts';
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
 import type { CertifyRequest } from './certify-request.ts';
+import type { KmsObserver } from './kms-contact.ts';
 
 /**
  * @param attest evidence of this guest over 64 bytes of report data
+ * @param tell how a call to the KMS ended, if there was one
  * @returns leaf first, the root last; each one PEM with trailing newline
  * @throws CERT_INVALID, KEY_INVALID, QUOTE_*, with a KMS also KMS_* and CERT_*
  */
@@ -20,11 +22,12 @@ export async function certifyKey(
   key: P256Key,
   request: CertifyRequest,
   attest: (reportData: Uint8Array) => Promise<Attestation>,
+  tell?: KmsObserver,
 ): Promise<string[]> {
   const reportData = certReportData(key.spkiDer);
   if (keys.keyProvider.kind === 'kms') {
     const { signWithKms } = await import('./kms-sign.ts');
-    return signWithKms(keys, key, request, attest, await attest(reportData));
+    return signWithKms(keys, key, request, attest, await attest(reportData), tell);
   }
   const { signLeaf } = await import('../keys/ca-cert.ts');
   const { withQuote, withAppInfo, form, ...plain } = request;

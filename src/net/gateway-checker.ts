@@ -4,7 +4,7 @@ import { exists } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { decideChecker, initialState, type Observation, POLL_S, record, STALE_S } from './checker-decision.ts';
 import { type NetMachine, refreshGateway } from './gateway.ts';
-import { readHandshake } from './wireguard.ts';
+import { latestHandshake, readHandshakes } from './wireguard.ts';
 
 export interface CheckerOptions {
   readonly workDir: string;
@@ -60,7 +60,7 @@ export async function observe(machine: NetMachine, now: number): Promise<Observa
   if (!(await exists(machine.wireGuardFile))) return { configured: false, handshake: undefined };
   let handshake: number | undefined;
   try {
-    handshake = await readHandshake(machine.run);
+    handshake = latestHandshake(await readHandshakes(machine.run));
   } catch (thrown) {
     ui.warn(`the state of the tunnel cannot be read: ${errorChain(thrown)}`);
   }

@@ -9,6 +9,7 @@ import { wipe } from '../sys/files.ts';
 import type { Attestation } from '../tdx/attestation.ts';
 import * as ui from '../ui.ts';
 import { type GatewayCache, isCurrent, isDue, readGatewayCache, writeGatewayCache } from './gateway-cache.ts';
+import type { KmsObserver } from './kms-contact.ts';
 import { wireGuardKeys } from './wireguard.ts';
 
 /** common name of the certificates */
@@ -78,6 +79,7 @@ async function renew(
 export function certifyWith(
   keys: Pick<AppKeys, 'caCert' | 'keyProvider'>,
   attest: (reportData: Uint8Array) => Promise<Attestation>,
+  tell?: KmsObserver,
 ): Certify {
   return async (key, notAfter) => {
     const { certifyKey } = await import('./certify.ts');
@@ -88,8 +90,8 @@ export function certifyWith(
       Buffer.compare(wanted, reportData) === 0 ? Promise.resolve(evidence) : attest(wanted);
     const request = { commonName: GATEWAY_CLIENT, clientAuth: true, notAfter, withAppInfo: true };
     return {
-      plain: await certifyKey(keys, key, request, same),
-      withQuote: await certifyKey(keys, key, { ...request, withQuote: true }, same),
+      plain: await certifyKey(keys, key, request, same, tell),
+      withQuote: await certifyKey(keys, key, { ...request, withQuote: true }, same, tell),
     };
   };
 }

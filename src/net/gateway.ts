@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { type AppCompose, readAppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys, wipeAppKeys } from '../config/app-keys.ts';
 import { readCmdline } from '../config/cmdline.ts';
-import { HOST_SHARED } from '../config/paths.ts';
+import { HOST_SHARED, PATHS } from '../config/paths.ts';
 import { peerTcbPolicy } from '../config/peer-policy.ts';
 import { parseSysConfig, type SysConfig } from '../config/sys-config.ts';
 import { DstackError } from '../errors.ts';
@@ -17,7 +17,9 @@ import * as ui from '../ui.ts';
 import { allowServers, type FirewallTools } from './firewall.ts';
 import { GATEWAY_CACHE } from './gateway-cache.ts';
 import { type Certify, gatewayIdentity } from './gateway-identity.ts';
+import { type Attempted, noteAttempt } from './gateway-record.ts';
 import { type CallGateway, callGateway, register } from './gateway-register.ts';
+import { afterCall, type KmsObserver } from './kms-contact.ts';
 import { type Occupied, occupiedAddresses } from './occupied.ts';
 import { wireGuardConfig, wireGuardDown, wireGuardUp } from './wireguard.ts';
 import { WG_CONFIG } from './wireguard-names.ts';
@@ -26,12 +28,15 @@ const DOCUMENT_LIMIT = 1024 * 1024;
 
 /** What a refresh touches. There are no defaults: a test that forgets a part must not reach for the machine it runs on. */
 export interface NetMachine extends FirewallTools {
-  readonly certify: (settings: GatewaySettings) => Certify;
+  /** @param tell how calls to the KMS ended */
+  readonly certify: (settings: GatewaySettings, tell: KmsObserver) => Certify;
   readonly call: (settings: GatewaySettings) => CallGateway;
   /** what this machine uses: the tunnel must not take it over */
   readonly occupied: (settings: GatewaySettings) => Promise<readonly Occupied[]>;
   readonly cacheFile: string;
   readonly wireGuardFile: string;
+  /** how registrations ended: `gateway-record.ts` */
+  readonly recordFile: string;
   /** Unix seconds */
   readonly now: () => number;
 }
@@ -47,10 +52,10 @@ export const realNetMachine = (): NetMachine => ({
   run,
   installed,
   certify:
-    ({ keys, sysConfig }) =>
+    ({ keys, sysConfig }, tell) =>
     async (key, notAfter) => {
       const { certifyForGateway } = await import('./gateway-certificates.ts');
-      return certifyForGateway(keys, sysConfig)(key, notAfter);
+      return certifyForGateway(keys, sysConfig, undefined, tell)(key, notAfter);
     },
   call: ({ keys, compose, sysConfig }) =>
     callGateway(keys.caCert, keys.gatewayAppId, {}, async () => {
@@ -60,6 +65,7 @@ export const realNetMachine = (): NetMachine => ({
   occupied: ({ sysConfig }) => occupiedAddresses(sysConfig),
   cacheFile: GATEWAY_CACHE,
   wireGuardFile: WG_CONFIG,
+  recordFile: PATHS.gatewayRecord,
   now: () => Math.floor(Date.now() / 1000),
 });
 
@@ -83,11 +89,22 @@ export async function refreshGateway(
 ): Promise<RefreshOutcome> {
   const compose = await readCompose(options.workDir);
   if (!compose.gatewayEnabled) return 'not wanted';
-  const settings = await readSettings(options.workDir, compose);
+  let found: Attempted = {};
+  const note = (thrown?: unknown) => noteAttempt(machine.recordFile, machine.now(), found, thrown);
   try {
-    return await join(settings, options.force, machine);
-  } finally {
-    wipeAppKeys(settings.keys);
+    const settings = await readSettings(options.workDir, compose);
+    try {
+      const outcome = await join(settings, options.force, machine, (more) => {
+        found = { ...found, ...more };
+      });
+      await note();
+      return outcome;
+    } finally {
+      wipeAppKeys(settings.keys);
+    }
+  } catch (thrown) {
+    await note(thrown);
+    throw thrown;
   }
 }
 
@@ -99,10 +116,21 @@ export async function checkGatewaySettings(workDir: string): Promise<void> {
   requireUrls(settings);
 }
 
-async function join(settings: GatewaySettings, force: boolean, machine: NetMachine): Promise<RefreshOutcome> {
+async function join(
+  settings: GatewaySettings,
+  force: boolean,
+  machine: NetMachine,
+  learn: (found: Attempted) => void,
+): Promise<RefreshOutcome> {
   const { compose } = settings;
   requireAppId(settings);
-  const identity = await gatewayIdentity(machine.certify(settings), { path: machine.cacheFile, now: machine.now() });
+  let kms: Attempted['kms'];
+  const certify = machine.certify(settings, (thrown) => {
+    kms = afterCall(kms, machine.now(), thrown);
+    learn({ kms });
+  });
+  const identity = await gatewayIdentity(certify, { path: machine.cacheFile, now: machine.now() });
+  learn({ certNotAfter: identity.certNotAfter });
   const urls = requireUrls(settings);
   const occupied = await machine.occupied(settings);
   const answer = await register(urls, identity, compose, machine.call(settings), occupied);

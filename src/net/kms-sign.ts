@@ -13,6 +13,7 @@ import { type ClientCertificate, selfSignedCertificate, tempCertificate } from '
 import { type Attestation, encodeVersioned, strip } from '../tdx/attestation.ts';
 import { checkChain, parsePemCertificate } from '../x509/x509.ts';
 import type { CertifyRequest } from './certify-request.ts';
+import { type KmsObserver, observed } from './kms-contact.ts';
 import { callRaTls, KMS_USAGE } from './ra-tls-client.ts';
 
 const API_VERSION = 2;
@@ -26,6 +27,7 @@ const clients = new WeakMap<KmsKeys, Promise<ClientCertificate>>();
 /**
  * Asks the KMS to certify `key`.
  * @param attest evidence over 64 bytes of report data; taken once for the key, and once a process for the connection
+ * @param tell is told how the call ended, once it was made
  * @returns [leaf, app CA, root CA], each one PEM with trailing newline
  * @throws KMS_UNREACHABLE, KMS_TIMEOUT, KMS_REFUSED, KMS_ANSWER_INVALID (no chain for this key under the pinned root), CERT_*, QUOTE_*
  */
@@ -35,6 +37,7 @@ export async function signWithKms(
   request: CertifyRequest,
   attest: (reportData: Uint8Array) => Promise<Attestation>,
   attestation: Attestation,
+  tell?: KmsObserver,
 ): Promise<string[]> {
   const { keyProvider, caCert } = keys;
   if (keyProvider.kind !== 'kms')
@@ -57,18 +60,22 @@ export async function signWithKms(
     signature: toHex(signCsr(csr, key)),
     vm_config: attestation.config,
   };
-  const answer = await callRaTls(keyProvider.url, 'SignCert', message, {
-    client: await clientCertificate(keys, keyProvider, attest),
-    // any app has certificates under this root; only the KMS has one for this usage
-    peer: { root: caCert, usage: KMS_USAGE, publicCa: keyProvider.tmpCaCert || undefined, evidence: 'ignore' },
-    unreachable: 'KMS_UNREACHABLE',
-    late: 'KMS_TIMEOUT',
-    failed: 'KMS_REFUSED',
-    garbled: 'KMS_ANSWER_INVALID',
-  });
-  const chain = readChain(answer, keyProvider.url);
-  checkAnswer(chain, key, caCert, keyProvider.url);
-  return chain;
+  const client = await clientCertificate(keys, keyProvider, attest);
+  const call = () =>
+    callRaTls(keyProvider.url, 'SignCert', message, {
+      client,
+      // any app has certificates under this root; only the KMS has one for this usage
+      peer: { root: caCert, usage: KMS_USAGE, publicCa: keyProvider.tmpCaCert || undefined, evidence: 'ignore' },
+      unreachable: 'KMS_UNREACHABLE',
+      late: 'KMS_TIMEOUT',
+      failed: 'KMS_REFUSED',
+      garbled: 'KMS_ANSWER_INVALID',
+    });
+  return observed(async () => {
+    const chain = readChain(await call(), keyProvider.url);
+    checkAnswer(chain, key, caCert, keyProvider.url);
+    return chain;
+  }, tell);
 }
 
 function clientCertificate(

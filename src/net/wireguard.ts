@@ -36,24 +36,33 @@ export function wireGuardConfig(sk: string, { clientIp, servers }: WireGuardAnsw
   return [...head, ...peers, ''].join('\n');
 }
 
-/** Unix seconds of the latest handshake with any peer, from `wg show <interface> latest-handshakes`; undefined for none. */
-export function latestHandshake(text: string): number | undefined {
-  let latest = 0;
+/**
+ * The peers with the Unix seconds of their latest handshake, 0 before the first one, from
+ * `wg show <interface> latest-handshakes`.
+ */
+export function parseHandshakes(text: string): Map<string, number> {
+  const out = new Map<string, number>();
   for (const line of text.split('\n')) {
-    const seconds = /^\S+\t([0-9]{1,12})$/.exec(line)?.[1];
-    if (seconds !== undefined) latest = Math.max(latest, Number(seconds));
+    const [, peer = '', seconds] = /^(\S+)\t([0-9]{1,12})$/.exec(line) ?? [];
+    if (seconds !== undefined) out.set(peer, Number(seconds));
   }
+  return out;
+}
+
+/** Unix seconds of the latest handshake with any peer; undefined for none. */
+export function latestHandshake(peers: ReadonlyMap<string, number>): number | undefined {
+  const latest = Math.max(0, ...peers.values());
   return latest > 0 ? latest : undefined;
 }
 
-/** Asks the interface; an interface that is not there has no handshake. */
-export async function readHandshake(exec: typeof run): Promise<number | undefined> {
+/** Asks the interface; one that is not there has no peers. @throws COMMAND_* */
+export async function readHandshakes(exec: typeof run): Promise<Map<string, number>> {
   const { stdout } = await exec('wg', ['show', WG_INTERFACE, 'latest-handshakes'], {
     ok: [0, 1],
     readOnly: true,
     timeoutMs: PROGRAM_TIMEOUT_MS,
   });
-  return latestHandshake(stdout);
+  return parseHandshakes(stdout);
 }
 
 /** Takes the interface down, whatever its state. */

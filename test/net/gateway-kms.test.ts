@@ -1,5 +1,5 @@
 /** The certificates for gateways from a KMS, and a gateway below the same root that takes them. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { GATEWAY_APP_ID, gatewayCertificate } from '../../simulator/gateway/gateway-certificate.ts';
 import { type GatewayFaults, GatewayServer } from '../../simulator/gateway/server.ts';
 import { appAuthority } from '../../simulator/kms/derive.ts';
@@ -7,7 +7,7 @@ import { freshRoots, type KmsRoots } from '../../simulator/kms/roots.ts';
 import type { Kms } from '../../simulator/kms/server.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import type { AppKeys } from '../../src/config/app-keys.ts';
-import { errorChain } from '../../src/errors.ts';
+import { DstackError, errorChain } from '../../src/errors.ts';
 import { freshTlsKey, privateKeyPem } from '../../src/keys/tls-key.ts';
 import type { GatewayCache } from '../../src/net/gateway-cache.ts';
 import { certifyForGateway } from '../../src/net/gateway-certificates.ts';
@@ -47,7 +47,9 @@ beforeAll(async () => {
   );
   const key = freshTlsKey();
   const end = Math.floor(Date.now() / 1000) + 864_000;
-  const { plain, withQuote } = await certifyForGateway(keys, { vmConfig: VM_CONFIG }, app.attest)(key, end);
+  const tell = vi.fn();
+  const { plain, withQuote } = await certifyForGateway(keys, { vmConfig: VM_CONFIG }, app.attest, tell)(key, end);
+  expect(tell.mock.calls).toEqual([[], []]); // two certificates, two calls that succeeded
   const wg = wireGuardKeys();
   identity = {
     clientCert: plain.join('\n'),
@@ -151,8 +153,15 @@ describe('certificates for gateways, signed by a KMS', () => {
     const nobody = await startKms({ roots, attested: false, policy: { apps: new Set(), composeHashes: new Set() } });
     const url = `https://127.0.0.1:${nobody.port}/prpc`;
     const elsewhere = { ...keys, keyProvider: { ...keys.keyProvider, url } } as AppKeys;
-    const certify = certifyForGateway(elsewhere, { vmConfig: VM_CONFIG }, app.attest);
+    const tell = vi.fn();
+    const certify = certifyForGateway(elsewhere, { vmConfig: VM_CONFIG }, app.attest, tell);
     await expect(certify(freshTlsKey(), 2_000_000_000)).rejects.toMatchObject({ code: 'KMS_REFUSED' });
+    expect(tell.mock.calls).toEqual([[expect.objectContaining({ code: 'KMS_REFUSED' })]]);
+    // no evidence, no call: that says nothing about the KMS
+    const noQuote = () => Promise.reject(new DstackError('QUOTE_BUSY', 'busy'));
+    const blind = certifyForGateway(elsewhere, { vmConfig: VM_CONFIG }, noQuote, tell);
+    await expect(blind(freshTlsKey(), 2_000_000_000)).rejects.toMatchObject({ code: 'QUOTE_BUSY' });
+    expect(tell).toHaveBeenCalledTimes(1);
     await nobody.close();
   });
 

@@ -75,6 +75,7 @@ function machine(): NetMachine {
     occupied: async () => occupied,
     cacheFile: join(dir, 'run/cache.json'),
     wireGuardFile: join(dir, 'wireguard/dstack-wg0.conf'),
+    recordFile: join(dir, 'log/gateway.json'),
     now: () => now,
   };
 }
@@ -159,6 +160,54 @@ describe('a refresh of the gateway registration', () => {
     };
     const hours = Array.from({ length: 500 }, (_, i) => Math.floor(due(`guest ${i}`) / 3600));
     for (let hour = 1; hour < 24; hour++) expect(hours.filter((one) => one === hour).length).toBeGreaterThan(3);
+  });
+
+  it('notes how each attempt ended, and what it learned on the way', async () => {
+    const noted = async () => JSON.parse(await readFile(join(dir, 'log/gateway.json'), 'utf8'));
+    await refresh();
+    const certNotAfter = now + CERT_LIFETIME_S;
+    const first = now;
+    expect(await noted()).toEqual({
+      attempted_at: first,
+      registered_at: first,
+      failures: 0,
+      outcome: 'ok',
+      cert_not_after: certNotAfter,
+    });
+    offline = true;
+    for (const failures of [1, 2]) {
+      now += 200;
+      await expect(refresh()).rejects.toMatchObject({ code: 'GATEWAY_UNREACHABLE' });
+      expect(await noted()).toEqual({
+        attempted_at: now,
+        registered_at: first,
+        failures,
+        outcome: 'GATEWAY_UNREACHABLE',
+        cert_not_after: certNotAfter,
+      });
+    }
+    offline = false;
+    // a call to the KMS is noted even where the registration fails because of it
+    const failing: NetMachine = {
+      ...machine(),
+      certify: (_, tell) => async () => {
+        const thrown = new DstackError('KMS_TIMEOUT', 'too late');
+        tell(thrown);
+        throw thrown;
+      },
+    };
+    now = certNotAfter;
+    await expect(refreshGateway({ workDir: dir, force: false }, failing)).rejects.toMatchObject({
+      code: 'KMS_TIMEOUT',
+    });
+    expect(await noted()).toMatchObject({
+      failures: 3,
+      outcome: 'KMS_TIMEOUT',
+      kms: { at: now, outcome: 'KMS_TIMEOUT' },
+    });
+    await writeFile(join(dir, 'log/gateway.json'), '{"attempted_at":');
+    await refresh();
+    expect(await noted()).toMatchObject({ attempted_at: now, failures: 0, outcome: 'ok' });
   });
 
   it('makes a new identity when the cache is damaged', async () => {

@@ -26,6 +26,7 @@ const machine: NetMachine = {
     })),
   cacheFile: `${dir}/run/cache.json`,
   wireGuardFile: `${dir}/wireguard/dstack-wg0.conf`,
+  recordFile: `${dir}/log/gateway.json`,
 };
 
 const say = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`);

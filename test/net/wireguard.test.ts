@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { WG_KEY } from '../../src/net/gateway-cache.ts';
-import { latestHandshake, wireGuardConfig, wireGuardKeys } from '../../src/net/wireguard.ts';
+import { latestHandshake, parseHandshakes, wireGuardConfig, wireGuardKeys } from '../../src/net/wireguard.ts';
 import vectors from '../vectors/gateway.json' with { type: 'json' };
 
 const wg = (args: string[], input: string) => spawnSync('wg', args, { input, encoding: 'utf8' });
@@ -37,6 +37,6 @@ describe('WireGuard', () => {
     ['not a table\n1700000000\n', undefined],
     ['a=\t99999999999999999999\n', undefined],
   ])('reads the latest handshake of %j', (text, expected) => {
-    expect(latestHandshake(text)).toBe(expected);
+    expect(latestHandshake(parseHandshakes(text))).toBe(expected);
   });
 });

@@ -1,21 +1,22 @@
 /** The demo certificate of Info: issued in the background, so that Info never waits for it; tried again on each Info. */
-import type { AppKeys } from '../../config/app-keys.ts';
 import { errorChain } from '../../errors.ts';
 import { freshTlsKey } from '../../keys/tls-key.ts';
 import { wipe } from '../../sys/files.ts';
 import * as ui from '../../ui.ts';
-import type { Backend } from '../evidence/backend.ts';
-import { certify } from './issue-tls-key.ts';
+import { type Certifier, certify } from './issue-tls-key.ts';
 
 export class DemoCertificate {
-  readonly #keys: AppKeys;
-  readonly #backend: Backend;
+  readonly #certifier: Certifier;
   #chain = '';
   #running: Promise<void> | undefined;
 
-  constructor(keys: AppKeys, backend: Backend) {
-    this.#keys = keys;
-    this.#backend = backend;
+  constructor(certifier: Certifier) {
+    this.#certifier = certifier;
+  }
+
+  /** The PEM chain if it is there; asks for nothing. */
+  get issued(): string | undefined {
+    return this.#chain || undefined;
   }
 
   /** The PEM chain, or "" until it is issued; asks for it if that is not under way. */
@@ -36,7 +37,7 @@ export class DemoCertificate {
   async #issue(): Promise<void> {
     const key = freshTlsKey();
     try {
-      const chain = await certify(this.#keys, this.#backend, key, {
+      const chain = await certify(this.#certifier, key, {
         subject: 'demo-cert',
         altNames: [],
         serverAuth: false,

@@ -7,6 +7,14 @@ import { loadCertify } from '../../net/net.ts';
 import { wipe } from '../../sys/files.ts';
 import type { AttestationForm } from '../../tdx/attestation.ts';
 import type { Backend } from '../evidence/backend.ts';
+import type { KmsCalls } from '../figures/kms-calls.ts';
+
+/** Who certifies keys of this app, and who wants to know how calls to the KMS ended. */
+export interface Certifier {
+  readonly keys: AppKeys;
+  readonly backend: Backend;
+  readonly kms: Pick<KmsCalls, 'tell'>;
+}
 
 export interface TlsKeyRequest {
   readonly subject: string;
@@ -28,10 +36,10 @@ export interface TlsKeyRequest {
  * The answer to GetTlsKey and DeriveKey: the key as PEM and its certificate chain. The raw key is wiped.
  * @throws as `certify`
  */
-export async function certifiedKey(keys: AppKeys, backend: Backend, key: P256Key, request: TlsKeyRequest) {
+export async function certifiedKey(certifier: Certifier, key: P256Key, request: TlsKeyRequest) {
   const { privateKeyPem } = await import('../../keys/tls-key.ts');
   try {
-    const chain = await certify(keys, backend, key, request);
+    const chain = await certify(certifier, key, request);
     return { key: privateKeyPem(key), certificate_chain: chain };
   } finally {
     wipe(key.scalar, key.pkcs8Der);
@@ -44,12 +52,12 @@ export async function certifiedKey(keys: AppKeys, backend: Backend, key: P256Key
  * @throws as `certify`
  */
 export async function freshCertifiedKey(
-  { keys, backend }: { readonly keys: AppKeys; readonly backend: Backend },
+  certifier: Certifier,
   request: Message<'IssueCertRequest'>,
   form?: AttestationForm,
 ) {
   const { freshTlsKey } = await import('../../keys/tls-key.ts');
-  return certifiedKey(keys, backend, freshTlsKey(), {
+  return certifiedKey(certifier, freshTlsKey(), {
     subject: request.subject,
     altNames: request.alt_names,
     serverAuth: request.usage_server_auth,
@@ -68,8 +76,7 @@ export async function freshCertifiedKey(
  * @throws INPUT_INVALID (validity), otherwise as `certifyKey`
  */
 export async function certify(
-  keys: AppKeys,
-  backend: Backend,
+  { keys, backend, kms }: Certifier,
   key: P256Key,
   request: TlsKeyRequest,
 ): Promise<string[]> {
@@ -96,5 +103,6 @@ export async function certify(
       form: request.form,
     },
     (reportData) => backend.attestation(reportData),
+    kms.tell,
   );
 }

@@ -26,7 +26,7 @@ export function tappdService(state: AgentState): Handlers<'Tappd'> {
   return {
     async DeriveKey(request) {
       const { tlsKeyOfPath } = await import('../../keys/tls-key.ts');
-      return certifiedKey(keys, backend, tlsKeyOfPath(keys.k256Key, request.path, request.random_seed), {
+      return certifiedKey(state, tlsKeyOfPath(keys.k256Key, request.path, request.random_seed), {
         subject: request.subject,
         altNames: request.alt_names,
         serverAuth: request.usage_server_auth,
