@@ -4,6 +4,7 @@
  * else is a command, words separated by blanks.
  */
 import { statSync } from 'node:fs';
+import { InvalidArgumentError } from 'commander';
 
 export interface Rival {
   readonly name: string;
@@ -13,16 +14,11 @@ export interface Rival {
   readonly command?: readonly string[];
 }
 
-/** All `--against` options of an argv. Throws for one that names nothing. */
-export function rivals(argv: readonly string[]): Rival[] {
-  return argv.flatMap((word, i) => {
-    const text = word === '--against' ? argv[i + 1] : /^--against=(.*)$/s.exec(word)?.[1];
-    if (text === undefined) return [];
-    const [, name, what] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-    if (name === undefined || what === undefined)
-      throw new Error(`--against ${text}: write NAME=COMMAND or NAME=SOCKET`);
-    return [isSocket(what) ? { name, socket: what } : { name, command: what.split(/\s+/).filter(Boolean) }];
-  });
+/** One more value of `--against`, behind those before it. @throws InvalidArgumentError for one that names nothing */
+export function addRival(text: string, before: readonly Rival[]): Rival[] {
+  const [, name, what] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (name === undefined || what === undefined) throw new InvalidArgumentError('Write NAME=COMMAND or NAME=SOCKET.');
+  return [...before, isSocket(what) ? { name, socket: what } : { name, command: what.split(/\s+/).filter(Boolean) }];
 }
 
 function isSocket(path: string): boolean {

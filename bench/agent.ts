@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { inTurns, rivals } from './against.ts';
+import { inTurns } from './against.ts';
 import { agentCases } from './agent-cases.ts';
 import {
   type AgentProcess,
@@ -23,6 +23,7 @@ import {
   startAgent,
 } from './agent-process.ts';
 import type { LoadOrder } from './http-load.ts';
+import { options } from './options.ts';
 import { printFigure } from './print.ts';
 import { note } from './report.ts';
 
@@ -151,17 +152,6 @@ function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
-function option(name: string, fallback: number): number {
-  const at = process.argv.indexOf(`--${name}`);
-  const value = Number(at < 0 ? Number.NaN : process.argv[at + 1]);
-  return value >= 1 ? value : fallback;
-}
-
-function text(name: string): string | undefined {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? undefined : process.argv[at + 1];
-}
-
 /** Memory of all before anything was asked, or at the end the most that each ever had. */
 function noteMemory(name: string, of: (pid: number) => number, pid: number, others: readonly Other[]): void {
   const theirs = new Map(others.map((other) => [other.name, [of(other.pid)]]));
@@ -169,11 +159,9 @@ function noteMemory(name: string, of: (pid: number) => number, pid: number, othe
 }
 
 /** only the cases whose name has this text, and nothing about memory */
-const only = text('only');
-const canned = text('canned');
-const requests = option('requests', 1_000_000);
+const { only, canned, requests, against } = options();
 const sample = Math.min(60_000, requests);
-const sockets = rivals(process.argv).flatMap(({ name, socket }) => (socket === undefined ? [] : [{ name, socket }]));
+const sockets = against.flatMap(({ name, socket }) => (socket === undefined ? [] : [{ name, socket }]));
 const others = await Promise.all(
   sockets.map(async ({ name, socket }) => ({ name, target: socket, pid: await listenerOf(socket) })),
 );

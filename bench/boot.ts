@@ -10,6 +10,7 @@ import { PATHS } from '../src/config/paths.ts';
 import { type PhaseRecord, parseTimeline } from '../src/config/timeline-file.ts';
 import { duration } from '../src/ui.ts';
 import { benchGuest } from './guest.ts';
+import { options } from './options.ts';
 import { wallTime } from './overlaps.ts';
 import { ownTime } from './own-time.ts';
 import { median, note } from './report.ts';
@@ -130,8 +131,4 @@ async function main(runs: number): Promise<void> {
   await benchGuest();
 }
 
-const runs = process.argv
-  .slice(2)
-  .map(Number)
-  .find((count) => count >= 1);
-await main(runs ?? 3);
+await main(options().runs ?? 3);

@@ -1,6 +1,7 @@
 /** `npm run bench -- cli [--against NAME=COMMAND]`: start-up of the compiled binary, whole processes from spawn to exit. */
 import { ensureBinaries } from '../initramfs/vm/dev-image.ts';
-import { inTurns, rivals } from './against.ts';
+import { inTurns } from './against.ts';
+import { options } from './options.ts';
 import { printFigure } from './print.ts';
 import { note } from './report.ts';
 
@@ -30,7 +31,7 @@ async function once(name: string, argv: readonly string[]): Promise<number> {
 }
 
 const { util } = await ensureBinaries();
-const others = rivals(process.argv).filter(({ command }) => command !== undefined);
+const others = options().against.filter(({ command }) => command !== undefined);
 console.log('\nwhole process of the compiled binary, spawn to exit');
 for (const { args, budget } of CASES) {
   const runs = new Map([['', () => once('', [util, ...args])]]);

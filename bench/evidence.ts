@@ -33,12 +33,13 @@ import { verifyEvidence } from '../src/verify/verify-evidence.ts';
 import { parseCertificate } from '../src/x509/x509.ts';
 import { FakeTsm } from '../test/tdx/fake-tsm.ts';
 import { machineLine, repeat, row } from './measure.ts';
+import { options } from './options.ts';
 
 const BUDGET = { replay: 10, verify: 25, getQuote: 2, hostile: 200 };
 const TEN_MIB = 10 * 1024 * 1024;
 /** what the SCALE reader takes of one vector */
 const MOST_ELEMENTS = 65_536;
-const RUNS = Number(process.argv.slice(2).find((word) => Number(word) >= 2) ?? 60);
+const RUNS = options().runs ?? 60;
 
 const pki = mockPki(fromHex(DEVELOPMENT_SEED));
 const root = parseCertificate(pki.root);

@@ -19,6 +19,7 @@ import { parseAppCompose } from '../src/config/app-compose.ts';
 import { requestAppKeys } from '../src/net/kms-client.ts';
 import { KMS_USAGE } from '../src/net/ra-tls-client.ts';
 import { duration } from '../src/ui.ts';
+import { options } from './options.ts';
 
 const BUDGET_MS = 150;
 
@@ -98,8 +99,4 @@ async function main(runs: number): Promise<void> {
   }
 }
 
-const runs = process.argv
-  .slice(2)
-  .map(Number)
-  .find((count) => count >= 1);
-await main(runs ?? 30);
+await main(options().runs ?? 30);

@@ -4,9 +4,9 @@
  */
 import { connect, type Socket } from 'node:net';
 import { descriptors, residentMB, run, startAgent } from './agent-process.ts';
+import { options } from './options.ts';
 
-const at = process.argv.indexOf('--minutes');
-const minutes = Number(at < 0 ? 10 : process.argv[at + 1]) || 10;
+const { minutes } = options();
 const milliseconds = minutes * 60_000;
 
 const APP = [

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import chalk from 'chalk';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
+import { npmScript, runScript } from '../scripts/lib/script.ts';
 import { exists, hashFile, projectRoot, removeTree } from './lib/cache.ts';
 import { differingInRoots } from './lib/compare.ts';
 import {
@@ -133,8 +134,7 @@ async function print(image: Image): Promise<void> {
   }
 }
 
-const program = new Command('image')
-  .description('build the guest image; progress goes to stderr, the result to stdout')
+const program = npmScript('image', 'build the guest image; progress goes to stderr, the result to stdout')
   .addOption(
     new Option('--profile <name>', 'dev has the simulated TDX device and a shell')
       .choices(['dev', 'prod'])
@@ -150,9 +150,4 @@ const program = new Command('image')
   .option('--check', 'build twice and compare; names each file that differs', false)
   .action((flags: Flags) => main(flags));
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  console.error(`${chalk.red('error:')} ${(error as Error).message}`);
-  process.exitCode = 1;
-}
+await runScript(program);

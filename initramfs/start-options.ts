@@ -1,5 +1,6 @@
 /** The options of `npm start`. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { npmScript } from '../scripts/lib/script.ts';
 import { parsePorts } from './vm/ports.ts';
 import type { Forward } from './vm/qemu.ts';
 
@@ -39,8 +40,7 @@ function ports(text: string): Forward[] {
 
 /** Declares the command; `run` gets the checked options. */
 export function startCommand(run: (options: StartOptions) => Promise<void>): Command {
-  return new Command('start')
-    .description('boot a confidential VM with the demo app, or with your own, and show that it works')
+  return npmScript('start', 'boot a confidential VM with the demo app, or with your own, and show that it works')
     .option('--once', 'check, print the summary, power off; exit status 0 only if everything answered', false)
     .option('--keep', 'stay until SIGINT or SIGTERM even without a terminal', false)
     .option('--app-compose <file>', 'boot this app-compose.json instead of the demo; opens the network for registries')
@@ -62,7 +62,7 @@ export function startCommand(run: (options: StartOptions) => Promise<void>): Com
     .option('--verbose', 'show every phase, also the short ones', false)
     .addHelpText(
       'after',
-      '\nThe VM keeps its files in .cache/vm; with --provider kms its data disk opens again the next time. Ctrl-C powers it off, a second Ctrl-C ends it at once.',
+      '\nThe VM keeps its files in .cache/vm; with --provider kms its data disk opens\nagain the next time. Ctrl-C powers it off, a second Ctrl-C ends it at once.',
     )
     .action((options: StartOptions) => run(options));
 }

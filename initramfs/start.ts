@@ -1,6 +1,7 @@
 /** `npm start`: builds what is missing, boots the VM with the demo app, shows how that goes and what came out. */
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { runScript, WrongOptions } from '../scripts/lib/script.ts';
 import { parseAppCompose } from '../src/config/app-compose.ts';
 import { duration } from '../src/ui.ts';
 import { DEMO_PORT, demoAppComposeText } from './demo/app-compose.ts';
@@ -26,7 +27,7 @@ const view = new ProgressView({ out: process.stderr });
 async function start(options: StartOptions): Promise<void> {
   const stay = options.keep || (!options.once && process.stdin.isTTY === true && process.stdout.isTTY === true);
   if (options.gateway && (options.appCompose !== undefined || options.provider !== 'kms')) {
-    throw new Error(
+    throw new WrongOptions(
       '--gateway goes with the demo app and --provider kms: only a KMS names the gateway an app may trust',
     );
   }
@@ -247,10 +248,4 @@ class Interrupt {
   }
 }
 
-try {
-  await startCommand(start).parseAsync();
-} catch (thrown) {
-  view.fail();
-  process.stderr.write(`\nerror: ${(thrown as Error).message}\n`);
-  process.exitCode = 1;
-}
+await runScript(startCommand(start), { onFailure: () => view.fail() });

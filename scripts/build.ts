@@ -4,22 +4,16 @@
  *
  * Run by Bun itself: `npm run build [-- util|sim]`.
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { Argument } from 'commander';
 import { $ } from 'zx';
+import { packageVersion, revision, versionDefines } from './lib/revision.ts';
+import { npmScript, runScript } from './lib/script.ts';
+import { MIB, needSpace } from './lib/space.ts';
 
 $.verbose = false;
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 const BINARIES = { util: 'bin/dstack-util.ts', sim: 'simulator/dstack-sim.ts' } as const;
-
-const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-
-/** `git:<20 hex digits>[-modified]`, or `unknown` outside a checkout. Only what goes into the binary counts as modified. */
-async function revision(): Promise<string> {
-  const head = await $({ nothrow: true })`git rev-parse --short=20 HEAD`;
-  if (head.exitCode !== 0) return 'unknown';
-  const changed = await $`git status --porcelain -- bin src simulator package.json package-lock.json scripts/build.ts`;
-  return `git:${head.stdout.trim()}${changed.stdout.trim() === '' ? '' : '-modified'}`;
-}
 
 /** Unix seconds of the commit; nothing outside a checkout, where src/version.ts has a default. */
 async function buildTime(): Promise<string[]> {
@@ -37,8 +31,7 @@ async function compile(name: string, entry: string, rev: string): Promise<void> 
   try {
     await $`${BUN} build --compile --minify --bytecode --format=esm --splitting --sourcemap=none --reject-unresolved \
       --no-compile-autoload-dotenv --no-compile-autoload-bunfig --compile-executable-path=${BUN} \
-      --define ${`DSTACK_VERSION=${JSON.stringify(version)}`} --define ${`DSTACK_REVISION=${JSON.stringify(rev)}`} \
-      ${await buildTime()} \
+      ${versionDefines(packageVersion(), rev)} ${await buildTime()} \
       ${entry} --outfile ${out}`;
     chmodSync(out, 0o755);
     renameSync(out, `dist/${name}`);
@@ -49,9 +42,18 @@ async function compile(name: string, entry: string, rev: string): Promise<void> 
   console.error(`built dist/${name} ${size} MB in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
-const wanted = process.argv.slice(2);
-const rev = await revision();
-for (const [key, entry] of Object.entries(BINARIES)) {
-  if (wanted.length > 0 && !wanted.includes(key)) continue;
-  await compile(`dstack-${key}`, entry, rev);
+/** A binary beside the one that it replaces. */
+const ONE_BINARY = 130 * MIB;
+
+async function build(names: readonly string[]): Promise<void> {
+  const wanted = Object.entries(BINARIES).filter(([key]) => names.length === 0 || names.includes(key));
+  needSpace('dist', wanted.length * ONE_BINARY, 'the binaries');
+  const rev = await revision();
+  for (const [key, entry] of wanted) await compile(`dstack-${key}`, entry, rev);
 }
+
+await runScript(
+  npmScript('build', 'compile dist/dstack-util (util) and dist/dstack-sim (sim); without a name both')
+    .addArgument(new Argument('[binaries...]', 'which ones').choices(Object.keys(BINARIES)))
+    .action(build),
+);

@@ -6,7 +6,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,6 +28,12 @@ const PACKAGES = 'mmdebstrap debian-archive-keyring cryptsetup-bin e2fsprogs gdi
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
 const STAMP = 'node_modules/.installed-lock';
 
+/** What node_modules and the copies that npm makes on the way take. */
+const PACKAGES_MIB = 450;
+/** How npm names a registry that cannot be reached. */
+const NO_NETWORK =
+  /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|network (timeout|request)/i;
+
 const stop = (message, status = 1) => {
   console.error(`error: ${message}`);
   process.exit(status);
@@ -48,7 +54,8 @@ run([...elevation(), BUN, SCRIPTS[name], ...args]);
 
 /** Words in front of the command that make it root, where it has to be and is not. */
 function elevation() {
-  const quick = name === 'test' && (args.includes('--no-vm') || args.some((arg) => arg.startsWith('--only=')));
+  const help = args.includes('--help') || args.includes('-h');
+  const quick = help || (name === 'test' && args.some((arg) => arg === '--no-vm' || /^--only(=|$)/.test(arg)));
   if (process.getuid() === 0 || !AS_ROOT.includes(name) || quick) return [];
   if (
     spawnSync('sudo', ['-n', 'true']).status === 0 ||
@@ -67,12 +74,36 @@ function elevation() {
 function install() {
   const lock = createHash('sha256').update(readFileSync('package-lock.json')).digest('hex');
   if (existsSync(BUN) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === lock) return;
+  const { bavail, bsize } = statfsSync('.');
+  const free = Math.floor((bavail * bsize) / 2 ** 20);
+  if (free < PACKAGES_MIB) {
+    stop(
+      `not enough free space: the packages need about ${PACKAGES_MIB} MiB in ${process.cwd()}, ${free} MiB are free\n` +
+        `  hint: make room there, or put the checkout on a larger disk`,
+    );
+  }
   console.error('installing the locked packages (npm ci) ...');
   const started = Date.now();
-  const npm = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    stdio: ['ignore', 2, 2],
-  });
-  if (npm.status !== 0) stop(`npm ci failed (${npm.error?.message ?? `exit status ${npm.status}`})`);
+  // the lock file has the digest of each package: what is in npm's cache need not be asked for again. Without a network
+  // the default pauses between attempts would take more than a minute
+  const pauses = ['--fetch-retries=2', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=5000'];
+  const npm = spawnSync(
+    'npm',
+    ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...pauses],
+    { stdio: ['ignore', 2, 'pipe'], encoding: 'utf8', maxBuffer: 2 ** 26 },
+  );
+  if (npm.status !== 0) {
+    const said = npm.stderr ?? '';
+    if (/ENOSPC|no space left/i.test(said)) stop(`no space left on the disk: ${process.cwd()} has ${free} MiB free`);
+    if (NO_NETWORK.test(said)) {
+      stop(
+        'no network: cannot reach the npm registry, and the packages are not in its cache\n  hint: look at the network, the proxy settings and `npm config get registry`',
+      );
+    }
+    const ended = npm.error?.message ?? `exit status ${npm.status}`;
+    const lines = said.trim().split('\n').slice(-12);
+    stop(`npm ci failed (${ended})${lines.map((line) => `\n  | ${line}`).join('')}`);
+  }
   writeFileSync(STAMP, lock);
   console.error(`installing the locked packages ... done, ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }

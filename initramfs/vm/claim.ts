@@ -1,4 +1,4 @@
-/** One VM a folder: its disks and its share must not change below a running guest. */
+/** One VM a folder: its disks and its share must not change below a running guest. One simulator, too. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -14,9 +14,10 @@ function startTime(pid: number): string | undefined {
 
 /**
  * Notes in the folder that this process runs its VM; throws while another process that is still alive does.
+ * @param what is running there
  * @returns takes the note away
  */
-export function claim(dir: string): () => void {
+export function claim(dir: string, what = 'a VM'): () => void {
   mkdirSync(dir, { recursive: true });
   const file = join(dir, 'runner.pid');
   const own = `${process.pid} ${startTime(process.pid)}`;
@@ -30,7 +31,7 @@ export function claim(dir: string): () => void {
       const [pid = '', started] = readFileSync(file, 'utf8').split(' ');
       if (started !== undefined && startTime(Number(pid)) === started) {
         throw new Error(
-          `a VM in ${dir} is running already (process ${pid})\n  hint: end it first, with Ctrl-C or kill ${pid}`,
+          `${what} in ${dir} is running already (process ${pid})\n  hint: end it first, with Ctrl-C or kill ${pid}`,
         );
       }
       release();

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { inTurns, rivals } from '../../bench/against.ts';
+import { addRival, inTurns } from '../../bench/against.ts';
 import { fillPage, median, note, type Report, reportTables, writeReport } from '../../bench/report.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'bench-'));
@@ -69,13 +69,12 @@ describe('--against', () => {
     const path = join(dir, 's.sock');
     const server = createServer().listen(path);
     await new Promise((resolve) => server.once('listening', resolve));
-    const argv = ['bench', 'cli', '--against', 'old=/opt/old/dstack-util --quiet', `--against=sock=${path}`];
-    expect(rivals(argv)).toEqual([
+    expect(addRival(`sock=${path}`, addRival('old=/opt/old/dstack-util --quiet', []))).toEqual([
       { name: 'old', command: ['/opt/old/dstack-util', '--quiet'] },
       { name: 'sock', socket: path },
     ]);
     server.close();
-    expect(() => rivals(['--against', 'nameless'])).toThrow(/NAME=COMMAND/);
+    expect(() => addRival('nameless', [])).toThrow(/NAME=COMMAND/);
   });
 
   it('lets all take turns, in turned order', async () => {

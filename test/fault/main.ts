@@ -1,52 +1,33 @@
 /** `npm run fault -- disk`: proof by power cuts. Takes minutes and reports; exit status 1 when something was lost. */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { InvalidArgumentError, Option } from 'commander';
 import { cacheRoot } from '../../initramfs/lib/cache.ts';
 import { ensureDevImage } from '../../initramfs/vm/dev-image.ts';
+import { npmScript, runScript, wholeNumber } from '../../scripts/lib/script.ts';
 import type { FileSystem } from '../../src/config/storage-options.ts';
 import { FrozenGuest } from './frozen-guest.ts';
 import { cutPower } from './power-cuts.ts';
 import { holds, reportText } from './report.ts';
 
-const USAGE = `usage: npm run fault -- disk [options]
-  --cuts N        how many power cuts (60)
-  --seed N        which ones (by the clock; the report says it)
-  --sector BYTES  what the disk never tears: 512 or 4096 (512)
-  --fs LIST       file systems (ext4,zfs)
-  --minutes N     begin no more cuts after this time
-  --json          print the report as JSON`;
+const SYSTEMS: readonly FileSystem[] = ['ext4', 'zfs'];
 
-const SYSTEMS: readonly string[] = ['ext4', 'zfs'];
-
-function options() {
-  const { positionals, values } = parseArgs({
-    allowPositionals: true,
-    options: {
-      cuts: { type: 'string', default: '60' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      sector: { type: 'string', default: '512' },
-      fs: { type: 'string', default: SYSTEMS.join(',') },
-      minutes: { type: 'string', default: '600' },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  const systems = values.fs.split(',');
-  const numbers = [values.cuts, values.seed, values.minutes];
-  if (positionals.join(' ') !== 'disk' || !systems.every((fs) => SYSTEMS.includes(fs))) throw new Error('wrong words');
-  if (!numbers.every((text) => /^\d{1,9}$/.test(text)))
-    throw new Error('--cuts, --seed and --minutes take whole numbers');
-  if (!['512', '4096'].includes(values.sector)) throw new Error('--sector takes 512 or 4096');
-  return {
-    cuts: Number(values.cuts),
-    seed: Number(values.seed),
-    sector: Number(values.sector),
-    minutes: Number(values.minutes),
-    systems: systems as FileSystem[],
-    json: values.json,
-  };
+interface Flags {
+  readonly cuts: number;
+  readonly seed: number;
+  readonly sector: '512' | '4096';
+  readonly minutes: number;
+  readonly fs: readonly FileSystem[];
+  readonly json: boolean;
 }
 
-async function disk({ cuts, seed, sector, minutes, systems, json }: ReturnType<typeof options>): Promise<void> {
+function systems(text: string): FileSystem[] {
+  const names = text.split(',');
+  const known = SYSTEMS.filter((name) => names.includes(name));
+  if (known.length === names.length) return known;
+  throw new InvalidArgumentError(`It must be a list of ${SYSTEMS.join(', ')}.`);
+}
+
+async function disk({ cuts, seed, sector, minutes, fs: systems, json }: Flags): Promise<void> {
   const began = performance.now();
   const say = (text: string): void => {
     console.error(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}`);
@@ -67,16 +48,33 @@ async function disk({ cuts, seed, sector, minutes, systems, json }: ReturnType<t
     return making;
   };
   say(`${cuts} cuts, seed ${seed}`);
-  const report = await cutPower({ guestFor, cuts, seed, sector, systems, say, until: began + minutes * 60_000 });
+  const report = await cutPower({
+    guestFor,
+    cuts,
+    seed,
+    sector: Number(sector),
+    systems,
+    say,
+    until: began + minutes * 60_000,
+  });
   console.log(json ? JSON.stringify(report, null, 2) : reportText(report));
   if (!holds(report)) process.exitCode = 1;
 }
 
-try {
-  await disk(options());
-} catch (thrown) {
-  const known =
-    thrown instanceof TypeError || (thrown instanceof Error && /^(wrong words|--cuts)/.test(thrown.message));
-  console.error(known ? USAGE : thrown);
-  process.exitCode = known ? 2 : 1;
-}
+const command = npmScript('fault', 'prove by faults that nothing is lost');
+command
+  .command('disk')
+  .description('cut the power of the data disk while it is made, grown and used; boots a small VM, takes minutes')
+  .helpOption('-h, --help', 'print this help')
+  .option('--cuts <n>', 'how many power cuts', wholeNumber(1, 1e9), 60)
+  .addOption(
+    new Option('--seed <n>', 'which ones')
+      .argParser(wholeNumber(0, 1e9))
+      .default(Date.now() % 1_000_000, 'by the clock; the report says it'),
+  )
+  .addOption(new Option('--sector <bytes>', 'what the disk never tears').choices(['512', '4096']).default('512'))
+  .addOption(new Option('--fs <list>', 'file systems').argParser(systems).default(SYSTEMS, SYSTEMS.join(',')))
+  .option('--minutes <n>', 'begin no more cuts after this time', wholeNumber(1, 1e9), 600)
+  .option('--json', 'print the report as JSON', false)
+  .action(disk);
+await runScript(command);

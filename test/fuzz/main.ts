@@ -8,6 +8,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { Argument, Option } from 'commander';
+import { npmScript, runScript, wholeNumber } from '../../scripts/lib/script.ts';
 import type { Job } from './child.ts';
 import { type Message, nameOf, unpacked } from './engine.ts';
 import { SEEDS } from './seeds.ts';
@@ -18,21 +20,13 @@ const HEAP_MB = 1024;
 const SILENCE_MS = 60_000;
 const KEEP = { most: 60, size: 16_384 };
 
-async function main(): Promise<void> {
-  const [name = '', ...rest] = process.argv.slice(2);
-  const value = (flag: string, fallback: number): number => {
-    const at = rest.indexOf(flag);
-    return at < 0 ? fallback : Number(rest[at + 1]);
-  };
-  const seconds = value('--seconds', 60);
-  const seed = value('--seed', Date.now() % 1_000_000);
-  if (!Object.hasOwn(SEEDS, name) || !(seconds > 0) || !Number.isInteger(seed)) {
-    console.error(
-      `usage: npm run fuzz -- TARGET [--seconds N] [--seed N] [--keep]\ntargets: ${Object.keys(SEEDS).join(', ')}`,
-    );
-    process.exitCode = 2;
-    return;
-  }
+interface Flags {
+  readonly seconds: number;
+  readonly seed: number;
+  readonly keep: boolean;
+}
+
+async function main(name: string, { seconds, seed, keep: keepSome }: Flags): Promise<void> {
   const work = resolve('.cache/fuzz', name);
   mkdirSync(work, { recursive: true });
   const script = await bundle(resolve(HERE, 'targets', `${name}.ts`), work, 'target.mjs');
@@ -52,7 +46,7 @@ async function main(): Promise<void> {
     name,
     batchFile,
   );
-  if (rest.includes('--keep')) await keep(child, script, corpus, name);
+  if (keepSome) await keep(child, script, corpus, name);
   console.error(findings === 0 ? `${name}: nothing found` : `${name}: ${findings} findings in ${HERE}/found/${name}`);
   process.exitCode = findings === 0 ? 0 : 1;
 }
@@ -144,4 +138,15 @@ async function keep(child: string, script: string, corpus: readonly string[], na
   console.error(`${name}: ${kept.length} inputs kept in ${folder}`);
 }
 
-await main();
+await runScript(
+  npmScript('fuzz', 'coverage-guided fuzzing of one reader of hostile bytes')
+    .addArgument(new Argument('<target>', 'which reader').choices(Object.keys(SEEDS)))
+    .option('--seconds <n>', 'how long', wholeNumber(1), 60)
+    .addOption(
+      new Option('--seed <n>', 'where the dice begin')
+        .argParser(wholeNumber(0))
+        .default(Date.now() % 1_000_000, 'by the clock; it is printed'),
+    )
+    .option('--keep', 'write a small set that reaches as much to test/fuzz/corpus/TARGET', false)
+    .action(main),
+);
