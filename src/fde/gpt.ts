@@ -101,8 +101,8 @@ export function newGpt(size: number, block: number, name: string): WriteSteps {
 }
 
 /**
- * The same table with partition `number` reaching to the end of a disk of `size` bytes. Undefined when another partition
- * lies behind it, or when there is no room for a second list in front of the first partition.
+ * The same table with partition `number` reaching to the end of a disk of `size` bytes. Undefined when it ends there or
+ * behind it already, when another partition lies behind it, or when there is no room for a second list in front of the first.
  */
 export function grownGpt(gpt: Gpt, number: number, size: number): WriteSteps | undefined {
   const { block } = gpt;
@@ -118,10 +118,12 @@ export function grownGpt(gpt: Gpt, number: number, size: number): WriteSteps | u
   }
   const entriesAt = gpt.entriesAt === 2 ? 2 + listBlocks : 2;
   const firstUsable = 2 + 2 * listBlocks;
-  if (own === undefined || lowest < firstUsable) return undefined;
+  const last = alignedEnd(lastUsable, block);
+  // a table that changed since the kernel read it may say that the partition ends behind the disk already
+  if (own === undefined || own.last >= last || lowest < firstUsable) return undefined;
 
   const entries = Buffer.from(gpt.entries);
-  entries.writeBigUInt64LE(BigInt(alignedEnd(lastUsable, block)), (number - 1) * gpt.entrySize + 40);
+  entries.writeBigUInt64LE(BigInt(last), (number - 1) * gpt.entrySize + 40);
   const grown: Gpt = { ...gpt, entries, entriesAt, firstUsable, lastUsable };
   return [
     [...copyAtEnd(grown, size), { at: entriesAt * block, bytes: entries }],

@@ -43,7 +43,7 @@ async function grow(part: Partition, machine: DiskMachine): Promise<void> {
   }
   const steps = grownGpt(gpt, part.number, size);
   if (steps === undefined) {
-    throw new DstackError('DISK_NOT_BLANK', `another partition of ${disk} is in the way of ${part.name}`, {
+    throw new DstackError('DISK_NOT_BLANK', `the partition table of ${disk} has no room for a larger ${part.name}`, {
       path: disk,
     });
   }

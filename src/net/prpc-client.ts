@@ -68,7 +68,7 @@ export async function callJson(
     });
     if ('tooLarge' in answer) throw garbled(`sent more than ${answer.tooLarge} bytes`);
     if (answer.status === 404) throw garbled('failed with status 404: there is no such service');
-    if (answer.status !== 200) throw failed(`failed with status ${answer.status}`, errorText(answer.body));
+    if (answer.status !== 200) throw failed(`failed with status ${answer.status}`, answerText(answer.body));
     if (answer.body.trim() === '') return null;
     try {
       return JSON.parse(answer.body);
@@ -85,7 +85,7 @@ export async function callJson(
 }
 
 /** The message inside an error answer: `{"error": text}` (prpc), else the first part of the body. */
-function errorText(body: string): string | undefined {
+export function answerText(body: string): string | undefined {
   let text = body;
   try {
     const parsed: unknown = JSON.parse(body);

@@ -58,7 +58,7 @@ export async function requestSealingKey(request: SealingKeyRequest): Promise<Sea
     const reportData = new Uint8Array(64);
     reportData.set(x25519PublicKey(secret));
     const body = { quote: toHex(await quote(reportData)) };
-    const { encryptedKey, providerQuote } = readAnswer(
+    const { encryptedKey, providerQuote } = readSealingAnswer(
       await callJson(hostApiUrl, 'GetSealingKey', body, { timeoutMs: TIMEOUT_MS }),
     );
     const bound = createHash('sha256').update(encryptedKey).digest();
@@ -91,7 +91,8 @@ export async function requestSealingKey(request: SealingKeyRequest): Promise<Sea
   }
 }
 
-function readAnswer(answer: unknown): { encryptedKey: Uint8Array; providerQuote: Uint8Array } {
+/** @throws HOST_API_FAILED, HEX_INVALID */
+export function readSealingAnswer(answer: unknown): { encryptedKey: Uint8Array; providerQuote: Uint8Array } {
   const bytes = (field: string): Uint8Array => {
     const value = (answer as Record<string, unknown> | null)?.[field];
     if (typeof value !== 'string') {

@@ -66,6 +66,8 @@ async function writeSeeds(name: string, folder: string): Promise<void> {
 function start(child: string, job: Job): ChildProcess {
   return spawn('node', [`--max-old-space-size=${HEAP_MB}`, child, JSON.stringify(job)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // warnings about each input would bury what was found
+    env: { ...process.env, DSTACK_LOG: 'error' },
   });
 }
 

@@ -15,6 +15,7 @@ import { buildHeader, goodJson } from '../fde/header-builder.ts';
 import { buildFirmware, kernelA, kernelB, METADATA, vectors } from '../os-image/sample.ts';
 import { logArea, noAction } from '../tdx/ccel-writer.ts';
 import { sampleAttestation, sampleQuote } from '../tdx/sample.ts';
+import { MORE_SEEDS } from './more-seeds.ts';
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
@@ -135,6 +136,7 @@ function httpRequests(): Uint8Array[] {
 }
 
 export const SEEDS: Readonly<Record<string, () => Promise<Uint8Array[]> | Uint8Array[]>> = {
+  ...MORE_SEEDS,
   quote: () => [sampleQuote(), v5(2), v5(3)],
   ccel: () => [
     mockCcel(),

@@ -37,6 +37,8 @@ export function same(what: string, a: unknown, b: unknown): void {
 }
 
 const text = (value: unknown): string =>
-  JSON.stringify(value, (_, item: unknown) =>
-    item instanceof Uint8Array ? Buffer.from(item).toString('hex') : typeof item === 'bigint' ? `${item}n` : item,
-  ) ?? 'undefined';
+  JSON.stringify(value, function (this: Record<string, unknown>, key, item: unknown) {
+    const raw = this[key]; // a Buffer has become an object of numbers already
+    if (raw instanceof Uint8Array) return Buffer.from(raw).toString('hex');
+    return typeof item === 'bigint' ? `${item}n` : item;
+  }) ?? 'undefined';
