@@ -8,8 +8,11 @@ import { DstackError } from '../../../src/errors.ts';
 import { entryRange, grownGpt, readGpt } from '../../../src/fde/gpt.ts';
 import { type FuzzTarget, same } from '../target.ts';
 
-const DISK = 8 * 1024 * 1024;
-const GROWN = 16 * 1024 * 1024;
+/** One disk for all inputs: each leaves it as it was, empty. */
+const DISK = Buffer.alloc(8 * 1024 * 1024);
+const GROWN = Buffer.alloc(16 * 1024 * 1024);
+/** Nothing of an input lies behind this. */
+const HEAD = 64 * 1024;
 
 /** Right checksums for whatever is in the table, where they have a place. */
 function sealed(disk: Buffer, block: number): void {
@@ -35,37 +38,51 @@ const target: FuzzTarget = {
   ],
   async run(input) {
     const block = (input[0] ?? 0) & 1 ? 4096 : 512;
-    const disk = Buffer.alloc(DISK);
-    disk.set(input.subarray(1), block);
-    if ((input[0] ?? 0) & 2) sealed(disk, block);
-    const read = (bytes: Buffer) => async (at: number, length: number) => {
-      if (!(at >= 0 && at + length <= bytes.length)) throw new DstackError('FILE_IO', 'outside the disk');
-      return new Uint8Array(bytes.subarray(at, at + length));
-    };
-    const table = await readGpt(read(disk), block);
-    if (table === undefined) return;
-    for (let number = 1; number <= 4; number++) {
-      const before = entryRange(table, number);
-      const steps = grownGpt(table, number, GROWN);
-      if (steps === undefined) continue;
-      if (before === undefined) throw new Error(`partition ${number} is not there and was enlarged`);
-      const after = Buffer.alloc(GROWN);
-      disk.copy(after);
-      for (const { at, bytes } of steps.flat()) {
-        if (!(at >= 0 && at + bytes.length <= GROWN)) throw new Error(`${bytes.length} bytes at ${at}: outside`);
-        if (at + bytes.length > before.first * block && at < Math.min(before.last * block + block, DISK))
-          throw new Error(`${bytes.length} bytes at ${at}: inside the partition`);
-        after.set(bytes, at);
-      }
-      const again = await readGpt(read(after), block);
-      if (again === undefined) throw new Error('the enlarged table is not taken');
-      const range = entryRange(again, number);
-      same('first block', range?.first, before.first);
-      if (range !== undefined && range.last * block + block > GROWN) throw new Error('it ends outside the disk');
-      if (range !== undefined && range.last < before.last) throw new Error('it has become smaller');
-      for (let other = 1; other <= 8; other++)
-        if (other !== number) same(`partition ${other}`, entryRange(again, other), entryRange(table, other));
+    const bytes = input.subarray(1);
+    DISK.set(bytes, block);
+    if ((input[0] ?? 0) & 2) sealed(DISK, block);
+    try {
+      await judge(block);
+    } finally {
+      DISK.fill(0, block, block + Math.max(bytes.length, 2 * block));
     }
   },
 };
 export default target;
+
+const reader = (disk: Buffer) => async (at: number, length: number) => {
+  if (!(at >= 0 && at + length <= disk.length)) throw new DstackError('FILE_IO', 'outside the disk');
+  return new Uint8Array(disk.subarray(at, at + length));
+};
+
+async function judge(block: number): Promise<void> {
+  const table = await readGpt(reader(DISK), block);
+  if (table === undefined) return;
+  for (let number = 1; number <= 4; number++) {
+    const before = entryRange(table, number);
+    const steps = grownGpt(table, number, GROWN.length);
+    if (steps === undefined) continue;
+    if (before === undefined) throw new Error(`partition ${number} is not there and was enlarged`);
+    const head = DISK.subarray(0, HEAD);
+    GROWN.set(head);
+    try {
+      for (const { at, bytes } of steps.flat()) {
+        if (!(at >= 0 && at + bytes.length <= GROWN.length)) throw new Error(`${bytes.length} bytes at ${at}: outside`);
+        if (at + bytes.length > before.first * block && at < Math.min((before.last + 1) * block, DISK.length))
+          throw new Error(`${bytes.length} bytes at ${at}: inside the partition`);
+        GROWN.set(bytes, at);
+      }
+      const again = await readGpt(reader(GROWN), block);
+      if (again === undefined) throw new Error('the enlarged table is not taken');
+      const range = entryRange(again, number);
+      same('first block', range?.first, before.first);
+      if (range === undefined || (range.last + 1) * block > GROWN.length) throw new Error('it ends outside the disk');
+      if (range.last <= before.last) throw new Error('it has not become larger');
+      for (let other = 1; other <= 8; other++)
+        if (other !== number) same(`partition ${other}`, entryRange(again, other), entryRange(table, other));
+    } finally {
+      GROWN.fill(0, 0, HEAD);
+      for (const { at, bytes } of steps.flat()) if (at >= 0) GROWN.fill(0, at, at + bytes.length);
+    }
+  }
+}
