@@ -66,6 +66,13 @@ export const COMMANDS: readonly CommandEntry[] = [
       load: () => import('./fde.ts'),
     },
   ]),
+  ...inGroup('App', [
+    {
+      name: 'app',
+      summary: 'make an app-compose.json from a compose file, and check it',
+      load: () => import('./app.ts'),
+    },
+  ]),
   ...inGroup('Evidence', [
     { name: 'quote', summary: 'take a quote for 64 bytes of report data', load: () => import('./quote.ts') },
     {

@@ -81,21 +81,27 @@ export async function composeServices(text: string): Promise<ComposeService[]> {
 /** More aliases than this in one document are an attack on memory, not a compose file. */
 const MAX_ALIASES = 1000;
 
-interface Parsed {
+/** A compose file as it is written: YAML is resolved, variables are not filled in. */
+export interface ComposeSource {
+  /** top-level `name` */
   readonly name: string | undefined;
   readonly services: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
+  /** false: it includes other files */
   readonly complete: boolean;
+  /** its YAML documents, each a mapping; at least one */
+  readonly documents: readonly Readonly<Record<string, unknown>>[];
 }
 
 /** A start asks three times about the same text, and parsing costs more than everything else that it does by itself. */
-let latest: { readonly text: string; readonly parsed: Parsed } | undefined;
+let latest: { readonly text: string; readonly parsed: ComposeSource } | undefined;
 
-async function parseCompose(text: string, path?: string): Promise<Parsed> {
+/** Reads a compose file. @param path only for errors @throws COMPOSE_INVALID */
+export async function parseCompose(text: string, path?: string): Promise<ComposeSource> {
   if (latest?.text !== text) latest = { text, parsed: await parse(text, path) };
   return latest.parsed;
 }
 
-async function parse(text: string, path?: string): Promise<Parsed> {
+async function parse(text: string, path?: string): Promise<ComposeSource> {
   const { parseAllDocuments } = await import('yaml');
   const invalid = (why: string, cause?: unknown) =>
     new DstackError('COMPOSE_INVALID', `compose file ${why}`, { path, cause });
@@ -118,14 +124,16 @@ async function parse(text: string, path?: string): Promise<Parsed> {
 }
 
 /** Later documents add services, change fields of earlier ones, and rename the project. */
-function joined(values: readonly unknown[], invalid: (why: string) => DstackError): Parsed {
+function joined(values: readonly unknown[], invalid: (why: string) => DstackError): ComposeSource {
   let name: string | undefined;
   let complete = true;
   let declared = false;
   const services = new Map<string, Readonly<Record<string, unknown>>>();
+  const documents: Readonly<Record<string, unknown>>[] = [];
   if (values.length === 0) throw invalid('is not a mapping');
   for (const value of values) {
     if (!isObject(value)) throw invalid('is not a mapping');
+    documents.push(value);
     if (typeof value['name'] === 'string' && value['name'] !== '') name = value['name'];
     if (value['include'] !== undefined) complete = false;
     const own = value['services'];
@@ -136,5 +144,5 @@ function joined(values: readonly unknown[], invalid: (why: string) => DstackErro
       services.set(service, { ...services.get(service), ...(isObject(fields) ? fields : {}) });
   }
   if (!declared && complete) throw invalid('is missing the mapping `services`');
-  return { name, services, complete };
+  return { name, services, complete, documents };
 }

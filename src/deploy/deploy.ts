@@ -17,3 +17,5 @@ export const loadHold = () => import('./hold.ts');
 export const loadOrphans = () => import('./orphans.ts');
 export const loadPlan = () => import('./plan.ts');
 export const loadSteps = () => import('./steps.ts');
+export const loadAppCheck = () => import('./app/check-file.ts');
+export const loadAppInit = () => import('./app/init-app.ts');

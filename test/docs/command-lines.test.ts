@@ -7,7 +7,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
+import { demoAppCompose, demoAppComposeText } from '../../initramfs/demo/app-compose.ts';
 import { fullLogJson } from '../../src/tdx/log-json.ts';
 import { FILES, fromImage, logOf, vmConfigOf, writeImageFolder } from '../verify/system-fixture.ts';
 import { type CommandLine, commandLines } from './command-lines.ts';
@@ -29,6 +29,7 @@ const RUN = [
   /^dstack-util gen-app-keys /,
   /^dstack-util derive-key /,
   /^dstack-util measure /,
+  /^dstack-util app (init|check|hash) /,
   /^dstack-util setup --plan$/,
   /^dstack-sim (root-ca|collateral|quote|pki) /,
   /^nonce=\$\(openssl /,
@@ -136,6 +137,7 @@ describe('command lines in the documentation', () => {
       const dir = mkdtempSync(join(tmpdir(), 'docs-run-'));
       try {
         writeFileSync(join(dir, 'app-compose.json'), demoAppComposeText());
+        writeFileSync(join(dir, 'docker-compose.yaml'), String(demoAppCompose()['docker_compose_file']));
         shell('dstack-util measure app-compose.json --json >predicted.json', dir);
         writeSystem(dir);
         // what makes files comes before what reads them, wherever the page explains it

@@ -1,0 +1,7 @@
+/** Variables of the encrypted environment that log in to a registry; the platform's own start scripts have the same names. */
+export const LOGIN_USERNAME = 'DSTACK_DOCKER_USERNAME';
+export const LOGIN_PASSWORD = 'DSTACK_DOCKER_PASSWORD';
+/** absent means Docker Hub */
+export const LOGIN_REGISTRY = 'DSTACK_DOCKER_REGISTRY';
+
+export const LOGIN_VARIABLES: readonly string[] = [LOGIN_USERNAME, LOGIN_PASSWORD, LOGIN_REGISTRY];
