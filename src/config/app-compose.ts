@@ -66,6 +66,8 @@ export interface AppCompose {
   readonly agentSockets: readonly AgentSocket[];
   /** the parsed JSON as it is */
   readonly document: unknown;
+  /** top-level fields that nothing here reads */
+  readonly ignored: readonly string[];
 }
 
 /** Largest accepted app-compose.json in bytes. */
@@ -86,7 +88,7 @@ export function parseAppCompose(raw: Uint8Array, path: string = HOST_SHARED.appC
   const fields = new Fields(document, { path });
   const requirements = fields.object('requirements');
   const preLaunchScript = fields.optionalString('pre_launch_script');
-  return {
+  const compose = {
     raw,
     text,
     composeHash: sha256(raw),
@@ -118,6 +120,7 @@ export function parseAppCompose(raw: Uint8Array, path: string = HOST_SHARED.appC
     agentSockets: parseAgentSockets(fields),
     document,
   };
+  return { ...compose, ignored: fields.ignored() };
 }
 
 /**

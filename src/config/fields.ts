@@ -24,6 +24,7 @@ const short = (value: unknown): string => {
 export class Fields {
   readonly #object: JsonObject;
   readonly #prefix: string;
+  readonly #asked = new Set<string>();
   readonly options: FieldOptions;
 
   /** @throws DOCUMENT_INVALID (or the given code) if `value` is not an object */
@@ -52,11 +53,17 @@ export class Fields {
   }
 
   has(field: string): boolean {
+    this.#asked.add(field);
     return Object.hasOwn(this.#object, field);
   }
 
   keys(): string[] {
     return Object.keys(this.#object);
+  }
+
+  /** Fields of the object that nobody has asked for so far. */
+  ignored(): string[] {
+    return this.keys().filter((key) => !this.#asked.has(key));
   }
 
   /** The raw value; undefined when absent. */

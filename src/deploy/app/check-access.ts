@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { isObject } from '../../config/strict-json.ts';
 import type { ComposeSource } from '../compose-file.ts';
 import type { Findings } from './finding.ts';
-import { bare, type Fields, type Mount, mountsOf, stringsOf } from './shape.ts';
+import { bare, mountsOf, type ServiceFields, type ServiceMount, stringsOf } from './shape.ts';
 
 /** Where compose looks from: relative paths begin here. */
 const PROJECT = '/dstack';
@@ -29,7 +29,7 @@ export function checkAccess({ services }: ComposeSource, findings: Findings, soc
   }
 }
 
-function checkMount(where: string, mount: Mount, findings: Findings, sockets: readonly string[]): void {
+function checkMount(where: string, mount: ServiceMount, findings: Findings, sockets: readonly string[]): void {
   if (mount.fromVariable) {
     findings.add('warning', 'mount-variable', where, 'a variable decides which path of the guest this is');
     return;
@@ -63,7 +63,7 @@ function checkMount(where: string, mount: Mount, findings: Findings, sockets: re
   }
 }
 
-function relativeMount(where: string, mount: Mount, path: string, findings: Findings): void {
+function relativeMount(where: string, mount: ServiceMount, path: string, findings: Findings): void {
   const file = /^(.+\.[a-z0-9]{1,5}|\.env)$/i.test(posix.basename(mount.target));
   if (!mount.creates || file) {
     const text = mount.creates
@@ -88,7 +88,7 @@ function relativeMount(where: string, mount: Mount, path: string, findings: Find
   );
 }
 
-function checkRights(where: string, service: Fields, findings: Findings): void {
+function checkRights(where: string, service: ServiceFields, findings: Findings): void {
   const { privileged, network_mode: network, pid, cap_add: caps, devices, gpus, runtime, deploy, platform } = service;
   if (privileged === true || privileged === 'true') {
     const text =

@@ -2,22 +2,14 @@
 import { type AppCompose, checkFeatureGates, parseAppCompose, readsComposeFile } from '../../config/app-compose.ts';
 import { checkRequirements } from '../../config/requirements.ts';
 import { storageOptions } from '../../config/storage-options.ts';
-import { isObject } from '../../config/strict-json.ts';
 import { DstackError } from '../../errors.ts';
 import { runnerOf } from '../runner-of.ts';
 import { type ComposeCheckOptions, checkComposeText } from './check-compose.ts';
 import type { Findings } from './finding.ts';
 import type { ImageFacts } from './image-facts.ts';
 
-/** Fields that the guest, or a tool of the platform, reads. Others have no effect, so one may be a typing error. */
-const FIELDS = new Set(
-  (
-    'manifest_version name features runner snapshotter docker_compose_file init_script public_logs public_sysinfo ' +
-    'public_tcbinfo kms_enabled gateway_enabled tproxy_enabled local_key_provider_enabled key_provider key_provider_id ' +
-    'allowed_envs no_instance_id secure_time storage_fs swap_size event_log_version port_policy requirements ' +
-    'verity_volumes pre_launch_script bash_script docker_config agent_sockets default_gateway_domain'
-  ).split(' '),
-);
+/** Fields that no guest reads, but tools of the platform or scripts that they bring along. */
+const READ_ELSEWHERE = ['docker_config', 'default_gateway_domain'];
 const PLATFORM = 'dstack-tdx';
 
 export interface DocumentCheckOptions extends Pick<ComposeCheckOptions, 'suggest'> {
@@ -25,7 +17,7 @@ export interface DocumentCheckOptions extends Pick<ComposeCheckOptions, 'suggest
 }
 
 /** @returns the document, unless it cannot be read */
-export async function checkDocument(
+export async function checkAppDocument(
   raw: Uint8Array,
   path: string,
   findings: Findings,
@@ -78,17 +70,11 @@ async function asked(findings: Findings, where: string, check: () => unknown): P
   }
 }
 
-function unknownFields({ document }: AppCompose, findings: Findings): void {
-  if (!isObject(document)) return;
-  for (const name of Object.keys(document)) {
-    if (!FIELDS.has(name))
-      findings.add(
-        'warning',
-        'unknown-field',
-        name,
-        'no guest reads this field: it has no effect',
-        'correct its name, or remove it',
-      );
+function unknownFields({ ignored }: AppCompose, findings: Findings): void {
+  for (const name of ignored) {
+    if (READ_ELSEWHERE.includes(name)) continue;
+    const text = 'no guest reads this field: it has no effect';
+    findings.add('warning', 'unknown-field', name, text, 'correct its name, or remove it');
   }
 }
 
@@ -124,7 +110,7 @@ function keyProvider({ keyProvider: kind, noInstanceId }: AppCompose, findings: 
       'use kms, local or none',
     );
   if (kind === 'none') {
-    const text = 'keys and data disk live for one boot: with none, every boot begins anew';
+    const text = 'keys and data disk live for one boot: with none, every boot begins with new ones';
     findings.add('note', 'keys-for-one-boot', 'key_provider', text, 'use kms if data or keys must stay');
   }
   if (noInstanceId && kind === 'kms')

@@ -3,7 +3,7 @@ import { APP_COMPOSE_LIMIT, type AppCompose } from '../../config/app-compose.ts'
 import { DstackError } from '../../errors.ts';
 import { readLimited, utf8 } from '../../sys/files.ts';
 import { checkComposeText } from './check-compose.ts';
-import { checkDocument } from './check-document.ts';
+import { checkAppDocument } from './check-document.ts';
 import { type AppFinding, Findings, sortFindings } from './finding.ts';
 import { type ImageFacts, readImageFacts } from './image-facts.ts';
 
@@ -43,7 +43,7 @@ export async function checkFile(path: string, options: FileCheckOptions = {}): P
     findings.add('note', 'compose-version', '--image', text);
   }
   if (isDocument(path, raw)) {
-    const app = await checkDocument(raw, path, findings, { suggest, ...(image === undefined ? {} : { image }) });
+    const app = await checkAppDocument(raw, path, findings, { suggest, ...(image === undefined ? {} : { image }) });
     return done('app-compose', app);
   }
   const version = image?.composeVersion;

@@ -6,7 +6,7 @@ import { isObject } from '../../config/strict-json.ts';
 import type { ComposeSource } from '../compose-file.ts';
 import { dockerfileCopies } from './dockerfile.ts';
 import type { Findings } from './finding.ts';
-import { bare, type Fields, stringsOf } from './shape.ts';
+import { bare, type ServiceFields, stringsOf } from './shape.ts';
 
 const ONLY_TEXT = 'only the text of the compose file reaches the guest';
 
@@ -68,7 +68,7 @@ function includes(value: unknown, findings: Findings): void {
   });
 }
 
-function serviceFiles(where: string, service: Fields, findings: Findings): void {
+function serviceFiles(where: string, service: ServiceFields, findings: Findings): void {
   const { extends: base, env_file: envFile, label_file: labelFile, build, credential_spec: spec } = service;
   if (isObject(base) && base['file'] !== undefined)
     missing(findings, 'extends', `${where}.extends.file`, bare(base['file']), 'copy the service into this file');

@@ -2,7 +2,7 @@
 import { isObject } from '../../config/strict-json.ts';
 import type { ComposeSource } from '../compose-file.ts';
 import type { Findings } from './finding.ts';
-import { bare, type Fields, mountsOf, namesOf, sourcesOf } from './shape.ts';
+import { bare, mountsOf, namesOf, type ServiceFields, sourcesOf } from './shape.ts';
 
 const NAME = /^[a-zA-Z0-9._-]+$/;
 
@@ -53,7 +53,7 @@ export function checkGraph({ services, documents, complete }: ComposeSource, fin
 
 const isOptional = (value: unknown): boolean => isObject(value) && value['required'] === false;
 
-function cycle(services: ReadonlyMap<string, Fields>, findings: Findings): void {
+function cycle(services: ReadonlyMap<string, ServiceFields>, findings: Findings): void {
   const done = new Set<string>();
   const visit = (name: string, path: readonly string[]): boolean => {
     if (path.includes(name)) {

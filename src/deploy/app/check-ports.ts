@@ -21,7 +21,7 @@ export function checkPorts({ services }: ComposeSource, findings: Findings, app?
     portsOf(service['ports']).forEach(({ host, ip, protocol }, i) => {
       const where = `services.${name}.ports[${i}]`;
       if (host === undefined) {
-        const text = 'docker chooses the port of the guest anew at each start: nobody outside knows it';
+        const text = 'docker chooses a port of the guest at each start: nobody outside knows it';
         findings.add('warning', 'port-random', where, text, 'write "8080:8080"');
         return;
       }

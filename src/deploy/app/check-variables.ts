@@ -13,7 +13,7 @@ const STEERING = new RegExp(
   ].join('|')})$`,
 );
 
-export type Environment = Pick<AppCompose, 'allowedEnvs' | 'keyProvider' | 'preLaunchScript'>;
+export type AppVariables = Pick<AppCompose, 'allowedEnvs' | 'keyProvider' | 'preLaunchScript'>;
 
 /** What compose refuses to fill in, whoever sets the variables. */
 export function checkInterpolation({ invalid }: VariableReport, findings: Findings): void {
@@ -23,7 +23,7 @@ export function checkInterpolation({ invalid }: VariableReport, findings: Findin
   }
 }
 
-export function checkVariables({ variables }: VariableReport, app: Environment, findings: Findings): void {
+export function checkVariables({ variables }: VariableReport, app: AppVariables, findings: Findings): void {
   const script = app.preLaunchScript ?? '';
   for (const variable of variables) {
     const { name } = variable;

@@ -5,7 +5,7 @@ import { DstackError } from '../../errors.ts';
 import { readLimited, utf8 } from '../../sys/files.ts';
 import { parseCompose } from '../compose-file.ts';
 import { LOGIN_VARIABLES } from '../registry-variables.ts';
-import { checkDocument } from './check-document.ts';
+import { checkAppDocument } from './check-document.ts';
 import { type AppFinding, Findings, sortFindings } from './finding.ts';
 import { type AppImage, appImages, pinImages, suggestDigests } from './images.ts';
 import { type AppOptions, appComposeText } from './make-app.ts';
@@ -63,6 +63,6 @@ export async function initApp(path: string, options: InitOptions): Promise<InitR
     throw new DstackError('FILE_TOO_LARGE', message, { path, value: raw.length });
   }
   const findings = new Findings();
-  await checkDocument(raw, path, findings, { suggest });
+  await checkAppDocument(raw, path, findings, { suggest });
   return { text, app: parseAppCompose(raw, path), images, pinned, findings: sortFindings(findings.list) };
 }

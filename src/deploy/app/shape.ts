@@ -2,7 +2,7 @@
 import { isObject } from '../../config/strict-json.ts';
 import { interpolation } from './interpolation.ts';
 
-export type Fields = Readonly<Record<string, unknown>>;
+export type ServiceFields = Readonly<Record<string, unknown>>;
 
 /** A string with the defaults of its variables filled in; of other values their text. */
 export const bare = (value: unknown): string =>
@@ -23,7 +23,7 @@ export const sourcesOf = (value: unknown): string[] =>
     ? value.map((item) => (isObject(item) ? bare(item['source']) : bare(item))).filter((name) => name !== '')
     : [];
 
-export interface Mount {
+export interface ServiceMount {
   readonly kind: string;
   /** defaults filled in; empty for an anonymous volume */
   readonly source: string;
@@ -35,9 +35,9 @@ export interface Mount {
 }
 
 /** `volumes` of a service, in the short and the long form. */
-export function mountsOf(value: unknown): Mount[] {
+export function mountsOf(value: unknown): ServiceMount[] {
   if (!Array.isArray(value)) return [];
-  return value.flatMap((item): Mount[] => {
+  return value.flatMap((item): ServiceMount[] => {
     if (typeof item === 'string') {
       const text = interpolation(item).bare;
       const [source = '', target] = text.split(':');

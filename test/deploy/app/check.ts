@@ -2,7 +2,7 @@
 import { stringify } from 'yaml';
 import { parseAppCompose } from '../../../src/config/app-compose.ts';
 import { checkComposeText } from '../../../src/deploy/app/check-compose.ts';
-import { checkDocument } from '../../../src/deploy/app/check-document.ts';
+import { checkAppDocument } from '../../../src/deploy/app/check-document.ts';
 import { type AppFinding, Findings, sortFindings } from '../../../src/deploy/app/finding.ts';
 
 export const DIGEST = `sha256:${'a'.repeat(64)}`;
@@ -30,7 +30,7 @@ export const service = (fields: Record<string, unknown>, more: Record<string, un
 
 export async function app(fields: Record<string, unknown>): Promise<AppFinding[]> {
   const findings = new Findings();
-  await checkDocument(document(fields), 'app-compose.json', findings);
+  await checkAppDocument(document(fields), 'app-compose.json', findings);
   return sortFindings(findings.list);
 }
 
