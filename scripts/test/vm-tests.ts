@@ -11,6 +11,7 @@ const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'src/agent/': [...WHOLE_BOOT, 'no-docker', 'kms', 'sandbox'],
   'src/boot/': [...WHOLE_BOOT, 'refusals', 'kms', 'no-docker', 'host-inputs'],
   'src/commands/': [...WHOLE_BOOT, 'no-docker', 'refusals', 'disk'],
+  'src/crypto/': [...WHOLE_BOOT, 'kms', 'gateway'],
   'src/deploy/': ['deploy', 'deploy-faults', 'no-docker', 'kms'],
   'src/fde/': ['disk', 'refusals', 'power-cut', 'zfs', ...WHOLE_BOOT],
   'src/http/': [...WHOLE_BOOT, 'kms', 'gateway'],
@@ -36,6 +37,7 @@ const TOUCHES: Readonly<Record<string, readonly string[]>> = {
   'test/': [],
   'docs/': [],
   'bench/': [],
+  'packages/': [],
   'packaging/': [],
   'scripts/': [],
 };

@@ -1,6 +1,5 @@
 /** The face of this room. Each command is one job of the boot and loads the part of it that it needs. */
 export type { Finding } from './doctor/finding.ts';
-export type { PredictedEvent, Prediction } from './predict.ts';
 
 export const loadAfterFailure = () => import('./after-failure.ts');
 export const loadBootMachine = () => import('./boot-machine.ts');
@@ -8,7 +7,6 @@ export const loadExamine = () => import('./doctor/examine.ts');
 export const loadGuestMachine = () => import('./doctor/guest-machine.ts');
 export const loadHostShare = () => import('./host-share.ts');
 export const loadNotifier = () => import('./notifier.ts');
-export const loadPredict = () => import('./predict.ts');
 export const loadPrepared = () => import('./prepare/prepared.ts');
 export const loadRun = () => import('./run.ts');
 export const loadRunSequence = () => import('./run-sequence.ts');

@@ -23,3 +23,18 @@ export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   }
   return out;
 }
+
+/** True if both hold the same bytes. Not for secrets: it stops at the first difference. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
+/** Below, above or 0, in the order of unsigned bytes; what is a beginning of the other comes first. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const end = Math.min(a.length, b.length);
+  for (let at = 0; at < end; at++) {
+    const difference = (a[at] as number) - (b[at] as number);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}

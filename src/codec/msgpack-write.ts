@@ -1,5 +1,7 @@
 /** Writing MessagePack for attestations: smallest integer forms, members in insertion order, pieces that are encoded already. */
+
 import { DstackError } from '../errors.ts';
+import { utf8Bytes } from './text.ts';
 
 /** A value that was encoded before: its bytes are copied as they are. */
 export class EncodedMsgpack {
@@ -39,7 +41,7 @@ const ARRAY: Tags = [0, 0xdc, 0xdd];
 const MAP: Tags = [0, 0xde, 0xdf];
 
 class Writer {
-  #buffer = Buffer.allocUnsafe(FIRST_SIZE);
+  #buffer = new Uint8Array(FIRST_SIZE);
   #at = 0;
 
   finish(): Uint8Array {
@@ -68,7 +70,7 @@ class Writer {
     const at = this.#at;
     this.#at += size;
     if (this.#at > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(this.#at, 2 * this.#buffer.length));
+      const larger = new Uint8Array(Math.max(this.#at, 2 * this.#buffer.length));
       larger.set(this.#buffer.subarray(0, at));
       this.#buffer = larger;
     }
@@ -85,6 +87,11 @@ class Writer {
     this.#buffer.set(bytes, at);
   }
 
+  /** Big-endian, negative numbers in two's complement. */
+  #integer(value: number, at: number, size: number): void {
+    for (let i = 1; i <= size; i++) this.#buffer[at + size - i] = Math.floor(value / 256 ** (i - 1)) & 0xff;
+  }
+
   #head([one, two, four]: Tags, size: number): void {
     if (size < 0x100 && one !== 0) {
       this.#byte(one);
@@ -92,11 +99,11 @@ class Writer {
     } else if (size < 0x10000) {
       const at = this.#room(3);
       this.#buffer[at] = two;
-      this.#buffer.writeUInt16BE(size, at + 1);
+      this.#integer(size, at + 1, 2);
     } else {
       const at = this.#room(5);
       this.#buffer[at] = four;
-      this.#buffer.writeUInt32BE(size, at + 1);
+      this.#integer(size, at + 1, 4);
     }
   }
 
@@ -106,11 +113,10 @@ class Writer {
   }
 
   #text(text: string): void {
-    const size = Buffer.byteLength(text);
-    if (size < 32) this.#byte(0xa0 | size);
-    else this.#head(TEXT, size);
-    const at = this.#room(size);
-    this.#buffer.write(text, at, 'utf8');
+    const bytes = utf8Bytes(text);
+    if (bytes.length < 32) this.#byte(0xa0 | bytes.length);
+    else this.#head(TEXT, bytes.length);
+    this.#raw(bytes);
   }
 
   #number(value: number): void {
@@ -128,18 +134,18 @@ class Writer {
     else if (value >= -0x8000) {
       const at = this.#room(3);
       this.#buffer[at] = NEGATIVE[1];
-      this.#buffer.writeInt16BE(value, at + 1);
+      this.#integer(value, at + 1, 2);
     } else if (value >= -0x8000_0000) {
       const at = this.#room(5);
       this.#buffer[at] = NEGATIVE[2];
-      this.#buffer.writeInt32BE(value, at + 1);
+      this.#integer(value, at + 1, 4);
     } else this.#wide(0xd3, value);
   }
 
   #wide(tag: number, value: number): void {
     const at = this.#room(9);
     this.#buffer[at] = tag;
-    this.#buffer.writeBigInt64BE(BigInt(value), at + 1);
+    this.#integer(value, at + 1, 8);
   }
 
   #map(object: Record<string, unknown>): void {

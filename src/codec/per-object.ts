@@ -1,4 +1,5 @@
 /** Answers that are kept as long as what they were made of stays the same. */
+import { sameBytes } from './bytes.ts';
 
 /**
  * A function whose answer is kept with the object that it was made of, for as long as that object lives. Only for objects
@@ -22,7 +23,7 @@ export class LastBytes<V> {
 
   /** @param make is called for other bytes than before; what it throws is not kept. The bytes are kept: nobody may change them */
   of(bytes: Uint8Array, make: (bytes: Uint8Array) => V): V {
-    if (this.#last === undefined || Buffer.compare(this.#last.bytes, bytes) !== 0) {
+    if (this.#last === undefined || !sameBytes(this.#last.bytes, bytes)) {
       this.#last = undefined;
       this.#last = { bytes, value: make(bytes) };
     }

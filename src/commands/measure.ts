@@ -4,11 +4,10 @@
  */
 import * as fs from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { PredictedEvent, Prediction } from '../boot/boot.ts';
-import { loadPredict } from '../boot/boot.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
+import type { PredictedEvent, Prediction } from '../tdx/predict-app.ts';
 import * as ui from '../ui.ts';
 import type { System, SystemOptions } from './measure-system.ts';
 
@@ -87,7 +86,7 @@ async function predictApp(
   options: Options,
   system: System | undefined,
 ): Promise<Prediction> {
-  const { predict } = await loadPredict();
+  const { predict } = await import('../tdx/predict-app.ts');
   const { APP_COMPOSE_LIMIT, parseAppCompose } = await import('../config/app-compose.ts');
   const { parseInstanceInfo } = await import('../config/instance-info.ts');
   const { parseCmdline } = await import('../config/cmdline.ts');

@@ -3,7 +3,7 @@
  * module only reads them and never writes them again. Unknown fields are ignored, known ones are checked one by one.
  * Source: dstack formats, app-compose.json.
  */
-import { createHash } from 'node:crypto';
+import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited, utf8 } from '../sys/files.ts';
 import { type AgentSocket, parseAgentSockets } from './agent-sockets.ts';
@@ -159,8 +159,6 @@ export function checkSnapshotter({ snapshotter, runner }: Pick<AppCompose, 'snap
     value: snapshotter,
   });
 }
-
-const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest());
 
 /** A property that exists only when it has a value (exactOptionalPropertyTypes). */
 function optional<K extends string, V extends {}>(key: K, value: V | undefined): { [P in K]?: V } {

@@ -2,7 +2,9 @@
  * The `requirements` of app-compose.json: what the app demands of the platform before it lets itself be started. They
  * are checked before the first event is measured. Source: dstack formats, requirements.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
+import { utf8Bytes } from '../codec/text.ts';
+import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 import type { Fields } from './fields.ts';
 import { HOST_SHARED } from './paths.ts';
@@ -96,7 +98,7 @@ function parseHealth(fields: Fields): Pick<Requirements, 'healthCheck' | 'health
   const file = fields.optionalString('health_status_file');
   if (file !== undefined) {
     if (healthCheck !== true) fields.fail('health_status_file', 'needs health_check: true', file);
-    if (!file.startsWith('/') || file.includes('\0') || Buffer.byteLength(file) >= PATH_LIMIT)
+    if (!file.startsWith('/') || file.includes('\0') || utf8Bytes(file).length >= PATH_LIMIT)
       fields.fail('health_status_file', 'must be an absolute path', file);
   }
   return {
@@ -145,7 +147,7 @@ export function checkRequirements(compose: { readonly requirements?: Requirement
 
 /** SHA-256 over the domain tag and the token. */
 export function launchTokenHash(token: string): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(`${LAUNCH_TOKEN_TAG}${token}`).digest());
+  return sha256(utf8Bytes(`${LAUNCH_TOKEN_TAG}${token}`));
 }
 
 function unmet(message: string, field: string, value?: string | boolean): DstackError {
@@ -212,7 +214,7 @@ function checkLaunchToken(required: Uint8Array | undefined, userConfig: Uint8Arr
   const token = isObject(section) && Object.hasOwn(section, 'launch_token') ? section['launch_token'] : undefined;
   if (typeof token !== 'string')
     throw unmet('/dstack/launch_token is missing in the user config, or is not a string', field);
-  if (Buffer.byteLength(token) < LAUNCH_TOKEN_MIN) {
+  if (utf8Bytes(token).length < LAUNCH_TOKEN_MIN) {
     throw unmet(`the launch token is shorter than ${LAUNCH_TOKEN_MIN} bytes`, field);
   }
   if (!timingSafeEqual(launchTokenHash(token), required)) throw unmet('the launch token does not match', field);

@@ -6,7 +6,7 @@
  * levels, the limit of the deployed verifiers, so hostile input cannot exhaust the stack either.
  */
 import { DstackError } from '../errors.ts';
-import { utf8 } from '../sys/files.ts';
+import { utf8 } from '../sys/utf8.ts';
 
 /** Deepest nesting of arrays and objects. */
 export const MAX_DEPTH = 127;

@@ -1,4 +1,5 @@
 /** The `vm_config` document inside .sys-config.json: how the host built this VM. All fields have defaults. */
+import { fromLatin1 } from '../codec/text.ts';
 import type { Fields } from './fields.ts';
 
 /** A measurement document bound to the OS image by its checksum file; both are raw bytes. */
@@ -95,5 +96,5 @@ function base64(fields: Fields, name: string): Uint8Array {
   if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) {
     fields.fail(name, 'must be base64 with padding', text);
   }
-  return new Uint8Array(Buffer.from(text, 'base64'));
+  return fromLatin1(atob(text));
 }

@@ -1,6 +1,8 @@
 /** Report data: what a quote says about the world outside, as a tagged hash. Source: dstack measurement, report data. */
-import { createHash } from 'node:crypto';
 import { keccak_256, keccak_384, keccak_512, sha3_256, sha3_384, sha3_512 } from '@noble/hashes/sha3';
+import { concat } from '../codec/bytes.ts';
+import { utf8Bytes } from '../codec/text.ts';
+import { sha256, sha384, sha512 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 
 /** Bytes of report data in a TD report. */
@@ -11,17 +13,12 @@ export type ReportDataTag = 'kms-root-ca' | 'ratls-cert' | 'app-data' | (string 
 
 type Hash = (data: Uint8Array) => Uint8Array;
 
-const sha2 =
-  (name: string): Hash =>
-  (data) =>
-    createHash(name).update(data).digest();
-
 // SHA-3 and Keccak come from noble: not every build of node:crypto has the first, none has the second
 const HASHES = new Map<string, Hash>([
-  ['', sha2('sha512')],
-  ['sha256', sha2('sha256')],
-  ['sha384', sha2('sha384')],
-  ['sha512', sha2('sha512')],
+  ['', sha512],
+  ['sha256', sha256],
+  ['sha384', sha384],
+  ['sha512', sha512],
   ['sha3-256', sha3_256],
   ['sha3-384', sha3_384],
   ['sha3-512', sha3_512],
@@ -53,7 +50,7 @@ export function reportData(algorithm: string, tag: ReportDataTag, content: Uint8
       value: algorithm,
     });
   }
-  out.set(hash(Buffer.concat([Buffer.from(`${tag}:`), content])));
+  out.set(hash(concat(utf8Bytes(`${tag}:`), content)));
   return out;
 }
 

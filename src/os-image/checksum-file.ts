@@ -1,8 +1,9 @@
 /** `sha256sum.txt`: the files that make up the identity of an image; its own hash is that identity (os-image, section 1). */
-import { createHash } from 'node:crypto';
+
 import { fromHex, toHex } from '../codec/hex.ts';
+import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
-import { utf8 } from '../sys/files.ts';
+import { utf8 } from '../sys/utf8.ts';
 import { isFileName } from './metadata.ts';
 
 export const CHECKSUM_FILE = 'sha256sum.txt';
@@ -15,7 +16,7 @@ export type Checksums = ReadonlyMap<string, Uint8Array>;
 
 /** os_image_hash: SHA-256 of the checksum file's bytes, 32 bytes. */
 export function osImageHash(checksumFile: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(checksumFile).digest());
+  return sha256(checksumFile);
 }
 
 /**

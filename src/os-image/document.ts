@@ -1,8 +1,10 @@
 /** `measurement.tdx.cbor`: what a verifier needs of an image instead of the image (os-image, section 6). */
-import { createHash } from 'node:crypto';
+
+import { sameBytes } from '../codec/bytes.ts';
 import { type CborMap, type CborValue, decodeCbor, encodeCbor } from '../codec/cbor.ts';
 import { toHex } from '../codec/hex.ts';
 import type { BoundMeasurement } from '../config/vm-config.ts';
+import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 import { osImageHash, parseChecksumFile } from './checksum-file.ts';
 import { type MemoryLayout, readWitness, writeWitness } from './memory-layout.ts';
@@ -84,9 +86,9 @@ export function readBoundMeasurement(bound: BoundMeasurement): {
   readonly osImageHash: Uint8Array;
 } {
   const stated = parseChecksumFile(bound.checksumFile).get(MEASUREMENT_FILE);
-  const found = createHash('sha256').update(bound.measurement).digest();
+  const found = sha256(bound.measurement);
   if (stated === undefined) throw invalid(MEASUREMENT_FILE, 'document', 'is not named in the checksum file');
-  if (!found.equals(stated)) {
+  if (!sameBytes(found, stated)) {
     throw invalid(MEASUREMENT_FILE, 'document', `has SHA-256 ${toHex(found)}, the checksum file says ${toHex(stated)}`);
   }
   return { document: readMeasurementDocument(bound.measurement), osImageHash: osImageHash(bound.checksumFile) };

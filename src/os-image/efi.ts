@@ -1,25 +1,21 @@
 /** Pieces of UEFI that firmware measures: identifiers, variables and the boot option of its own setup screen. */
-import { createHash } from 'node:crypto';
-import { concat } from '../codec/bytes.ts';
 
-export const sha384 = (...parts: readonly Uint8Array[]): Uint8Array => {
-  const hash = createHash('sha384');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
+import { concat } from '../codec/bytes.ts';
+import { fromHex } from '../codec/hex.ts';
 
 export const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /** UTF-16LE without a terminator. */
-export const utf16 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'utf16le'));
+export const utf16 = (text: string): Uint8Array =>
+  concat(...Array.from({ length: text.length }, (_, at) => u16(text.charCodeAt(at))));
 
 /** The 16 bytes of an identifier: its first three groups are little-endian (UEFI specification, appendix A). */
 export function guid(text: string): Uint8Array {
-  const bytes = Buffer.from(text.replaceAll('-', ''), 'hex');
+  const bytes = fromHex(text.replaceAll('-', ''));
   bytes.subarray(0, 4).reverse();
   bytes.subarray(4, 6).reverse();
   bytes.subarray(6, 8).reverse();
-  return new Uint8Array(bytes);
+  return bytes;
 }
 
 export const GLOBAL_VARIABLE = guid('8be4df61-93ca-11d2-aa0d-00e098032b8c');

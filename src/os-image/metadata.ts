@@ -1,5 +1,6 @@
 /** `metadata.json` of an image folder: which file is what, and the kernel command line (os-image, section 1). */
 
+import { fromHex } from '../codec/hex.ts';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJsonBytes } from '../config/strict-json.ts';
 
@@ -85,5 +86,5 @@ function rootfsHash(fields: Fields, cmdline: string): Uint8Array {
   if (stated !== undefined && stated !== '' && stated.toLowerCase() !== digits.toLowerCase()) {
     fields.fail('rootfs_hash', 'contradicts dstack.rootfs_hash of the command line', stated);
   }
-  return new Uint8Array(Buffer.from(digits, 'hex'));
+  return fromHex(digits);
 }

@@ -1,5 +1,5 @@
 /** MRTD: how the TDX module measures a TD before it starts (Intel TDX module ABI, TDH.MEM.PAGE.ADD and TDH.MR.EXTEND). */
-import { createHash, type Hash } from 'node:crypto';
+import { type Hasher, hasher } from '../crypto/hash.ts';
 import { ascii } from './efi.ts';
 import { PAGE_SIZE } from './memory-layout.ts';
 import type { PageOrder } from './shape.ts';
@@ -25,7 +25,7 @@ function record(name: string): { bytes: Uint8Array; at: (address: number) => Uin
 
 /** MRTD of a TD with this firmware, 48 bytes. */
 export function computeMrtd(sections: readonly TdvfSection[], order: PageOrder): Uint8Array {
-  const hash = createHash('sha384');
+  const hash = hasher('sha384');
   const add = record('MEM.PAGE.ADD');
   const extendPage = pageExtender(hash);
   for (const section of sections) {
@@ -43,11 +43,11 @@ export function computeMrtd(sections: readonly TdvfSection[], order: PageOrder):
       }
     }
   }
-  return new Uint8Array(hash.digest());
+  return hash.digest();
 }
 
 /** Measures the sixteen chunks of a page, each behind its record, in one go. */
-function pageExtender(hash: Hash): (section: TdvfSection, page: number) => void {
+function pageExtender(hash: Hasher): (section: TdvfSection, page: number) => void {
   const extend = record('MR.EXTEND');
   const buffer = new Uint8Array(CHUNKS * (RECORD + CHUNK));
   return ({ extend: measured, data, address }, page) => {

@@ -1,5 +1,7 @@
 /** PE files (Microsoft PE/COFF specification, chapters 3 and 4): their sections, and the digest that firmware measures. */
-import { createHash } from 'node:crypto';
+
+import { latin1 } from '../codec/text.ts';
+import { hasher } from '../crypto/hash.ts';
 import { BytesView } from './bytes-view.ts';
 
 export interface PeSection {
@@ -74,9 +76,7 @@ export function parsePe(file: Uint8Array, fail: (why: string) => Error): PeFile 
 }
 
 function section(view: BytesView, at: number): PeSection {
-  const name = Buffer.from(view.cut(at, 8, 'the name of a section'))
-    .toString('latin1')
-    .replace(/\0+$/, '');
+  const name = latin1(view.cut(at, 8, 'the name of a section')).replace(/\0+$/, '');
   const size = view.u32(at + 16, 'a section');
   const offset = view.u32(at + 20, 'a section');
   const data = size === 0 ? new Uint8Array() : view.cut(offset, size, `section ${JSON.stringify(name)}`);
@@ -99,7 +99,7 @@ export interface Authenticode {
  */
 export function authenticode(file: Uint8Array, fail: (why: string) => Error): Authenticode {
   const { sections, checksumAt, certificateEntryAt, headersSize, certificatesSize } = parsePe(file, fail);
-  const hash = createHash('sha384');
+  const hash = hasher('sha384');
   hash.update(file.subarray(0, checksumAt));
   hash.update(file.subarray(checksumAt + 4, certificateEntryAt));
   hash.update(file.subarray(certificateEntryAt + 8, headersSize));

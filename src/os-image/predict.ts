@@ -1,9 +1,13 @@
 /** MRTD and RTMR0 to RTMR2 of a system, from its image or from its measurement document (os-image, sections 3 to 6). */
+
+import { sameBytes } from '../codec/bytes.ts';
+import { fromHex } from '../codec/hex.ts';
+import { sha384 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 import { extend } from '../tdx/events.ts';
 import { REGISTER_SIZE } from '../tdx/replay.ts';
 import type { MeasurementDocument } from './document.ts';
-import { ascii, emptyVariable, GLOBAL_VARIABLE, IMAGE_SECURITY, setupBootOption, sha384, utf16 } from './efi.ts';
+import { ascii, emptyVariable, GLOBAL_VARIABLE, IMAGE_SECURITY, setupBootOption, utf16 } from './efi.ts';
 import { patchKernel } from './kernel-patch.ts';
 import type { MemoryLayout } from './memory-layout.ts';
 import type { ImageMetadata } from './metadata.ts';
@@ -33,11 +37,8 @@ export interface ImageParts {
 }
 
 /** SHA-384 of the configuration volume with the empty variable store of the platform's own firmware. */
-const EMPTY_STORE = new Uint8Array(
-  Buffer.from(
-    '344bc51c980ba621aaa00da3ed7436f7d6e549197dfe699515dfa2c6583d95e6412af21c097d473155875ffd561d6790',
-    'hex',
-  ),
+const EMPTY_STORE = fromHex(
+  '344bc51c980ba621aaa00da3ed7436f7d6e549197dfe699515dfa2c6583d95e6412af21c097d473155875ffd561d6790',
 );
 
 /** TCG event types (PC Client firmware profile, table 14) of what the firmware logs. */
@@ -136,7 +137,7 @@ export function predictFromDocument(
 export function checkPlatformFirmware(firmware: Uint8Array): void {
   const sections = parseTdvf(firmware);
   memoryLayoutOf(sections);
-  if (Buffer.from(sha384(configurationVolume(sections))).equals(EMPTY_STORE)) return;
+  if (sameBytes(sha384(configurationVolume(sections)), EMPTY_STORE)) return;
   throw new DstackError(
     'FIRMWARE_INVALID',
     'TDX firmware: its configuration volume is not the empty one, which every measurement document stands for',

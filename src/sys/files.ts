@@ -8,6 +8,8 @@ import { dirname } from 'node:path';
 import { DstackError } from '../errors.ts';
 import { effect } from './effects.ts';
 
+export { utf8 } from './utf8.ts';
+
 const errnoOf = (thrown: unknown): string => (thrown as NodeJS.ErrnoException | undefined)?.code ?? '';
 
 /** `ENOENT`-tolerant helper: undefined when the file (or a parent) does not exist. */
@@ -88,15 +90,6 @@ export async function readSecretFile(path: string, limit: number): Promise<Uint8
     path,
     value: shown,
   });
-}
-
-/** Strict UTF-8 (a malformed byte is an error, not a replacement character). A byte order mark is kept. */
-export function utf8(bytes: Uint8Array, name: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (thrown) {
-    throw new DstackError('DOCUMENT_INVALID', `file ${name} is not UTF-8 text`, { path: name, cause: thrown });
-  }
 }
 
 /** Writes a file atomically: temporary file in the same folder with the final mode, fsync, rename, fsync of the folder. */

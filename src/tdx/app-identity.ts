@@ -1,9 +1,11 @@
 /** The identity of the app as a verifier derives it from an attestation (dstack measurement, decode_app_info). */
+
 import { fromHex, toHex } from '../codec/hex.ts';
+import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 import type { Attestation } from './attestation.ts';
 import { bootEvents, EVENT, type RuntimeEvent } from './events.ts';
-import { pcr, replayPcr14, sha256, snpIdentity } from './identity-platforms.ts';
+import { pcr, replayPcr14, snpIdentity } from './identity-platforms.ts';
 import { parseQuote, type TdQuoteBody } from './quote-layout.ts';
 import { replayRuntime } from './replay.ts';
 

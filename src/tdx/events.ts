@@ -1,6 +1,7 @@
 /** Runtime events: what the guest measures into RTMR3 after the kernel has started (dstack measurement, runtime events). */
-import { createHash } from 'node:crypto';
+
 import { toHex } from '../codec/hex.ts';
+import { sha384 } from '../crypto/hash.ts';
 
 /** Event type of a runtime event, for both digest versions. */
 export const RUNTIME_EVENT_TYPE = 0x08000001;
@@ -72,10 +73,10 @@ export function preimage(event: RuntimeEvent): Uint8Array {
 
 /** SHA-384 of the preimage, 48 bytes: what is extended into RTMR3. */
 export function eventDigest(event: RuntimeEvent): Uint8Array {
-  return new Uint8Array(createHash('sha384').update(preimage(event)).digest());
+  return sha384(preimage(event));
 }
 
 /** Extends a register value: SHA-384(register | digest). */
 export function extend(register: Uint8Array, digest: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash('sha384').update(register).update(digest).digest());
+  return sha384(register, digest);
 }

@@ -2,10 +2,11 @@
  * The identity on the platforms that this program reads evidence of, but does not run on: Google Cloud TDX and AMD SEV-SNP
  * (dstack measurement, decode_app_info).
  */
-import { createHash } from 'node:crypto';
+
 import { cut } from '../codec/bytes.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
 import { isObject, type JsonObject, parseStrictJson } from '../config/strict-json.ts';
+import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 import { preimage, type RuntimeEvent } from './events.ts';
 import type { TpmQuote } from './tpm-quote.ts';
@@ -15,12 +16,6 @@ const PCR_SIZE = 32;
 const SNP = { size: 1184, measurement: [0x90, 48], hostData: [0xc0, 32], chipId: [0x1a0, 64] } as const;
 /** names of key providers as the key-provider event writes them */
 const PROVIDER_NAME: Readonly<Record<string, string>> = { none: 'none', local: 'local-sgx', kms: 'kms', tpm: 'tpm' };
-
-export const sha256 = (...parts: readonly Uint8Array[]): Uint8Array => {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
 
 function bad(field: string, why: string, cause?: unknown): DstackError {
   return new DstackError('ATTESTATION_INVALID', `${field} ${why}`, { field, cause });

@@ -2,11 +2,13 @@
  * MR_CONFIG_ID: the configuration the host started this VM for, fixed before the first instruction ran
  * (dstack measurement, mr_config).
  */
-import { createHash } from 'node:crypto';
 import { keccak_256 } from '@noble/hashes/sha3';
+import { concat } from '../codec/bytes.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { utf8Bytes } from '../codec/text.ts';
 import type { KeyProviderKind } from '../config/app-compose.ts';
 import { parseStrictJson } from '../config/strict-json.ts';
+import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
 
 /** What this guest knows about itself. */
@@ -48,13 +50,12 @@ export function mrConfigIdV2(
 ): Uint8Array {
   const { composeHash, appId, keyProvider, keyProviderId } = local;
   const kind = Uint8Array.of(KIND_BYTE[keyProvider]);
-  return register(2, keccak_256(Buffer.concat([composeHash, appId, kind, keyProviderId])));
+  return register(2, keccak_256(concat(composeHash, appId, kind, keyProviderId)));
 }
 
 /** 03 | SHA-256(prefix, zero byte, document text as delivered) | zeros */
 export function mrConfigIdV3(document: string): Uint8Array {
-  const hash = createHash('sha256').update(V3_PREFIX).update(Uint8Array.of(0)).update(document, 'utf8').digest();
-  return register(3, hash);
+  return register(3, sha256(utf8Bytes(V3_PREFIX), Uint8Array.of(0), utf8Bytes(document)));
 }
 
 function mismatch(field: string, value: string, why: string): DstackError {

@@ -1,5 +1,7 @@
 /** One entry of the complete event log: boot events of the firmware (CCEL) and runtime events alike. */
+
 import { toHex } from '../codec/hex.ts';
+import { latin1 } from '../codec/text.ts';
 import { eventDigest, preimage, RUNTIME_EVENT_TYPE, RUNTIME_IMR, type RuntimeEvent } from './events.ts';
 
 export interface TdxEvent {
@@ -31,7 +33,7 @@ export const isRuntimeEvent = (event: TdxEvent): boolean => event.eventType === 
 
 /** True for the labelled ACPI table events. */
 export function isAcpiData(event: TdxEvent): boolean {
-  return event.imr === 0 && event.eventType === 0xa && Buffer.from(event.payload).toString('latin1') === ACPI_DATA;
+  return event.imr === 0 && event.eventType === 0xa && latin1(event.payload) === ACPI_DATA;
 }
 
 /** A runtime event as an entry of the complete log. */

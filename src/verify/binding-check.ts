@@ -1,5 +1,7 @@
 /** What the quote is bound to: its stored report data, the key of a certificate, the configuration of the host. */
+import { sameBytes } from '../codec/bytes.ts';
 import { toHex } from '../codec/hex.ts';
+import { utf8Bytes } from '../codec/text.ts';
 import { errorChain } from '../errors.ts';
 import { certReportData, reportData } from '../keys/report-data.ts';
 import type { TdQuoteBody } from '../tdx/quote-layout.ts';
@@ -8,16 +10,14 @@ import { type Check, fail, note, pass } from './check.ts';
 import type { CertificateFacts, Evidence } from './evidence-forms.ts';
 import type { Identity } from './identity-check.ts';
 
-const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
-
 /** The report data in the TD report against what is stored beside it. */
 export function checkReportData(evidence: Evidence, body: TdQuoteBody): Check[] {
   const name = 'report-data';
   const { reportData: stored, reportDataPayload: text } = evidence;
-  if (stored !== undefined && !same(stored, body.reportData)) {
+  if (stored !== undefined && !sameBytes(stored, body.reportData)) {
     return [fail(name, `the quote is for report data ${toHex(body.reportData)}, beside it stands ${toHex(stored)}`)];
   }
-  if (text !== undefined && !same(reportData('', 'app-data', Buffer.from(text)), body.reportData)) {
+  if (text !== undefined && !sameBytes(reportData('', 'app-data', utf8Bytes(text)), body.reportData)) {
     return [fail(name, 'the report data is not the app-data hash of its payload')];
   }
   return stored === undefined ? [] : [pass(name, 'the quote carries the report data that stands beside it')];
@@ -34,7 +34,7 @@ export function checkCertificate(
   // CA certificates of a KMS use their own tag
   const tags = [certReportData(leaf.spki), ...(leaf.ca ? [reportData('', 'kms-root-ca', leaf.spki)] : [])];
   checks.push(
-    tags.some((tag) => same(tag, body.reportData))
+    tags.some((tag) => sameBytes(tag, body.reportData))
       ? pass('certificate-key', 'the quote is bound to the public key of the certificate')
       : fail('certificate-key', 'the quote is not bound to the public key of the certificate'),
   );
@@ -65,7 +65,7 @@ function issued(chain: CertificateFacts['chain']): Check {
   for (const [index, certificate] of chain.entries()) {
     const issuer = chain[index + 1] ?? certificate;
     const self = issuer === certificate;
-    if (self && !same(certificate.issuer, certificate.subject)) continue;
+    if (self && !sameBytes(certificate.issuer, certificate.subject)) continue;
     try {
       if (!self) checkIssued(chain.slice(0, index + 1), issuer);
       else if (!isSignedBy(certificate.signed, certificate.spki)) {
@@ -75,7 +75,7 @@ function issued(chain: CertificateFacts['chain']): Check {
       return fail(name, errorChain(thrown));
     }
   }
-  const root = last !== undefined && same(last.issuer, last.subject);
+  const root = last !== undefined && sameBytes(last.issuer, last.subject);
   return note(
     name,
     root ? `its chain ends at ${last.commonName}` : 'the certificate of its issuer is not in the input',

@@ -2,8 +2,10 @@
  * Checks collateral before a quote is judged by it, so that bad collateral is never mistaken for a bad quote: chains,
  * signatures, dates and revocation lists (Intel PCS API v4). The library checks less: see docs/architecture.md.
  */
-import { verify } from 'node:crypto';
+
+import { EMPTY_BYTES, sameBytes } from '../codec/bytes.ts';
 import { fromHex } from '../codec/hex.ts';
+import { utf8Bytes } from '../codec/text.ts';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
@@ -89,9 +91,9 @@ export function checkCollateral(
 }
 
 function checkSignature(text: string, signature: string, signer: Certificate): void {
-  const key = { key: publicKeyOf(signer.spki), dsaEncoding: 'ieee-p1363' as const };
   const bytes = fromHex(signature, { field: 'signature', length: 64 });
-  if (!verify('sha256', Buffer.from(text), key, bytes)) throw invalid(`a signature of ${signer.commonName} is wrong`);
+  if (!publicKeyOf(signer.spki).verify(utf8Bytes(text), bytes))
+    throw invalid(`a signature of ${signer.commonName} is wrong`);
 }
 
 function qeIdentityTimes(text: string): { issued: number; nextUpdate: number } {
@@ -115,7 +117,7 @@ function pckCrlOf(collateral: Collateral, root: Certificate, at: number, platfor
   const [issuer] = chain as [Certificate];
   const crl = parseCrl(fromHex(collateral.pck_crl));
   checkCrl(crl, issuer, at);
-  if (Buffer.compare(issuer.spki, platform.chain[1]?.spki ?? new Uint8Array()) !== 0) {
+  if (!sameBytes(issuer.spki, platform.chain[1]?.spki ?? EMPTY_BYTES)) {
     throw invalid(`pck_crl is of ${issuer.commonName}, the quote under ${platform.chain[1]?.commonName ?? 'no CA'}`);
   }
   return crl;

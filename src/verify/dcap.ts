@@ -1,4 +1,6 @@
 /** Standard DCAP verification by @phala/dcap-qvl, loaded when the first quote is judged. */
+// the library computes with them; without Node the package of that name stands for it
+import { Buffer } from 'node:buffer';
 import type { Collateral } from './collateral-format.ts';
 
 /** What the library says of a quote it accepts. */

@@ -3,7 +3,9 @@
  * is known to be. Facts: TCG PC Client Platform Firmware Profile (event types); edk2 (OvmfPkg, TdTcg2Dxe, QemuFwCfgLib,
  * SmbiosMeasurementDxe), whose layout of RTMR0 grew from 13 to 17 events with edk2-stable202505.
  */
+
 import { toHex } from '../codec/hex.ts';
+import { latin1 } from '../codec/text.ts';
 import type { TdxEvent } from '../tdx/tdx-event.ts';
 import type { ExpectedSystemEvent } from './system-reference.ts';
 
@@ -78,7 +80,7 @@ const FW_CFG = 'QEMU FW CFG';
 /** What an added event is; undefined for one that is not known, which is then named by its type and nothing more. */
 export function knownAddition(register: number, index: number, event: TdxEvent): KnownAddition | undefined {
   const { eventType } = event;
-  const text = Buffer.from(event.payload).toString('latin1');
+  const text = latin1(event.payload);
   if (register === 0) {
     if (eventType === 0xa && (text.startsWith(FW_CFG) || (text === '' && (index === 3 || index === 4)))) {
       const [, item] = text.split('\0');

@@ -1,7 +1,9 @@
 /** Who the guest is, as the measured events and vm_config tell it, and whether the host bound it to that. */
-import { createHash } from 'node:crypto';
+import { EMPTY_BYTES } from '../codec/bytes.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { lenientUtf8 } from '../codec/text.ts';
 import type { KeyProviderKind } from '../config/app-compose.ts';
+import { sha256 } from '../crypto/hash.ts';
 import { errorChain } from '../errors.ts';
 import { type AppInfo, decodeAppInfo } from '../tdx/app-identity.ts';
 import { bootEvents, EVENT } from '../tdx/events.ts';
@@ -33,11 +35,11 @@ export function decodeIdentity(
       runtimeEvents,
       config: evidence.config,
     });
-    const deviceId = createHash('sha256')
-      .update(platform?.ppid ?? '')
-      .digest();
     const keyProvider = keyProviderOf(info.keyProviderInfo);
-    const identity = { info: { ...info, deviceId: new Uint8Array(deviceId) }, ...(keyProvider ? { keyProvider } : {}) };
+    const identity = {
+      info: { ...info, deviceId: sha256(platform?.ppid ?? EMPTY_BYTES) },
+      ...(keyProvider ? { keyProvider } : {}),
+    };
     return { checks: [], identity };
   } catch (thrown) {
     return { checks: [fail('identity', errorChain(thrown))] };
@@ -46,7 +48,7 @@ export function decodeIdentity(
 
 function keyProviderOf(bytes: Uint8Array): Identity['keyProvider'] {
   if (bytes.length === 0) return undefined;
-  const value = JSON.parse(Buffer.from(bytes).toString('utf8')) as { name?: unknown; id?: unknown } | null;
+  const value = JSON.parse(lenientUtf8(bytes)) as { name?: unknown; id?: unknown } | null;
   const { name, id } = value ?? {};
   return { name: String(name), id: String(id) };
 }

@@ -1,13 +1,10 @@
 /** Files a verification starts from. A file that cannot be read proves nothing about the guest. */
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
-import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { readLimited } from '../sys/files.ts';
 import { readStdin } from '../sys/stdin.ts';
-import { type Certificate, parseCertificate, parsePemCertificate } from '../x509/x509.ts';
-import { INTEL_ROOT_PEM, INTEL_ROOT_SHA256 } from './intel-root.ts';
 import { EVIDENCE_LIMIT } from './recognise.ts';
+import { anchorOfFile, intelAnchor, type TrustAnchor } from './trust-anchor.ts';
 
 const ROOT_LIMIT = 64 * 1024;
 
@@ -28,31 +25,15 @@ export async function readInput(file: string): Promise<Uint8Array> {
   }
 }
 
-export interface TrustAnchor {
-  readonly certificate: Certificate;
-  readonly name: string;
-  /** hex, of the DER form */
-  readonly sha256: string;
-  /** Intel's own: what a quote under any other root proves depends on who keeps its key */
-  readonly intel: boolean;
-}
-
 /** Intel's root, or the one in a PEM or DER file. @throws EVIDENCE_UNCHECKED when that file holds no certificate */
 export async function trustAnchor(file: string | undefined): Promise<TrustAnchor> {
-  if (file === undefined) return anchorOf(parsePemCertificate(INTEL_ROOT_PEM));
+  if (file === undefined) return intelAnchor();
   try {
-    const bytes = await readLimited(await fs.realpath(file), ROOT_LIMIT, file);
-    if (bytes[0] === 0x30) return anchorOf(parseCertificate(bytes));
-    return anchorOf(parsePemCertificate(Buffer.from(bytes).toString('latin1'), 'the root'));
+    return anchorOfFile(await readLimited(await fs.realpath(file), ROOT_LIMIT, file));
   } catch (thrown) {
     throw new DstackError('EVIDENCE_UNCHECKED', `root certificate ${file} cannot be used`, {
       path: file,
       cause: thrown,
     });
   }
-}
-
-function anchorOf(certificate: Certificate): TrustAnchor {
-  const sha256 = toHex(createHash('sha256').update(certificate.der).digest());
-  return { certificate, name: certificate.commonName, sha256, intel: sha256 === INTEL_ROOT_SHA256 };
 }

@@ -2,7 +2,9 @@
  * The PCK certificate of a quote: which processor signed it, and what its SGX extension says about that platform (Intel
  * SGX PCK Certificate and CRL Profile Specification, extension `OID.sgx`).
  */
+
 import { toHex } from '../codec/hex.ts';
+import { latin1 } from '../codec/text.ts';
 import { DstackError } from '../errors.ts';
 import type { TdQuote } from '../tdx/quote-layout.ts';
 import { type Certificate, DerReader, OID, parsePemChain } from '../x509/x509.ts';
@@ -43,7 +45,7 @@ export function pckChainText(quote: TdQuote): string {
     const length = view.getUint32(at + 2, true);
     if (inner !== PCK_CHAIN) throw refuse(`has type ${inner}: the quote carries no PCK certificate chain`);
     if (at + 6 + length > authData.length) throw refuse('runs past the end');
-    return Buffer.from(authData.subarray(at + 6, at + 6 + length)).toString('latin1');
+    return latin1(authData.subarray(at + 6, at + 6 + length));
   } catch (thrown) {
     if (thrown instanceof RangeError) throw refuse('runs past the end');
     throw thrown;

@@ -2,7 +2,10 @@
  * Fetches collateral from Intel's PCS or a PCCS (Intel PCS API v4; the PCCS adds `rootcacrl` as hex text). Answers are
  * bounded and not trusted: whatever comes is checked like any other collateral.
  */
+
+import { EMPTY_BYTES, joinBytes } from '../codec/bytes.ts';
 import { fromHex, toHex } from '../codec/hex.ts';
+import { latin1, lenientUtf8 } from '../codec/text.ts';
 import { DstackError } from '../errors.ts';
 import { type Certificate, OID } from '../x509/x509.ts';
 import type { Collateral } from './collateral-format.ts';
@@ -39,7 +42,7 @@ async function bounded(response: Response, url: string): Promise<Uint8Array> {
     if (size > BODY_LIMIT) throw unavailable(url, `the answer is larger than ${BODY_LIMIT} bytes`);
     chunks.push(chunk);
   }
-  return new Uint8Array(Buffer.concat(chunks));
+  return joinBytes(chunks);
 }
 
 /** A header with a URL-encoded PEM chain, under the first of its names that is there. */
@@ -57,7 +60,7 @@ function chainOf({ headers }: Answer, url: string, ...names: string[]): string {
 function derHex({ body }: Answer, url: string): string {
   if (body[0] === 0x30 && (body[1] ?? 0) >= 0x80) return toHex(body);
   try {
-    return toHex(fromHex(Buffer.from(body).toString('latin1').trim()));
+    return toHex(fromHex(latin1(body).trim()));
   } catch (thrown) {
     throw unavailable(url, 'the answer is neither DER nor hex text', thrown);
   }
@@ -66,7 +69,7 @@ function derHex({ body }: Answer, url: string): string {
 /** The signed member as the text that was signed, and its signature. */
 function signedPart({ body }: Answer, url: string, member: string): { text: string; signature: string } {
   try {
-    const document = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>;
+    const document = JSON.parse(lenientUtf8(body)) as Record<string, unknown>;
     const { signature } = document;
     if (typeof document[member] === 'object' && typeof signature === 'string') {
       // both services send the signed text compact and in its order, which a JavaScript object keeps
@@ -131,7 +134,7 @@ export async function fetchCollateral(
 /** A PCCS serves it; Intel's PCS does not, there the trust anchor itself names the place. */
 async function fetchRootCrl(base: string, root: Certificate, signal: AbortSignal): Promise<string> {
   const own = `${base}/sgx/certification/v4/rootcacrl`;
-  const points = Buffer.from(root.extensions.get(OID.crlDistributionPoints) ?? []).toString('latin1');
+  const points = latin1(root.extensions.get(OID.crlDistributionPoints) ?? EMPTY_BYTES);
   const named = /https:\/\/[\x21-\x7e]+/.exec(points)?.[0];
   try {
     return derHex(await get(own, signal), own);

@@ -1,7 +1,8 @@
 /** RA-TLS certificates: the evidence in their extensions, and what it must agree with (dstack keys and certificates). */
 
+import { lenientUtf8 } from '../codec/text.ts';
 import { DstackError } from '../errors.ts';
-import { utf8 } from '../sys/files.ts';
+import { utf8 } from '../sys/utf8.ts';
 import { decodeAppInfoExtension } from '../tdx/app-info-extension.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
 import { type Certificate, OID, parseCertificate, parsePemChain, readExtension } from '../x509/x509.ts';
@@ -35,6 +36,6 @@ function legacy(payload: (oid: string) => Uint8Array | undefined): Evidence {
   if (quote === undefined) throw new DstackError('CERT_INVALID', 'the certificate carries no attestation');
   const log = payload(OID.legacyEventLog);
   if (log === undefined) throw new DstackError('CERT_INVALID', 'the certificate has a quote, but no event log');
-  const eventLog = parseLogJson(Buffer.from(log).toString('utf8'));
+  const eventLog = parseLogJson(lenientUtf8(log));
   return { ...quoteAlone(quote, 'quote and event log'), eventLog, runtimeEvents: runtimeEventsOf(eventLog) };
 }

@@ -1,5 +1,7 @@
 /** What can be verified, told apart by content. */
+
 import { fromHex } from '../codec/hex.ts';
+import { latin1 } from '../codec/text.ts';
 import { DstackError } from '../errors.ts';
 import { parseAnswer } from './answer.ts';
 import { type Evidence, fromVersioned, quoteAlone } from './evidence-forms.ts';
@@ -51,7 +53,7 @@ function recognise(bytes: Uint8Array): Evidence {
   if ((first === 4 || first === 5) && second === 0) return quoteAlone(bytes, `raw quote v${first}`);
   if (first === 0x30 && second >= 0x80) return evidenceFromDer(bytes);
   if (first === 0 || first >= 0x80) return fromVersioned(bytes);
-  const text = Buffer.from(bytes).toString('latin1').trim();
+  const text = latin1(bytes).trim();
   if (text.startsWith('-----BEGIN ')) return evidenceFromPem(text);
   if (text.startsWith('{')) return parseAnswer(bytes);
   if (/^(0x)?[0-9a-f]+$/i.test(text)) return fromHexText(text);

@@ -3,6 +3,7 @@
  * the table of events are cut, and `--json` has them in full.
  */
 import { toHex } from '../codec/hex.ts';
+import { latin1 } from '../codec/text.ts';
 import { cutText, printable } from '../ui.ts';
 import type { Check } from './check.ts';
 import type { EventRow } from './event-rows.ts';
@@ -39,7 +40,7 @@ const isText = (bytes: Uint8Array): boolean => bytes.length > 0 && bytes.every((
 /** Payloads that are text are shown as text. */
 function payloadText(payload: Uint8Array): string {
   if (payload.length === 0) return '-';
-  return isText(payload) ? Buffer.from(payload).toString('latin1') : toHex(payload);
+  return isText(payload) ? latin1(payload) : toHex(payload);
 }
 
 /** Head and text, wrapped with the text in its own column. */

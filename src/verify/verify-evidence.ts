@@ -2,7 +2,9 @@
  * Offline verification of a guest's evidence (dstack measurement, what remote verifiers check). The order of the checks is
  * the order of trust: first whether the quote is genuine, then what its registers say, then what was expected.
  */
+
 import { toHex } from '../codec/hex.ts';
+import { lenientUtf8 } from '../codec/text.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
 import { parseQuote, type TdQuote } from '../tdx/quote-layout.ts';
@@ -126,7 +128,7 @@ function withLog(evidence: Evidence, log: Uint8Array | undefined): Evidence {
   if (evidence.runtimeEvents !== undefined) {
     throw new DstackError('EVIDENCE_INVALID', `the ${evidence.form} carries an event log of its own`);
   }
-  const eventLog = parseLogJson(Buffer.from(log).toString('utf8')).map(withPreimage);
+  const eventLog = parseLogJson(lenientUtf8(log)).map(withPreimage);
   checkCount(eventLog.length);
   return { ...evidence, eventLog, runtimeEvents: runtimeEventsOf(eventLog), digestsOmitted: true };
 }

@@ -3,6 +3,7 @@
  * and for collateral. The system's certificate store is never asked. Two rules are narrower than the RFC: a CA that has the
  * name of its issuer counts for path lengths, and names are compared byte for byte.
  */
+import { sameBytes } from '../codec/bytes.ts';
 import { DstackError, type ErrorCode } from '../errors.ts';
 import { type Certificate, CHAIN_LIMIT } from './certificate.ts';
 import { type Crl, isRevoked } from './crl.ts';
@@ -87,7 +88,7 @@ function signs(link: Certificate, issuer: Certificate): boolean {
  */
 function whyNotIssued(below: readonly Certificate[], issuer: Certificate, signedBy: Signs): string | undefined {
   const link = below.at(-1) as Certificate;
-  if (Buffer.compare(link.issuer, issuer.subject) !== 0) {
+  if (!sameBytes(link.issuer, issuer.subject)) {
     return `certificate ${nameOf(link)} is not issued by ${nameOf(issuer)}`;
   }
   if (!issuer.ca) return `certificate ${nameOf(issuer)} signs others, but is not a CA`;
@@ -112,7 +113,7 @@ export function checkIssued(below: readonly Certificate[], issuer: Certificate):
   if (why !== undefined) throw refuse('CERT_UNTRUSTED', why);
 }
 
-const same = (a: Certificate, b: Certificate): boolean => Buffer.compare(a.der, b.der) === 0;
+const same = (a: Certificate, b: Certificate): boolean => sameBytes(a.der, b.der);
 
 function checkOrder(chain: readonly Certificate[], root: Certificate): readonly Certificate[] {
   const last = chain.at(-1) as Certificate;

@@ -1,4 +1,5 @@
 /** Certificate revocation lists (RFC 5280, section 5): read, checked against their issuer, asked for certificates. */
+import { sameBytes } from '../codec/bytes.ts';
 import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { type Certificate, readExtensions } from './certificate.ts';
@@ -64,7 +65,7 @@ function read(der: Uint8Array): Crl {
 /** @param at milliseconds @throws CERT_INVALID when the list is not the issuer's, or not of this time */
 export function checkCrl(crl: Crl, issuer: Certificate, at: number): void {
   const mayList = ((issuer.keyUsage ?? KEY_USAGE.crlSign) & KEY_USAGE.crlSign) !== 0;
-  if (!mayList || Buffer.compare(crl.issuer, issuer.subject) !== 0 || !isSignedBy(crl.signed, issuer.spki)) {
+  if (!mayList || !sameBytes(crl.issuer, issuer.subject) || !isSignedBy(crl.signed, issuer.spki)) {
     throw new DstackError('CERT_INVALID', `the revocation list is not signed by ${issuer.commonName}`);
   }
   if (at < crl.thisUpdate || at > crl.nextUpdate) {
@@ -77,4 +78,4 @@ export function checkCrl(crl: Crl, issuer: Certificate, at: number): void {
 
 /** True if a list of the certificate's issuer names it. */
 export const isRevoked = (certificate: Certificate, lists: readonly Crl[]): boolean =>
-  lists.some((crl) => Buffer.compare(crl.issuer, certificate.issuer) === 0 && crl.serials.has(certificate.serial));
+  lists.some((crl) => sameBytes(crl.issuer, certificate.issuer) && crl.serials.has(certificate.serial));

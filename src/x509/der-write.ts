@@ -1,4 +1,5 @@
 /** Writing DER (ITU-T X.690): the few types that certificates are made of. Every function returns one complete item. */
+import { fromLatin1 } from '../codec/text.ts';
 
 /** Tag, length in its shortest form, content. */
 export function item(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
@@ -69,5 +70,5 @@ export function time(seconds: number): Uint8Array {
   const text = new Date(seconds * 1000).toISOString().replace(/\.\d+/, '').replace(/[-:T]/g, '');
   const year = Number(text.slice(0, 4));
   const short = year >= 1950 && year < 2050;
-  return item(short ? 0x17 : 0x18, Buffer.from(short ? text.slice(2) : text, 'latin1'));
+  return item(short ? 0x17 : 0x18, fromLatin1(short ? text.slice(2) : text));
 }

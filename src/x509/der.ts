@@ -2,6 +2,7 @@
  * Reading DER (ITU-T X.690): tag, definite length in its shortest form, content. Each value has one encoding, and no other
  * is read. Nothing is copied or allocated ahead.
  */
+import { latin1 } from '../codec/text.ts';
 import { DstackError } from '../errors.ts';
 
 export interface DerItem {
@@ -168,7 +169,7 @@ export const isTime = (tag: number | undefined): boolean => tag === TAG.utcTime 
  */
 export function timeOf({ tag, content }: DerItem): number {
   const short = tag === TAG.utcTime;
-  const text = Buffer.from(content).toString('latin1');
+  const text = latin1(content);
   const match = (short ? /^()(\d\d)(\d{10})Z$/ : /^(\d\d)(\d\d)(\d{10})Z$/).exec(text);
   if (!isTime(tag) || match === null) throw malformed('a time has another form than RFC 5280 allows');
   const [, century, year = '', rest = ''] = match;

@@ -1,4 +1,7 @@
 /** Whether a certificate is for a host (RFC 9525): by the names of subjectAltName alone, never by its common name. */
+
+import { sameBytes } from '../codec/bytes.ts';
+import { latin1 } from '../codec/text.ts';
 import { addressBytes, type GeneralName, NAME_TAG } from './names.ts';
 
 /**
@@ -8,14 +11,12 @@ import { addressBytes, type GeneralName, NAME_TAG } from './names.ts';
 export function isForHost(altNames: readonly GeneralName[], host: string): boolean {
   const address = addressBytes(host);
   if (address !== undefined) {
-    return altNames.some(({ tag, value }) => tag === NAME_TAG.address && Buffer.compare(value, address) === 0);
+    return altNames.some(({ tag, value }) => tag === NAME_TAG.address && sameBytes(value, address));
   }
   const wanted = host.toLowerCase();
   return (
     wanted !== '' &&
-    altNames.some(
-      ({ tag, value }) => tag === NAME_TAG.dns && matches(Buffer.from(value).toString('latin1').toLowerCase(), wanted),
-    )
+    altNames.some(({ tag, value }) => tag === NAME_TAG.dns && matches(latin1(value).toLowerCase(), wanted))
   );
 }
 

@@ -1,4 +1,7 @@
 /** Name constraints of a CA (RFC 5280, 4.2.1.10): the names that certificates below it may have. */
+
+import { sameBytes } from '../codec/bytes.ts';
+import { latin1 } from '../codec/text.ts';
 import { type DerReader, malformed } from './der.ts';
 import { type GeneralName, NAME_TAG, readGeneralName, readName } from './names.ts';
 
@@ -61,15 +64,14 @@ export function forbiddenName(
   return undefined;
 }
 
-const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').toLowerCase();
-const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+const text = (bytes: Uint8Array): string => latin1(bytes).toLowerCase();
 
 /** True if the name lies in the subtree. */
 function lies(name: GeneralName, base: GeneralName): boolean {
   if (name.tag === NAME_TAG.dns) return below(text(name.value), text(base.value));
   if (name.tag === NAME_TAG.directory) {
     const [parts, wanted] = [readName(name.value).parts, readName(base.value).parts];
-    return wanted.length <= parts.length && wanted.every((part, index) => same(part, parts[index] as Uint8Array));
+    return wanted.length <= parts.length && wanted.every((part, index) => sameBytes(part, parts[index] as Uint8Array));
   }
   const size = base.value.length / 2;
   return (

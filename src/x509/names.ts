@@ -1,5 +1,7 @@
 /** Names in certificates (RFC 5280): distinguished names (4.1.2.4) and the general names of subjectAltName (4.2.1.6). */
 import { isIP } from 'node:net';
+import { compareBytes } from '../codec/bytes.ts';
+import { fromLatin1, latin1 } from '../codec/text.ts';
 import { DerReader, malformed, TAG } from './der.ts';
 import { item } from './der-write.ts';
 import { OID } from './oids.ts';
@@ -27,7 +29,7 @@ export function readName(name: Uint8Array): DistinguishedName {
     do {
       const { raw } = attributes.next(TAG.sequence);
       // a SET OF has its members in ascending order (X.690, 11.6)
-      if (before !== undefined && Buffer.compare(before, raw) >= 0) throw malformed('attributes are not in order');
+      if (before !== undefined && compareBytes(before, raw) >= 0) throw malformed('attributes are not in order');
       before = raw;
       const attribute = new DerReader(raw).enter();
       const type = attribute.oid();
@@ -52,6 +54,7 @@ const ENCODINGS: Readonly<Record<number, 'utf-8' | 'latin1' | 'utf-16be'>> = {
 function textOf(tag: number, content: Uint8Array): string {
   const encoding = ENCODINGS[tag];
   if (encoding === undefined) throw malformed(`part of a name has tag 0x${tag.toString(16)}`);
+  if (encoding === 'latin1') return latin1(content);
   return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(content);
 }
 
@@ -97,5 +100,5 @@ function ipv6Bytes(address: string): Uint8Array {
 /** GeneralName of a host: iPAddress for an address literal, else dNSName, whose text the caller has checked. */
 export function generalName(host: string): Uint8Array {
   const address = addressBytes(host);
-  return address === undefined ? item(NAME_TAG.dns, Buffer.from(host, 'latin1')) : item(NAME_TAG.address, address);
+  return address === undefined ? item(NAME_TAG.dns, fromLatin1(host)) : item(NAME_TAG.address, address);
 }

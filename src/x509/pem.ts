@@ -1,11 +1,12 @@
 /** PEM (RFC 7468): base64 of DER between two lines that name it. The one reader and the one writer. */
+import { fromBase64, toBase64 } from '../codec/text.ts';
 import { DstackError } from '../errors.ts';
 
 const PEM_LINE = 64;
 
 /** PEM text: LF line ends, 64 columns, trailing newline. */
 export function toPem(label: string, der: Uint8Array): string {
-  const base64 = Buffer.from(der).toString('base64');
+  const base64 = toBase64(der);
   const lines: string[] = [];
   for (let at = 0; at < base64.length; at += PEM_LINE) lines.push(base64.slice(at, at + PEM_LINE));
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
@@ -21,9 +22,9 @@ const pattern = (label: string): RegExp =>
 export function pemBlocks(text: string, label: string): Uint8Array[] {
   return [...text.matchAll(pattern(label))].map(([, base64 = '']) => {
     const digits = base64.replace(/\s/g, '');
-    const der = Buffer.from(digits, 'base64');
-    if (der.toString('base64') !== digits) throw new DstackError('KEY_INVALID', `PEM block ${label} is not base64`);
-    return new Uint8Array(der);
+    const der = fromBase64(digits);
+    if (der === undefined) throw new DstackError('KEY_INVALID', `PEM block ${label} is not base64`);
+    return der;
   });
 }
 

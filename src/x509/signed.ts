@@ -1,5 +1,6 @@
 /** What certificates and revocation lists share: signed bytes, their algorithm and their signature (RFC 5280, 4.1.1). */
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { sameBytes } from '../codec/bytes.ts';
+import { type P256Key, p256PublicKey } from '../crypto/p256.ts';
 import { DstackError } from '../errors.ts';
 import { DerReader, malformed, TAG } from './der.ts';
 import { OID } from './oids.ts';
@@ -46,19 +47,51 @@ export function readAlgorithm(content: DerReader): string {
 
 /** @param inner AlgorithmIdentifier inside the signed bytes @throws CODEC_INVALID unless it is the outer one (4.1.1.2) */
 export function checkInnerAlgorithm({ identifier }: SignedPart, inner: Uint8Array): void {
-  if (Buffer.compare(inner, identifier) !== 0) throw malformed('the signature algorithm inside is not the one outside');
+  if (!sameBytes(inner, identifier)) throw malformed('the signature algorithm inside is not the one outside');
 }
 
-/** The key of a SubjectPublicKeyInfo. @throws CERT_INVALID unless it is a P-256 key */
-export function publicKeyOf(spki: Uint8Array): KeyObject {
+/** The key of a SubjectPublicKeyInfo (RFC 5480). @throws CERT_INVALID unless it is a P-256 key */
+export function publicKeyOf(spki: Uint8Array): P256Key {
   let cause: unknown;
   try {
-    const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
-    if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
+    const file = new DerReader(spki);
+    const outer = file.enter();
+    file.end();
+    const algorithm = outer.enter();
+    const named = algorithm.oid() === OID.ecPublicKey && algorithm.oid() === OID.p256;
+    algorithm.end();
+    const point = outer.wholeBits();
+    outer.end();
+    const key = named ? p256PublicKey(point) : undefined;
+    if (key !== undefined) return key;
   } catch (thrown) {
     cause = thrown;
   }
   throw new DstackError('CERT_INVALID', 'the public key is not a P-256 key', { cause });
+}
+
+/** Bytes of r and of s. */
+const SCALAR = 32;
+
+/** r | s of an Ecdsa-Sig-Value (RFC 3279, 2.2.3); undefined for anything else, which is not a signature of anybody. */
+function plainSignature(der: Uint8Array): Uint8Array | undefined {
+  const out = new Uint8Array(2 * SCALAR);
+  try {
+    const file = new DerReader(der);
+    const pair = file.enter();
+    file.end();
+    for (const end of [SCALAR, 2 * SCALAR]) {
+      const content = pair.integer();
+      if ((content[0] ?? 0) >= 0x80) return undefined;
+      const digits = content[0] === 0 ? content.subarray(1) : content;
+      if (digits.length > SCALAR) return undefined;
+      out.set(digits, end - digits.length);
+    }
+    pair.end();
+    return out;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -70,5 +103,7 @@ export function isSignedBy(signed: SignedPart, spki: Uint8Array): boolean {
   if (signed.algorithm !== OID.ecdsaSha256) {
     throw new DstackError('CERT_INVALID', `signature algorithm ${signed.algorithm} is not ECDSA with SHA-256`);
   }
-  return verify('sha256', signed.tbs, publicKeyOf(spki), signed.signature);
+  const key = publicKeyOf(spki);
+  const signature = plainSignature(signed.signature);
+  return signature !== undefined && key.verify(signed.tbs, signature);
 }

@@ -15,7 +15,7 @@ const FLOORS = [
   ['config'],
   ['x509'],
   ['codec'],
-  ['sys', 'http'],
+  ['sys', 'http', 'crypto'],
 ];
 
 /** Rooms with a face: other rooms import the file named like the room and nothing else. The others are libraries. */

@@ -6,13 +6,14 @@ import { peerTcbPolicy } from '../../config/peer-policy.ts';
 import { DstackError } from '../../errors.ts';
 import { effect, isDryRun } from '../../sys/effects.ts';
 import { writeAtomic } from '../../sys/files.ts';
+import { initScriptHashes, keyProviderPayload } from '../../tdx/event-payloads.ts';
 import { EVENT } from '../../tdx/events.ts';
 import { checkMrConfigId } from '../../tdx/mr-config.ts';
 import { parseQuote } from '../../tdx/quote-layout.ts';
 import * as ui from '../../ui.ts';
 import { keyProviderFor } from '../providers/provider-of.ts';
 import { rehearsedKeys } from '../providers/rehearsal.ts';
-import { initScriptHashes, keyProviderPayload, measure, measureText } from './measure-events.ts';
+import { measure, measureText } from './measure-events.ts';
 import { copyDir, need, type SetupContext } from './setup-context.ts';
 
 /** Loads what `obtainKeys` will need. Which provider it is, is not known yet: all of them share this much. */

@@ -1,10 +1,9 @@
 /** What setup measures into RTMR3. The order is the contract with every verifier (dstack measurement, event order). */
-import { createHash } from 'node:crypto';
 import { EMPTY_BYTES } from '../../codec/bytes.ts';
 import { toHex } from '../../codec/hex.ts';
-import type { KeyProviderKind } from '../../config/app-compose.ts';
+import { initScriptHashes } from '../../tdx/event-payloads.ts';
 import { EVENT } from '../../tdx/events.ts';
-import { computeIdentity } from './instance-identity.ts';
+import { computeIdentity } from '../../tdx/instance-identity.ts';
 import { need, type SetupContext } from './setup-context.ts';
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -36,14 +35,3 @@ export async function measureInstance(context: SetupContext): Promise<void> {
   await measure(context, EVENT.instanceId, need(context, 'instance').instanceId);
   await measure(context, EVENT.bootMrDone, EMPTY_BYTES);
 }
-
-/** names of the providers in the key-provider event */
-const PROVIDER_NAMES = { none: 'none', local: 'local-sgx', tpm: 'tpm', kms: 'kms' } as const;
-
-/** The payload of the key-provider event: compact JSON. @param id identity of the provider, empty for none and tpm */
-export const keyProviderPayload = (kind: KeyProviderKind, id: Uint8Array): string =>
-  JSON.stringify({ name: PROVIDER_NAMES[kind], id: toHex(id) });
-
-/** SHA-256 of each script's text, in order. */
-export const initScriptHashes = (scripts: readonly string[]): Uint8Array[] =>
-  scripts.map((script) => new Uint8Array(createHash('sha256').update(script).digest()));

@@ -1,11 +1,14 @@
 /** Who this instance is: app id, instance id and the seed that keeps it the same (dstack measurement, identity values). */
-import { createHash, randomBytes } from 'node:crypto';
-import type { AppCompose } from '../../config/app-compose.ts';
-import type { InstanceInfo } from '../../config/instance-info.ts';
-import { HOST_SHARED } from '../../config/paths.ts';
-import { DstackError } from '../../errors.ts';
+import { toHex } from '../codec/hex.ts';
+import type { AppCompose } from '../config/app-compose.ts';
+import type { InstanceInfo } from '../config/instance-info.ts';
+import { HOST_SHARED } from '../config/paths.ts';
+import { sha256 } from '../crypto/hash.ts';
+import { DstackError } from '../errors.ts';
 
 export const ID_BYTES = 20;
+
+const randomBytes = (size: number): Uint8Array => crypto.getRandomValues(new Uint8Array(size));
 
 /**
  * Computes the identity from what the host stored of the last boot.
@@ -26,12 +29,12 @@ export function computeIdentity(
       {
         path: HOST_SHARED.instanceInfo,
         field: 'app_id',
-        value: Buffer.from(appId).toString('hex'),
+        value: toHex(appId),
       },
     );
   }
   const keep = stored.instanceIdSeed.length > 0 && compose.keyProvider !== 'none';
-  const instanceIdSeed = keep ? stored.instanceIdSeed : new Uint8Array(random(ID_BYTES));
+  const instanceIdSeed = keep ? stored.instanceIdSeed : random(ID_BYTES);
   return {
     instanceIdSeed,
     appId,
@@ -41,6 +44,5 @@ export function computeIdentity(
 
 /** SHA-256(seed | app id | binding), first 20 bytes. The binding to a vTPM is empty on dstack's own TDX platform. */
 export function instanceId(seed: Uint8Array, appId: Uint8Array, binding = new Uint8Array()): Uint8Array {
-  const hash = createHash('sha256').update(seed).update(appId).update(binding).digest();
-  return new Uint8Array(hash.subarray(0, ID_BYTES));
+  return sha256(seed, appId, binding).subarray(0, ID_BYTES);
 }

@@ -1,17 +1,19 @@
 /**
- * What setup will measure into RTMR3, told before a VM exists. Shares its rules with the phases that measure (setup/), so
- * that a prediction cannot drift from the boot. What only the running guest knows stays unknown and is named.
+ * What setup will measure into RTMR3, told before a VM exists. The phases that measure use the same payloads and the
+ * same identity, and a test with a VM compares both, so that a prediction cannot drift from the boot. What only the running guest knows stays unknown and is named.
  */
+
 import { toHex } from '../codec/hex.ts';
+import { utf8Bytes } from '../codec/text.ts';
 import { type AppCompose, checkFeatureGates } from '../config/app-compose.ts';
 import type { Cmdline } from '../config/cmdline.ts';
 import type { InstanceInfo } from '../config/instance-info.ts';
 import { storageOptions } from '../config/storage-options.ts';
 import { DstackError } from '../errors.ts';
-import { EVENT, type EventVersion, eventDigest, extend } from '../tdx/events.ts';
-import { REGISTER_SIZE } from '../tdx/replay.ts';
-import { computeIdentity, ID_BYTES, instanceId } from './setup/instance-identity.ts';
-import { initScriptHashes, keyProviderPayload } from './setup/measure-events.ts';
+import { initScriptHashes, keyProviderPayload } from './event-payloads.ts';
+import { EVENT, type EventVersion, eventDigest, extend } from './events.ts';
+import { computeIdentity, ID_BYTES, instanceId } from './instance-identity.ts';
+import { REGISTER_SIZE } from './replay.ts';
 
 export interface PredictOptions {
   /** what the host stored of the last boot; without it the host names no app and no instance */
@@ -95,7 +97,7 @@ export function predict(compose: AppCompose, options: PredictOptions): Predictio
 function chain(steps: readonly Step[], version: EventVersion): PredictedEvent[] {
   let register: Uint8Array | undefined = new Uint8Array(REGISTER_SIZE);
   return steps.map(([event, value]) => {
-    const payload = value === undefined ? undefined : new Uint8Array(Buffer.from(value));
+    const payload = typeof value === 'string' ? utf8Bytes(value) : value;
     const digest = payload && eventDigest({ event, payload, version });
     register = register && digest && extend(register, digest);
     return { event, payload, digest, register };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { computeIdentity, instanceId } from '../../src/boot/setup/instance-identity.ts';
 import { parseAppCompose } from '../../src/config/app-compose.ts';
+import { computeIdentity, instanceId } from '../../src/tdx/instance-identity.ts';
 import vectors from '../vectors/boot.json' with { type: 'json' };
 
 const hex = (text: string) => Uint8Array.from(Buffer.from(text, 'hex'));
