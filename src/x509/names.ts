@@ -1,5 +1,4 @@
 /** Names in certificates (RFC 5280): distinguished names (4.1.2.4) and the general names of subjectAltName (4.2.1.6). */
-import { isIP } from 'node:net';
 import { compareBytes } from '../codec/bytes.ts';
 import { fromLatin1, latin1 } from '../codec/text.ts';
 import { DerReader, malformed, TAG } from './der.ts';
@@ -81,11 +80,14 @@ export function readGeneralName(reader: DerReader): GeneralName {
   return { tag, value: content };
 }
 
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
 /** The content of iPAddress for an address literal, undefined for anything else. IPv6 zones are not part of an address. */
 export function addressBytes(text: string): Uint8Array | undefined {
-  const kind = text.includes('%') ? 0 : isIP(text);
-  if (kind === 0) return undefined;
-  return kind === 6 ? ipv6Bytes(text) : Uint8Array.from(text.split('.').map(Number));
+  if (IPV4.test(text)) return Uint8Array.from(text.split('.').map(Number));
+  return /^[0-9a-fA-F:.]+$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]`)
+    ? ipv6Bytes(text)
+    : undefined;
 }
 
 /** The 16 bytes of an IPv6 address; the URL parser turns a dotted tail into groups. */

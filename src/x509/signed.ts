@@ -74,7 +74,7 @@ export function publicKeyOf(spki: Uint8Array): P256Key {
 const SCALAR = 32;
 
 /** r | s of an Ecdsa-Sig-Value (RFC 3279, 2.2.3); undefined for anything else, which is not a signature of anybody. */
-function plainSignature(der: Uint8Array): Uint8Array | undefined {
+export function plainSignature(der: Uint8Array): Uint8Array | undefined {
   const out = new Uint8Array(2 * SCALAR);
   try {
     const file = new DerReader(der);

@@ -17,4 +17,4 @@ export { type CertificateRequest, type Issuer, issueCertificate, type PreparedIs
 export { OID } from './oids.ts';
 export { fromPem, pemSpan, toPem } from './pem.ts';
 export { type SigningKey, signP256 } from './sign-p256.ts';
-export { isSignedBy, publicKeyOf } from './signed.ts';
+export { isSignedBy, plainSignature, publicKeyOf } from './signed.ts';

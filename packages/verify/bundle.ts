@@ -1,0 +1,44 @@
+/**
+ * Bundles the library into one ES module that needs nothing but JavaScript and the globals of the web. Run by Bun:
+ * `bun packages/verify/bundle.ts OUT_FILE VERSION`. Everybody else calls `buildVerifyLibrary` in build.ts.
+ */
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+const [outFile = '', version = ''] = process.argv.slice(2);
+const root = resolve(import.meta.dir, '../..');
+
+const result = await Bun.build({
+  entrypoints: [join(import.meta.dir, 'index.ts')],
+  root,
+  target: 'browser',
+  format: 'esm',
+  minify: true,
+  sourcemap: 'none',
+  metafile: true,
+  define: { DSTACK_VERSION: JSON.stringify(version) },
+  external: ['node:*'],
+  plugins: [
+    {
+      name: 'without Node',
+      setup(build) {
+        // the stand-in that the DCAP library brings for browsers
+        build.onResolve({ filter: /^\.\/crypto-compat$/ }, () => ({ path: join(import.meta.dir, 'dcap-crypto.ts') }));
+        build.onResolve({ filter: /^(node:)?buffer$/ }, () => ({ path: join(root, 'node_modules/buffer/index.js') }));
+      },
+    },
+  ],
+});
+if (!result.success || result.outputs.length !== 1) throw new Error(result.logs.map(String).join('\n'));
+const [output] = result.outputs;
+writeFileSync(outFile, (await output?.text()) ?? '');
+
+/** Packages of which something is left in the bundle. */
+const packages = new Set<string>();
+for (const { inputs } of Object.values(result.metafile?.outputs ?? {})) {
+  for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+    const folder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0];
+    if (bytesInOutput > 0 && folder !== undefined) packages.add(folder.replace(/^(\.\.\/)+/, ''));
+  }
+}
+console.log(JSON.stringify({ packages: [...packages] }));
