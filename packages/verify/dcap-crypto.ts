@@ -6,12 +6,12 @@
 import { Buffer } from 'node:buffer';
 import { joinBytes } from '../../src/codec/bytes.ts';
 import { sha256 } from '../../src/crypto/hash.ts';
-import { type P256Key, p256PublicKey } from '../../src/crypto/p256.ts';
+import { p256PublicKey, type VerifyingKey } from '../../src/crypto/p256.ts';
 import { type Certificate, isSignedBy, parsePemCertificate, plainSignature, publicKeyOf } from '../../src/x509/x509.ts';
 
 interface Key {
   readonly spki?: Uint8Array;
-  readonly verify: P256Key['verify'];
+  readonly verify: VerifyingKey['verify'];
 }
 
 export class X509Certificate {

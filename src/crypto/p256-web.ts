@@ -4,9 +4,9 @@
  */
 import { p256 } from '@noble/curves/nist';
 import { sha256 } from '@noble/hashes/sha2';
-import type { P256Key } from './types.ts';
+import type { VerifyingKey } from './types.ts';
 
-export function p256Key(point: Uint8Array): P256Key | undefined {
+export function p256Key(point: Uint8Array): VerifyingKey | undefined {
   let key: Uint8Array;
   try {
     key = p256.ProjectivePoint.fromHex(new Uint8Array(point)).toRawBytes(false);

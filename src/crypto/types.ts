@@ -9,7 +9,7 @@ export interface Hasher {
   digest(): Uint8Array;
 }
 
-export interface P256Key {
+export interface VerifyingKey {
   /**
    * True if the key signed the bytes.
    * @param signature r | s, 64 bytes; anything else is not a signature

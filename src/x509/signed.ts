@@ -1,6 +1,6 @@
 /** What certificates and revocation lists share: signed bytes, their algorithm and their signature (RFC 5280, 4.1.1). */
 import { sameBytes } from '../codec/bytes.ts';
-import { type P256Key, p256PublicKey } from '../crypto/p256.ts';
+import { p256PublicKey, type VerifyingKey } from '../crypto/p256.ts';
 import { DstackError } from '../errors.ts';
 import { DerReader, malformed, TAG } from './der.ts';
 import { OID } from './oids.ts';
@@ -51,7 +51,7 @@ export function checkInnerAlgorithm({ identifier }: SignedPart, inner: Uint8Arra
 }
 
 /** The key of a SubjectPublicKeyInfo (RFC 5480). @throws CERT_INVALID unless it is a P-256 key */
-export function publicKeyOf(spki: Uint8Array): P256Key {
+export function publicKeyOf(spki: Uint8Array): VerifyingKey {
   let cause: unknown;
   try {
     const file = new DerReader(spki);
