@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   cpSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -55,6 +56,20 @@ describe('the packed tree', () => {
       expect(readFileSync(join(packed, 'tree', units, name), 'utf8')).toBe(
         readFileSync(join(OVERLAY, units, name), 'utf8'),
       );
+  });
+
+  it('sends who asks for a unit to the page of the command that it starts', () => {
+    const units = join(packed, 'tree/usr/lib/systemd/system');
+    for (const name of readdirSync(units).filter((it) => !it.endsWith('.d'))) {
+      const text = readFileSync(join(units, name), 'utf8');
+      const pages = /^Documentation=(.*)$/m.exec(text)?.[1]?.split(' ') ?? [];
+      expect(pages, name).not.toEqual([]);
+      const started = [...text.matchAll(/^ExecStart=\S*\/(dstack-guest-agent|dstack-util ([a-z-]+))/gm)];
+      for (const [, program, command] of started)
+        expect(pages, name).toContain(`man:${command === undefined ? program : `dstack-util-${command}`}(1)`);
+      for (const page of pages.filter((it) => it.includes('dstack')))
+        expect(existsSync(join(packed, 'tree/usr/share/man/man1', `${page.slice(4, -3)}.1.gz`)), page).toBe(true);
+    }
   });
 
   it('holds all files of the mkosi configuration that its page tells people to copy', () => {
@@ -147,6 +162,57 @@ describe('install.sh', () => {
     expect(done.status).toBe(1);
     expect(done.stderr).toContain('damaged');
     expect(readdirSync(root)).toEqual([]);
+  });
+
+  it('removes what an earlier version installed and this one has not, and nothing else', () => {
+    const root = newRoot();
+    expect(install('--root', root, '--no-preset').status).toBe(0);
+    const list = join(root, 'usr/share/dstack-util/installed-files');
+    const old = ['usr/lib/old-only/dropped.conf', 'usr/lib/systemd/system/dstack-dropped.service'];
+    for (const path of [...old, 'usr/lib/other.conf', 'outside.conf']) {
+      mkdirSync(join(root, path, '..'), { recursive: true });
+      writeFileSync(join(root, path), '');
+    }
+    writeFileSync(list, `${readFileSync(list, 'utf8')}${old.join('\n')}\nusr/../outside.conf\noutside.conf\n`);
+    expect(install('--root', root, '--dry-run').stdout).toContain(`remove ${join(root, old[0]!)}\n`);
+    expect(existsSync(join(root, old[0]!))).toBe(true);
+    expect(install('--root', root, '--no-preset').status).toBe(0);
+    expect(old.filter((path) => existsSync(join(root, path)))).toEqual([]);
+    expect(existsSync(join(root, 'usr/lib/old-only'))).toBe(false);
+    for (const path of ['usr/lib/other.conf', 'outside.conf', 'usr/bin/dstack-util', 'usr/lib/systemd/system'])
+      expect(existsSync(join(root, path))).toBe(true);
+  });
+
+  it('uninstalls everything that it installed, enabled units included, and leaves what is not its own', () => {
+    const root = newRoot();
+    mkdirSync(join(root, 'usr/lib/systemd/system'), { recursive: true });
+    writeFileSync(join(root, 'usr/lib/systemd/system/other.service'), '[Unit]\n');
+    expect(install('--root', root).status).toBe(0);
+    expect(install('--root', root, '--uninstall', '--dry-run').stdout).toContain(join(root, 'usr/bin/dstack-util\n'));
+    expect(existsSync(join(root, 'usr/bin/dstack-util'))).toBe(true);
+    const done = install('--root', root, '--uninstall');
+    expect(done).toMatchObject({ status: 0, stderr: '', stdout: `removed dstack-util from ${root}\n` });
+    const left = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
+      (path) => !lstatSync(join(root, path)).isDirectory(),
+    );
+    expect(left).toEqual(['usr/lib/systemd/system/other.service']);
+    expect(install('--root', root, '--uninstall').status).toBe(0);
+  });
+
+  it('keeps its hands off an installation that dpkg knows', () => {
+    const root = newRoot();
+    mkdirSync(join(root, 'var/lib/dpkg/info'), { recursive: true });
+    writeFileSync(join(root, 'var/lib/dpkg/info/dstack-util.list'), '/usr/bin/dstack-util\n');
+    for (const more of [['--no-preset'], ['--uninstall']]) {
+      const done = install('--root', root, ...more);
+      expect(done.status).toBe(1);
+      expect(done.stderr).toContain('as a Debian package');
+    }
+    expect(readdirSync(root)).toEqual(['var']);
+  });
+
+  it.each(['--help', '-h'])('%s is an answer, not an error', (word) => {
+    expect(install(word)).toMatchObject({ status: 0, stderr: '', stdout: expect.stringContaining('--uninstall') });
   });
 
   it('refuses a missing root, a root that is not a folder, and unknown options', () => {
