@@ -90,7 +90,7 @@ export function sbom(input: SbomInput): string {
 }
 
 /** What ends up in the binary: everything that is not for development only, and the runtime. */
-function shippedPackages(lock: Lock): { name: string; entry: LockEntry }[] {
+export function shippedPackages(lock: Lock): { name: string; entry: LockEntry }[] {
   const all = Object.entries(lock.packages)
     .filter(([path, entry]) => path !== '' && (!entry.dev || path === `node_modules/${RUNTIME}`))
     .map(([path, entry]) => ({ name: path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length), entry }))

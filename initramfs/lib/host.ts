@@ -35,6 +35,9 @@ const MORE_TESTS: readonly Need[] = [
   { package: 'iptables', files: sbin('iptables-restore') },
   // the library's own package has another name in each release of Debian
   { package: 'libsecp256k1-dev', files: [1, 2].map((abi) => `/usr/lib/x86_64-linux-gnu/libsecp256k1.so.${abi}`) },
+  // with about a hundred Perl modules: 20 s, once on a machine
+  { package: 'lintian', files: ['/usr/bin/lintian'] },
+  { package: 'minisign', files: ['/usr/bin/minisign'] },
   { package: 'nftables', files: sbin('nft') },
   { package: 'systemd', files: ['/usr/bin/systemd-analyze'] },
   { package: 'wireguard-tools', files: ['/usr/bin/wg'] },

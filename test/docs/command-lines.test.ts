@@ -60,6 +60,8 @@ const ELSEWHERE: [pattern: RegExp, why: string][] = [
   [/^curl /, 'asks a running guest: test/vm'],
   [/^(wg|iptables|journalctl|systemctl|docker) /, 'looks at a running guest'],
   [/^(tar|unsquashfs|mksquashfs|veritysetup|\S*install\.sh) /, 'works on an archive or image: test/packaging/install'],
+  [/^minisign /, 'asks for a password, or needs a release: test/packaging/sign'],
+  [/^apt-get install \.\/dstack-util_/, 'changes this machine: test/packaging/deb'],
   [/^mkosi/, 'another builder: test/packaging/mkosi'],
   [/^promtool/, 'test/house/observability'],
 ];

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 
 const PROGRAMS =
-  /^(\$ )?((?:dstack-util|dstack-sim|npm|npx|node|curl|wg|iptables|journalctl|systemctl|docker|tar|unsquashfs|mksquashfs|veritysetup|openssl|promtool|mkosi|\S*install\.sh)(?= |$).*|\w+=\$\(.*)$/;
+  /^(\$ )?((?:dstack-util|dstack-sim|npm|npx|node|curl|wg|iptables|journalctl|systemctl|docker|tar|unsquashfs|mksquashfs|veritysetup|openssl|promtool|mkosi|minisign|apt-get|dpkg|\S*install\.sh)(?= |$).*|\w+=\$\(.*)$/;
 
 export interface CommandLine {
   readonly page: string;
