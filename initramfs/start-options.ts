@@ -10,6 +10,8 @@ export interface StartOptions {
   /** stay although there is no terminal */
   readonly keep: boolean;
   readonly appCompose?: string;
+  /** of the folder with its disks, so that several can run */
+  readonly name?: string;
   readonly storage: 'ext4' | 'zfs';
   /** key provider of the demo app */
   readonly provider: 'none' | 'kms';
@@ -21,6 +23,11 @@ export interface StartOptions {
   readonly mirror?: string;
   readonly json: boolean;
   readonly verbose: boolean;
+}
+
+function name(text: string): string {
+  if (/^[a-z0-9][a-z0-9-]{0,31}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must have 1 to 32 of the signs a-z, 0-9 and -.');
 }
 
 function memory(text: string): number {
@@ -44,6 +51,7 @@ export function startCommand(run: (options: StartOptions) => Promise<void>): Com
     .option('--once', 'check, print the summary, power off; exit status 0 only if everything answered', false)
     .option('--keep', 'stay until SIGINT or SIGTERM even without a terminal', false)
     .option('--app-compose <file>', 'boot this app-compose.json instead of the demo; opens the network for registries')
+    .option('--name <name>', 'name of the VM: one with another name has its own disks and runs beside', name)
     .addOption(new Option('--storage <fs>', 'file system of the data disk').choices(['ext4', 'zfs']).default('ext4'))
     .addOption(
       new Option('--provider <kind>', 'who gives the demo app its keys; with kms a development KMS runs beside the VM')

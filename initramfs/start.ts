@@ -1,8 +1,7 @@
 /** `npm start`: builds what is missing, boots the VM with the demo app, shows how that goes and what came out. */
-import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { runScript, WrongOptions } from '../scripts/lib/script.ts';
-import { parseAppCompose } from '../src/config/app-compose.ts';
+import { parseAppCompose, readAppCompose } from '../src/config/app-compose.ts';
 import { duration } from '../src/ui.ts';
 import { DEMO_PORT, demoAppComposeText } from './demo/app-compose.ts';
 import { cacheRoot, projectRoot } from './lib/cache.ts';
@@ -15,6 +14,7 @@ import { gatewayAppId, VmGateway } from './vm/gateway.ts';
 import { hostVerifier, type Proof, prove } from './vm/host-verifier.ts';
 import { startVmKms, type VmKms } from './vm/kms.ts';
 import { Machine } from './vm/machine.ts';
+import { whoHolds } from './vm/port-holder.ts';
 import { ProgressView } from './vm/progress-view.ts';
 import { defaultAppId } from './vm/share.ts';
 import { isGood, type KeyFacts, type Summary, summaryJson, summaryText, type TunnelCheck } from './vm/summary.ts';
@@ -31,6 +31,7 @@ async function start(options: StartOptions): Promise<void> {
       '--gateway goes with the demo app and --provider kms: only a KMS names the gateway an app may trust',
     );
   }
+  const { document, name, demo } = await chooseApp(options);
   const interrupt = new Interrupt();
   view.heading('image');
   const image = await ensureDevImage({
@@ -41,7 +42,6 @@ async function start(options: StartOptions): Promise<void> {
   });
   interrupt.check();
 
-  const { document, name, demo } = await chooseApp(options);
   view.heading(`boot (${name}, ${options.memory} MiB, data disk ${options.storage})`);
   const boot = new BootView(view, { all: options.verbose });
   boot.start();
@@ -76,6 +76,7 @@ async function start(options: StartOptions): Promise<void> {
     throw thrown;
   }
   interrupt.guard(vm);
+  tellPorts(vm, options);
   try {
     await vm.waitFor({ event: 'boot.progress', payload: 'done' }, BOOT_LIMIT_MS);
     view.stop();
@@ -103,14 +104,22 @@ async function start(options: StartOptions): Promise<void> {
 }
 
 /** The demo app, or the one of the user; each has a folder of its own, so that each finds its own data disk again. */
-async function chooseApp({ appCompose, storage, provider, gateway }: StartOptions) {
+async function chooseApp({ appCompose, name: given, storage, provider, gateway }: StartOptions) {
   if (appCompose !== undefined) {
-    const document = await readFile(appCompose, 'utf8');
-    return { document, name: `app-${defaultAppId(document).slice(0, 12)}`, demo: false };
+    const { text: document } = await readAppCompose(appCompose);
+    return { document, name: given ?? `app-${defaultAppId(document).slice(0, 12)}`, demo: false };
   }
   const document = demoAppComposeText({ storage_fs: storage, key_provider: provider, gateway_enabled: gateway });
   const name = provider === 'none' ? 'demo' : `demo-${provider}-${storage}${gateway ? '-gateway' : ''}`;
-  return { document, name, demo: true };
+  return { document, name: given ?? name, demo: true };
+}
+
+/** A guest's port that is somebody else's on this host is named: the address is another one than expected. */
+function tellPorts(vm: Machine, { ports }: StartOptions): void {
+  for (const { guest, host } of vm.forwards) {
+    if (guest === host || ports.some((it) => it.guest === guest)) continue;
+    view.note('note', `port ${guest} is taken by ${whoHolds(guest)}`, `here it is 127.0.0.1:${host}`);
+  }
 }
 
 /** A development KMS for an app that wants one. It gives keys to this app and to no other. */
@@ -201,7 +210,9 @@ function report(summary: Summary, options: StartOptions): void {
     return;
   }
   const paint = (sgr: number, text: string) => (process.stdout.isTTY ? view.paint(sgr, text) : text);
-  process.stdout.write(`\nready in ${duration(summary.readyMs)}\n${summaryText(summary, paint)}\n\n`);
+  process.stdout.write(
+    `\nready in ${duration(summary.readyMs)}\n${summaryText(summary, paint, process.stdout.isTTY ? process.stdout.columns : undefined)}\n\n`,
+  );
 }
 
 const showImageStep: OnProgress = ({ step, state, detail, ms }) => {

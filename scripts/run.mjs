@@ -84,18 +84,20 @@ function install() {
   }
   console.error('installing the locked packages (npm ci) ...');
   const started = Date.now();
-  // the lock file has the digest of each package: what is in npm's cache need not be asked for again. Without a network
-  // the default pauses between attempts would take more than a minute
-  const pauses = ['--fetch-retries=2', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=5000'];
-  const npm = spawnSync(
-    'npm',
-    ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline', ...pauses],
-    { stdio: ['ignore', 2, 'pipe'], encoding: 'utf8', maxBuffer: 2 ** 26 },
-  );
+  const npmRun = (...words) =>
+    spawnSync('npm', [...words, '--loglevel=error'], {
+      stdio: ['ignore', 2, 'pipe'],
+      encoding: 'utf8',
+      maxBuffer: 2 ** 26,
+    });
+  // asked once: npm ci would try again for each package, for minutes. What npm has in its cache needs no network
+  const reached = npmRun('ping', '--fetch-retries=1', '--fetch-retry-mintimeout=1000', '--fetch-timeout=20000');
+  const offline = reached.status !== 0 && NO_NETWORK.test(reached.stderr ?? '');
+  const npm = npmRun('ci', '--ignore-scripts', '--no-audit', '--no-fund', offline ? '--offline' : '--prefer-offline');
   if (npm.status !== 0) {
     const said = npm.stderr ?? '';
     if (/ENOSPC|no space left/i.test(said)) stop(`no space left on the disk: ${process.cwd()} has ${free} MiB free`);
-    if (NO_NETWORK.test(said)) {
+    if (offline || NO_NETWORK.test(said)) {
       stop(
         'no network: cannot reach the npm registry, and the packages are not in its cache\n  hint: look at the network, the proxy settings and `npm config get registry`',
       );

@@ -1,8 +1,11 @@
 /** What the host must have before anything can be built: root and mmdebstrap, the rest comes from the tools tree. */
 import { access } from 'node:fs/promises';
+import { MIB, needSpace } from '../../scripts/lib/space.ts';
+import { cacheRoot } from './cache.ts';
 import { keyring } from './mirror.ts';
 import type { Say } from './progress.ts';
 import { run } from './run.ts';
+import { haveTools } from './tools.ts';
 
 /** A Debian package and the files that show that it is there (any of them). */
 interface Need {
@@ -44,6 +47,11 @@ const MORE_TESTS: readonly Need[] = [
   { package: 'wireguard-go', files: ['/usr/bin/wireguard-go', '/usr/bin/wireguard'] },
 ];
 
+/** Tools, packages, image and the copies that are made on the way; and what a machine writes. */
+const FIRST_SPACE = 3072 * MIB;
+/** With a tools tree in the cache: an image, a machine. */
+const LATER_SPACE = 512 * MIB;
+
 /** The packages that are missing on this host. */
 export async function missingPackages(needs: readonly Need[] = BUILD): Promise<string[]> {
   const there = (file: string) =>
@@ -63,6 +71,7 @@ export async function ensureHost(say: Say): Promise<void> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Error(`cannot build the image on ${process.platform}/${process.arch}\n  hint: use Linux on x86-64`);
   }
+  needSpace(cacheRoot, (await haveTools()) ? LATER_SPACE : FIRST_SPACE, 'the image and its machine');
   await install(BUILD, say);
   if (process.geteuid?.() !== 0) {
     throw new Error('building the image needs root (chroot and mounts)\n  hint: run the same command with sudo');

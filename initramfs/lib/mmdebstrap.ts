@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheRoot } from './cache.ts';
 import { type Mirror, suite } from './mirror.ts';
+import { namingNetwork } from './no-network.ts';
 import type { Say } from './progress.ts';
 import { type RunOptions, type RunResult, run } from './run.ts';
 
@@ -83,6 +84,8 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
       const stage = /^I: (.*)$/.exec(line)?.[1];
       if (stage && !/^(success|running (--|in)|automatically|chroot arch|using)/.test(stage)) options.say?.(stage);
     },
+  }).catch((thrown: unknown) => {
+    throw namingNetwork(thrown);
   });
   const warnings = result.stderr.split('\n').filter((line) => /^W:/.test(line));
   if (warnings.length > 0)

@@ -65,6 +65,9 @@ function forEachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => vo
   });
 }
 
+/** Lines that say why, wherever they stand: no network, no space. */
+const REASON = /resolv|connect|unreachable|no space left/i;
+
 interface Ended {
   exitCode?: number | undefined;
   signal?: string | undefined;
@@ -79,6 +82,9 @@ function quote(argv: readonly string[]): string {
 
 function describeFailure(command: string, done: Ended, result: RunResult): string {
   const how = done.timedOut ? 'timed out' : done.signal ? `killed by ${done.signal}` : `exit status ${done.exitCode}`;
-  const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-12).join('\n  ');
+  const all = (result.stderr.trim() || result.stdout.trim()).split('\n');
+  // what was written first may be the reason, and what comes last only its consequence
+  const reasons = all.slice(0, -12).filter((line) => REASON.test(line));
+  const said = [...reasons.slice(0, 3), ...all.slice(-12)].join('\n  ');
   return `${command}: ${done.exitCode === undefined && !done.signal ? (done.shortMessage ?? how) : how}\n  ${said}`;
 }

@@ -30,6 +30,7 @@ export async function ensureDevImage(given: DevImageOptions): Promise<BootImage>
     given.onProgress?.(event);
   };
   const options = { ...given, onProgress };
+  await ensureHost((detail) => onProgress({ step: 'host', state: 'progress', detail }));
   const binaries = options.binaries ?? (await ensureBinaries(options.onCompile));
   const archive = await ensureDemo(options);
   const image = await ensureImage({
@@ -45,7 +46,6 @@ export async function ensureDevImage(given: DevImageOptions): Promise<BootImage>
 
 /** The demo archive is made of files of the tools tree, so the tree comes before the image here. */
 async function ensureDemo({ mirror, onProgress }: DevImageOptions): Promise<string> {
-  await ensureHost((detail) => onProgress?.({ step: 'host', state: 'progress', detail }));
   await withLock('tools', async () => {
     if (!(await haveTools())) await step(onProgress, 'tools tree', undefined, (say) => ensureTools({ mirror, say }));
   });

@@ -46,10 +46,11 @@ function demoIsGood(demo: DemoCheck, measured: Measured): boolean {
   return demo.quote_contains_report_data && demo.app_id === measured.appId && /^[0-9a-f]{64}$/.test(demo.public_key);
 }
 
-/** The summary as aligned lines. */
+/** The summary as aligned lines. @param width columns of the terminal; a longer register is folded there */
 export function summaryText(
   summary: Summary,
   paint: (sgr: number, text: string) => string = (_, text) => text,
+  width = Number.POSITIVE_INFINITY,
 ): string {
   const { measured, demo } = summary;
   const verdict = (good: boolean, yes: string, no: string) => (good ? paint(32, `✓ ${yes}`) : paint(31, `✗ ${no}`));
@@ -57,7 +58,7 @@ export function summaryText(
   const rows: [string, string][] = [
     ['app id', measured.appId],
     ['instance id', measured.instanceId === '' ? '(none)' : measured.instanceId],
-    ['RTMR3', measured.rtmr3],
+    ...folded(measured.rtmr3, width - LABEL).map((part, i): [string, string] => [i === 0 ? 'RTMR3' : '', part]),
     ['', verdict(replays(measured), `replays from ${count} events`, `the log replays to ${measured.replayed}`)],
     ['GetKey', verdict(summary.keyAnswered, 'answers', 'does not answer')],
   ];
@@ -67,7 +68,7 @@ export function summaryText(
     rows.push(['keys from', id === '' ? provider : `${provider} …${id.slice(-32)}`], ['data disk', disk]);
   }
   if (demo) {
-    rows.push(['demo key', `${demo.public_key} (ed25519, public)`]);
+    rows.push(['demo key', demo.public_key], ['', 'ed25519, public']);
     rows.push([
       'demo quote',
       verdict(demo.quote_contains_report_data, 'contains the report data', 'lacks the report data'),
@@ -92,6 +93,16 @@ export function summaryText(
   for (const url of summary.appUrls) rows.push(['app', url]);
   rows.push(['agent', summary.agentUrl], ['console log', summary.consoleLog]);
   return rows.map(([label, text]) => `  ${paint(2, label.padEnd(12))} ${text}`).join('\n');
+}
+
+/** Columns before the text of a row. */
+const LABEL = 15;
+
+/** Hex digits on one line, or in equal parts where the line is too short. */
+function folded(hex: string, width: number): string[] {
+  const parts = hex.length <= width || width < 16 ? 1 : Math.ceil(hex.length / width);
+  const length = Math.ceil(hex.length / parts / 16) * 16;
+  return hex.match(new RegExp(`.{1,${length}}`, 'g')) ?? [];
 }
 
 /** The summary for `--json`. */

@@ -82,6 +82,25 @@ describe('the summary', () => {
   });
 });
 
+describe('a narrow terminal', () => {
+  const summary: Summary = {
+    measured: compare(info, register, log),
+    demo: { ...info, public_key: '11'.repeat(32), report_data: '', quote_bytes: 1, quote_contains_report_data: true },
+    keyAnswered: true,
+    agentUrl: 'http://127.0.0.1:8090/',
+    appUrls: [],
+    consoleLog: '.cache/vm/demo/console.log',
+    readyMs: 1,
+  };
+
+  it('gets no line that wraps', () => {
+    const text = summaryText(summary, undefined, 80);
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThan(81);
+    expect(text).toContain(`RTMR3        ${register.slice(0, 48)}\n               ${register.slice(48)}\n`);
+    expect(summaryText(summary)).toContain(register);
+  });
+});
+
 describe('what verify says', () => {
   const checks = [
     { name: 'dcap', outcome: 'pass', detail: 'all good' },
