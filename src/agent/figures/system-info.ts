@@ -14,6 +14,8 @@ export interface Disk {
   readonly mountPoint: string;
   /** bytes */
   readonly size: number;
+  /** bytes that files take: without what is free, whoever may write it (`df`, Used) */
+  readonly used: number;
   /** bytes that a program without privileges can still write */
   readonly available: number;
   /** nobody can write there: it is as full as it was made */
@@ -143,9 +145,16 @@ async function readDisks(mountPoints: readonly string[]): Promise<Disk[]> {
     const entry = table.findLast((mount) => mount.mountPoint === mountPoint);
     if (entry === undefined) continue;
     try {
-      const { bsize, blocks, bavail } = await statfs(mountPoint);
+      const { bsize, blocks, bfree, bavail } = await statfs(mountPoint);
       const readOnly = entry.options.split(',').includes('ro');
-      out.push({ name: entry.source, mountPoint, size: bsize * blocks, available: bsize * bavail, readOnly });
+      out.push({
+        name: entry.source,
+        mountPoint,
+        size: bsize * blocks,
+        used: bsize * (blocks - bfree),
+        available: bsize * bavail,
+        readOnly,
+      });
     } catch (thrown) {
       ui.warn(`the size of ${mountPoint} cannot be read: ${String(thrown)}`);
     }

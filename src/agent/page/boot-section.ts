@@ -2,7 +2,7 @@
 import { duration } from '../../ui.ts';
 import type { TimelinePhase } from '../figures/boot-phases.ts';
 import type { BootState } from '../figures/boot-state.ts';
-import { type Html, html } from './html.ts';
+import { Html, html } from './html.ts';
 import { bar, count, moment, section } from './parts.ts';
 
 export interface BootView {
@@ -38,10 +38,11 @@ export function bootSection({ phases, boot, eventNumbers, showErrors }: BootView
     'boot',
     'Boot',
     html`<p class="soft">${count(phases.length, 'phase')} in ${duration(total)}, started ${moment(begin)}${boot.state === 'running' ? ', still going on' : ''}</p>
-${error}<table class="boot">
+${error}<details${boot.state === 'done' ? '' : new Html(' open')}><summary>Phase by phase</summary>
+<table class="boot">
 <thead><tr><th scope="col">phase</th><th scope="col" class="axis"><span>0</span><span>${duration(total)}</span></th><th scope="col" class="time">took</th></tr></thead>
 <tbody>
-${rows}</tbody></table>`,
+${rows}</tbody></table></details>`,
   );
 }
 

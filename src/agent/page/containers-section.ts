@@ -6,16 +6,21 @@ import type { AgentState } from '../state.ts';
 import { type Html, html } from './html.ts';
 import { type Attempt, bytes, count, percent, section } from './parts.ts';
 
+/** the others are folded; those in trouble are named above everything anyway */
+const SHOWN = 10;
+
 export function containerSection({ compose }: AgentState, containers: Attempt<readonly ContainerReport[]>): Html {
   if (compose.runner === 'bash') return html``;
   if ('failure' in containers) {
     return section('containers', 'Containers', html`<p class="soft">Docker does not answer.</p>`);
   }
   const list = containers.value;
+  const items = (some: readonly ContainerReport[]): Html =>
+    html`<ul class="containers">\n${some.map((item) => containerItem(item, compose.publicLogs, compose.publicSysinfo))}</ul>`;
   const body =
     list.length === 0
       ? html`<p class="soft">There are no containers.</p>`
-      : html`<ul class="containers">\n${list.map((item) => containerItem(item, compose.publicLogs, compose.publicSysinfo))}</ul>`;
+      : html`${items(list.slice(0, SHOWN))}${list.length > SHOWN ? html`<details><summary>${count(list.length - SHOWN, 'more container')}</summary>\n${items(list.slice(SHOWN))}</details>` : ''}`;
   return section('containers', 'Containers', body);
 }
 

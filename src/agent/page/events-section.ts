@@ -25,9 +25,10 @@ export function eventSection(identity: ReportedIdentity): Html {
     'events',
     'Measured events',
     html`<p class="soft">${count(events.length, 'event')} measured into RTMR3, in this order, after ${count(firmware, 'event')} of the firmware. ${replayed(events, identity)}</p>
+<details><summary>The events with payload and digest</summary>
 <ol class="events">
 ${items}</ol>
-${more > 0 ? html`<p class="soft">${count(more, 'more event')} in the event log.</p>` : ''}`,
+${more > 0 ? html`<p class="soft">${count(more, 'more event')} in the event log.</p>` : ''}</details>`,
   );
 }
 

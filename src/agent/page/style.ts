@@ -27,8 +27,10 @@ section > :last-child { margin-bottom: 0 }
 .good { color: var(--good) } .warn { color: var(--warn) } .bad { color: var(--bad) }
 .state { border: 1px solid currentColor; border-radius: 99px; padding: .2rem .85rem; font-size: .9rem; font-weight: 600; text-decoration: none; white-space: nowrap }
 .state::before { content: ""; display: inline-block; width: .55rem; height: .55rem; margin-right: .45rem; border-radius: 50%; background: currentColor }
+.todo { border-color: var(--bad) } .todo ul { margin: 0; padding: 0; list-style: none } .todo li + li { margin-top: .75rem; padding-top: .75rem; border-top: 1px solid var(--line) }
+.todo p { margin: 0 } .todo h2 { color: var(--bad) } .todo .next { margin-top: .15rem; font-size: .9375rem } .todo .soft { display: block }
 .alarm { border: 1px solid var(--bad); border-radius: .75rem; padding: .7rem 1.25rem; margin: 0 0 1rem; color: var(--bad); background: var(--card) }
-dl { display: grid; grid-template-columns: minmax(7.5rem, max-content) minmax(0, 1fr); gap: .4rem 1.25rem; margin: 0 }
+dl { display: grid; grid-template-columns: fit-content(11rem) minmax(0, 1fr); gap: .4rem 1.25rem; margin: 0 }
 dt { color: var(--soft) } dd { margin: 0 }
 .note { margin: .9rem 0 0 }
 dd .bar { margin: .5rem 0 .15rem }

@@ -55,6 +55,7 @@ describe.skipIf(CHROMIUM === undefined)(`the page in chromium${REASON}`, { timeo
       await screenshot(page, `${name}-${look.width}-${look.theme}`);
       const headings = await page.locator('h2').allTextContents();
       expect(headings).toEqual([
+        'What to do next',
         'Containers',
         'System',
         'Network',
@@ -81,6 +82,8 @@ describe.skipIf(CHROMIUM === undefined)(`the page in chromium${REASON}`, { timeo
 
     it('draws every phase where it belongs, and leads from an event to its digest', async () => {
       const { page, complaints } = await open(browser, url, { width: 1200, theme: 'light' });
+      expect(await page.locator('.boot').isVisible()).toBe(false); // folded: what is below would be out of reach
+      await page.locator('section:has(#boot) summary').click();
       const bars = await page.locator('.boot rect.done').evaluateAll((all) =>
         all.map((bar) => {
           const { left, right } = (
@@ -97,6 +100,7 @@ describe.skipIf(CHROMIUM === undefined)(`the page in chromium${REASON}`, { timeo
       const axis = (bars.at(-1)?.right ?? 0) - first.left;
       expect((longest.right - longest.left) / axis).toBeCloseTo(17_400 / 30_487, 1);
       await page.locator('a[href^="#event-"]', { hasText: 'compose-hash' }).click();
+      expect(await page.locator('li:target').isVisible()).toBe(true); // the browser unfolds the list for it
       expect(await page.locator('li:target').textContent()).toMatch(/compose-hash.*SHA-384 [0-9a-f]{96}/s);
       expect(complaints).toEqual([]);
       await page.context().close();

@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readinessReport } from '../../../src/agent/figures/readyz.ts';
+import { systemFigures } from '../../../src/agent/figures/system-info.ts';
 import { readable } from '../../../src/agent/page/events-section.ts';
 import { page } from '../../../src/agent/page/page.ts';
 import { age, bytes, count, percent } from '../../../src/agent/page/parts.ts';
@@ -28,6 +30,7 @@ describe('the page', () => {
     const ill = await shown({ healthy: false, unhealthy, error: '' });
     expect(ill).toContain('>not healthy</a>');
     expect(ill).toContain('The app is not healthy: &lt;health_status_file&gt;: it does not exist. Gateways send');
+    expect(ill).toContain('docs/runbooks.md#dstackappunhealthy');
     expect(await shown({ healthy: true, unhealthy: [], error: '' })).not.toContain('not healthy');
   });
   it('shows containers with health, restarts, usage and their log', async () => {
@@ -54,6 +57,17 @@ describe('the page', () => {
     expect(text).toMatch(
       new RegExp(`<li id="event-${number}">\\s*<strong>key-provider</strong>[^§]*?SHA-384 <code>${start}[0-9a-f]{84}<`),
     );
+  });
+  it('counts the used space of a disk as df does, and does not squeeze figures beside long names', async () => {
+    const { text } = await render();
+    const [{ used, size } = { used: 0, size: 0 }] = (await systemFigures(['/'])).disks;
+    const df = Number(execFileSync('df', ['-B1', '--output=used', '/'], { encoding: 'utf8' }).split('\n')[1]);
+    expect(Math.abs(used - df)).toBeLessThan(size / 50); // others write meanwhile
+    expect(text).toMatch(
+      /<dt>Disk<\/dt><dd><code class="soft">\/<\/code>.*?[\d.]+ \w+ used, [\d.]+ \w+ free of [\d.]+ \w+</s,
+    );
+    for (const [, label = ''] of text.matchAll(/<dt>(.*?)<\/dt>/g)) expect(label.length, label).toBeLessThan(16);
+    expect(text).not.toContain('<dt>System</dt>');
   });
   it('says one phase where there is one', async () => {
     const { text } = await render({ timeline: timelineLines().slice(0, 1) });
