@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Coverage } from './coverage.ts';
@@ -150,6 +150,8 @@ export async function fuzz(options: EngineOptions): Promise<void> {
     writeFileSync(options.batchFile, packed([input]));
     const newRefusal = await attempt(input);
     if (coverage.take() > 0 || newRefusal) inputs.push(input);
+    // what smaller ones reach by now has done its work
+    else rmSync(join(store, nameOf(input)), { force: true });
   }
   if (inputs.length === 0) inputs.push(new Uint8Array());
   const started = Date.now();
