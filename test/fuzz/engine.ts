@@ -146,7 +146,15 @@ export async function fuzz(options: EngineOptions): Promise<void> {
     return true;
   };
 
+  let spoken = 0;
+  /** A sign of life now and then: without one the process passes for hung. */
+  const report = (done: boolean): void => {
+    if (!done && Date.now() - spoken < STATUS_MS) return;
+    spoken = Date.now();
+    say({ kind: 'status', runs, kept: inputs.length, reached: coverage.total, done });
+  };
   for (const input of stored(options.corpus, target.limit)) {
+    report(false);
     writeFileSync(options.batchFile, packed([input]));
     const newRefusal = await attempt(input);
     if (coverage.take() > 0 || newRefusal) inputs.push(input);
@@ -155,9 +163,7 @@ export async function fuzz(options: EngineOptions): Promise<void> {
   }
   if (inputs.length === 0) inputs.push(new Uint8Array());
   const started = Date.now();
-  let spoken = 0;
   let length = BATCH.least;
-  let known = inputs.length;
   while (Date.now() - started < options.seconds * 1000 && findings.size < FINDINGS) {
     const pool = { inputs, words, limit: target.limit };
     const batch: Uint8Array[] = [];
@@ -178,13 +184,9 @@ export async function fuzz(options: EngineOptions): Promise<void> {
       inputs.push(input);
       writeFileSync(join(store, nameOf(input)), input);
     }
-    if (Date.now() - spoken > STATUS_MS) {
-      spoken = Date.now();
-      known = inputs.length;
-      say({ kind: 'status', runs, kept: known, reached: coverage.total, done: false });
-    }
+    report(false);
   }
-  say({ kind: 'status', runs, kept: inputs.length, reached: coverage.total, done: true });
+  report(true);
 }
 
 /** Finds those inputs of a batch that reach something new, by halves: asking costs more than running. */
