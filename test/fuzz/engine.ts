@@ -36,7 +36,7 @@ export type Message =
 const BATCH = { least: 32, most: 4096, share: 10, bytes: 8 * 1024 * 1024 };
 const STATUS_MS = 2_000;
 /** Kinds of refusals that count as something new reached: a bound, as texts can hold values of the input. */
-const REFUSALS = 3_000;
+const REFUSALS = 400;
 /** A process that found this much has made its point. */
 const FINDINGS = 20;
 
