@@ -70,8 +70,9 @@ export async function makeTree({ root, binary, version, date }: TreeInput): Prom
   const docs = 'usr/share/doc/dstack-util';
   for (const name of ['LICENSE', 'CHANGELOG.md']) put(`${docs}/${name}`, readFileSync(name));
   for (const name of readdirSync('docs', { recursive: true, encoding: 'utf8' }).toSorted()) {
-    // a page, a file that a page tells people to take, or part of the mkosi configuration with its files for the image
-    if (/\.(md|ya?ml|json|conf)$/.test(name) || (name.startsWith('mkosi/') && statSync(`docs/${name}`).isFile()))
+    // a page, a file that a page tells people to take, or a folder of which a page tells people to take everything
+    const whole = name.startsWith('mkosi/') || name.startsWith('ci/');
+    if (/\.(md|ya?ml|json|conf)$/.test(name) || (whole && statSync(`docs/${name}`).isFile()))
       put(`${docs}/${name}`, readFileSync(`docs/${name}`));
   }
 }
