@@ -5,8 +5,7 @@
  * Bun binary that the lock file pins. It never runs package install scripts.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -26,7 +25,8 @@ const SCRIPTS = {
 const AS_ROOT = ['start', 'test', 'image', 'bench', 'fault'];
 const PACKAGES = 'mmdebstrap debian-archive-keyring cryptsetup-bin e2fsprogs gdisk openssl parted';
 const BUN = 'node_modules/@oven/bun-linux-x64-baseline/bin/bun';
-const STAMP = 'node_modules/.installed-lock';
+/** npm's own record of what it has installed, written at the end. */
+const INSTALLED = 'node_modules/.package-lock.json';
 
 /** What node_modules and the copies that npm makes on the way take. */
 const PACKAGES_MIB = 450;
@@ -70,10 +70,19 @@ function elevation() {
   );
 }
 
+/** Whether node_modules has exactly the packages of the lock file; optional ones may be of another platform. */
+function isInstalled() {
+  if (!existsSync(BUN) || !existsSync(INSTALLED)) return false;
+  const read = (file) => Object.entries(JSON.parse(readFileSync(file, 'utf8')).packages ?? {});
+  const there = new Map(read(INSTALLED).map(([path, { integrity }]) => [path, integrity]));
+  const wanted = new Map(read('package-lock.json').filter(([path]) => path !== ''));
+  for (const [path, integrity] of there) if (wanted.get(path)?.integrity !== integrity) return false;
+  return [...wanted].every(([path, { optional }]) => optional || there.has(path));
+}
+
 /** `npm ci` unless node_modules was installed from exactly this lock file. */
 function install() {
-  const lock = createHash('sha256').update(readFileSync('package-lock.json')).digest('hex');
-  if (existsSync(BUN) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === lock) return;
+  if (isInstalled()) return;
   const { bavail, bsize } = statfsSync('.');
   const free = Math.floor((bavail * bsize) / 2 ** 20);
   if (free < PACKAGES_MIB) {
@@ -106,7 +115,6 @@ function install() {
     const lines = said.trim().split('\n').slice(-12);
     stop(`npm ci failed (${ended})${lines.map((line) => `\n  | ${line}`).join('')}`);
   }
-  writeFileSync(STAMP, lock);
   console.error(`installing the locked packages ... done, ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }
 

@@ -155,6 +155,7 @@ function declare(): Command {
 }
 
 try {
+  await ui.loadColours();
   await declare().parseAsync();
 } catch (thrown) {
   if (!(thrown instanceof CommanderError)) process.exitCode = ui.reportFailure(thrown);

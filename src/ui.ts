@@ -1,28 +1,30 @@
 /**
  * Everything a person sees. Results go to stdout, progress, logs and errors to stderr.
  *
- * Under systemd (JOURNAL_STREAM is set) each line carries a `<n>` priority prefix (sd-daemon(3)) and no colour. Colours
- * appear on a terminal only and never with NO_COLOR. The log level is the first word of DSTACK_LOG or RUST_LOG that is a
+ * Under systemd (JOURNAL_STREAM is set) each line carries a `<n>` priority prefix (sd-daemon(3)) and no colour; src/colour.ts
+ * has the colours. The log level is the first word of DSTACK_LOG or RUST_LOG that is a
  * level name (the reference's units set RUST_LOG), default `info`.
  */
+import { paint } from './colour.ts';
 import { type DstackError, errorCauses, toDstackError } from './errors.ts';
 import { printable, printableJson, printableLines } from './printable.ts';
 
+export { loadColours, paint, paintMatch } from './colour.ts';
 export { cutText, printable, printableJson, printableLines, withoutSequences } from './printable.ts';
 
 export type Level = 'error' | 'warn' | 'info' | 'debug';
 
 const PRIORITY: Record<Level, number> = { error: 3, warn: 4, info: 6, debug: 7 };
 const ORDER: readonly Level[] = ['error', 'warn', 'info', 'debug'];
-const SGR: Record<Level, [string, string]> = {
-  error: ['\u001b[31m', '\u001b[39m'],
-  warn: ['\u001b[33m', '\u001b[39m'],
-  info: ['', ''],
-  debug: ['\u001b[2m', '\u001b[22m'],
+/** Of an error only what it is called: cause, place and hint are read, not shouted. */
+const COLOURED: Record<Level, (line: string) => string> = {
+  error: (line) => line.replace(/^error(?= \[)/, (word) => paint('stderr', 'bad', word)),
+  warn: (line) => paint('stderr', 'warn', line),
+  info: (line) => line,
+  debug: (line) => paint('stderr', 'faint', line),
 };
 
 const underJournal = (): boolean => process.env['JOURNAL_STREAM'] !== undefined;
-const coloured = (): boolean => process.stderr.isTTY === true && !process.env['NO_COLOR'];
 
 let lastWanted: string | undefined;
 let lastThreshold = 2;
@@ -54,9 +56,8 @@ export const wants = (level: Level): boolean => ORDER.indexOf(level) <= threshol
 export function log(level: Level, text: string | readonly string[]): void {
   if (!wants(level)) return;
   const prefix = underJournal() ? `<${PRIORITY[level]}>` : '';
-  const [on, off] = coloured() ? SGR[level] : ['', ''];
   const lines = typeof text === 'string' ? [text] : text;
-  process.stderr.write(lines.map((line) => `${prefix}${on}${printable(line)}${off}\n`).join(''));
+  process.stderr.write(lines.map((line) => `${prefix}${COLOURED[level](printable(line))}\n`).join(''));
 }
 
 export const info = (text: string | readonly string[]): void => log('info', text);
@@ -73,14 +74,22 @@ export const json = (value: unknown): string => printableJson(JSON.stringify(val
  */
 export function result(
   value: unknown,
-  options: { json?: boolean | undefined; text: () => string | readonly string[] },
+  options: {
+    json?: boolean | undefined;
+    text: () => string | readonly string[];
+    /** colours of one line, which is harmless already */
+    paint?: (line: string) => string;
+  },
 ): void {
-  const text = options.json ? json(value) : textOf(options.text());
+  const text = options.json ? json(value) : painted(textOf(options.text()), options.paint);
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
 }
 
 const textOf = (text: string | readonly string[]): string =>
   typeof text === 'string' ? printableLines(text) : text.map(printable).join('\n');
+
+const painted = (text: string, line: ((line: string) => string) | undefined): string =>
+  line === undefined ? text : text.split('\n').map(line).join('\n');
 
 /** A write to standard output failed. `cause` has the error of the system. */
 export class StdoutFailed extends Error {}

@@ -9,7 +9,7 @@ export interface Output {
 
 export interface ViewOptions {
   readonly out: Output;
-  /** colours; default: on a terminal without NO_COLOR */
+  /** colours; default: on a terminal without NO_COLOR that is not dumb */
   readonly colour?: boolean;
   /** clock in milliseconds, for tests */
   readonly now?: () => number;
@@ -37,7 +37,7 @@ export class ProgressView {
   constructor(options: ViewOptions) {
     this.#out = options.out;
     this.#live = options.out.isTTY === true;
-    this.#colour = options.colour ?? (this.#live && !process.env['NO_COLOR']);
+    this.#colour = options.colour ?? (this.#live && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb');
     this.#now = options.now ?? (() => performance.now());
   }
 

@@ -11,9 +11,20 @@ async function examine(options: { json?: boolean }): Promise<void> {
   const { realGuestMachine } = await loadGuestMachine();
   const findings = await run(realGuestMachine);
   const healthy = findings.every(({ status }) => status !== 'failed');
-  ui.result({ healthy, findings }, { json: options.json, text: () => text(findings) });
+  ui.result({ healthy, findings }, { json: options.json, text: () => text(findings), paint });
   if (!healthy) process.exitCode = 1;
 }
+
+/** The sign in front of a line, so that what failed is found at a glance. */
+const paint = (line: string): string =>
+  (['good', 'warn', 'bad', 'faint'] as const).reduce((text, style) => ui.paintMatch(text, SIGNS[style], style), line);
+
+const SIGNS = {
+  good: /^ok(?= )/,
+  warn: /^warn(?= )/,
+  bad: /^FAIL(?= )|^[1-9]\d* failed(?=,)/,
+  faint: /^-(?= )/,
+} as const;
 
 function text(findings: readonly Finding[]): string[] {
   const width = Math.max(...findings.map(({ check }) => check.length));

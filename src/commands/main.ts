@@ -14,6 +14,7 @@ export async function main(given: readonly string[]): Promise<void> {
   const entry = COMMANDS.find(({ name, alias }) => args[0] === name || (alias !== undefined && args[0] === alias));
   const program = await declare(entry);
   try {
+    await ui.loadColours();
     if (entry?.secrets) await (await import('../sys/core-dumps.ts')).refuseCoreDumps();
     await program.parseAsync(args, { from: 'user' });
   } catch (thrown) {

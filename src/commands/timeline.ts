@@ -21,8 +21,16 @@ async function show(options: Options): Promise<void> {
   const value = { current: summary(boots.current), previous: summary(boots.previous) };
   const columns = process.stdout.columns ?? 100;
   const before = options.previous ? [] : boots.previous;
-  ui.result(value, { json: options.json, text: () => timelineText(records, { columns, before }) });
+  ui.result(value, { json: options.json, text: () => timelineText(records, { columns, before }), paint });
 }
+
+/** What failed, and what became slower or faster than last time. */
+const paint = (line: string): string => {
+  const failed = ui.paintMatch(line, /^ +! .*/, 'bad');
+  if (failed !== line) return failed;
+  const slower = ui.paintMatch(line, / (\+[\d.]+ (?:ms|s|min \d\d s))$/, 'warn');
+  return slower === line ? ui.paintMatch(line, / (-[\d.]+ (?:ms|s|min \d\d s))$/, 'good') : slower;
+};
 
 export default function define(command: Command): void {
   command

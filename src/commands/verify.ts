@@ -70,6 +70,16 @@ usable collateral, another platform).`,
     .action(run);
 }
 
+/** Marks of the checks, of the parts that are proven, and the verdict. */
+const SIGNS = {
+  good: /^ {2}(ok)(?= {2,})|^(?:machine|system|app|fresh) +(proven)\b|^verdict +(valid)\b/,
+  bad: /^ {2}(FAIL)(?= )|^(?:machine|system|app|fresh) +(CONTRADICTED)\b|^verdict +(INVALID)\b|^ {8}\^ .*/,
+  warn: /^ {2}(\?)(?= )|^(?:machine|system|app|fresh) +(not proven)\b|^verdict +(NOT CHECKED)\b/,
+} as const;
+
+const paint = (line: string): string =>
+  (['good', 'bad', 'warn'] as const).reduce((text, style) => ui.paintMatch(text, SIGNS[style], style), line);
+
 async function run(file: string, options: Options): Promise<void> {
   const { allowedStatuses } = await loadTcbPolicy();
   const { parseExpectations, parsePrediction } = await loadExpectations();
@@ -108,6 +118,7 @@ async function run(file: string, options: Options): Promise<void> {
   ui.result(reportJson(report, context), {
     json: options.json,
     text: () => reportText(report, context, process.stdout.isTTY ? process.stdout.columns : undefined),
+    paint,
   });
   if (report.verdict === 'valid') return;
   const code = report.verdict === 'invalid' ? 'EVIDENCE_INVALID' : 'EVIDENCE_UNCHECKED';
