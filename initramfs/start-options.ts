@@ -10,6 +10,7 @@ export interface StartOptions {
   /** stay although there is no terminal */
   readonly keep: boolean;
   readonly appCompose?: string;
+  readonly compose?: string;
   /** of the folder with its disks, so that several can run */
   readonly name?: string;
   readonly storage: 'ext4' | 'zfs';
@@ -51,10 +52,14 @@ export function startCommand(run: (options: StartOptions) => Promise<void>): Com
     .option('--once', 'check, print the summary, power off; exit status 0 only if everything answered', false)
     .option('--keep', 'stay until SIGINT or SIGTERM even without a terminal', false)
     .option('--app-compose <file>', 'boot this app-compose.json instead of the demo; opens the network for registries')
+    .option(
+      '--compose <file>',
+      'boot this docker compose file instead of the demo, as `dstack-util app init` makes an app of it',
+    )
     .option('--name <name>', 'name of the VM: one with another name has its own disks and runs beside', name)
     .addOption(new Option('--storage <fs>', 'file system of the data disk').choices(['ext4', 'zfs']).default('ext4'))
     .addOption(
-      new Option('--provider <kind>', 'who gives the demo app its keys; with kms a development KMS runs beside the VM')
+      new Option('--provider <kind>', 'who gives the demo app, or that of --compose, its keys; with kms a development KMS runs beside the VM')
         .choices(['none', 'kms'])
         .default('none'),
     )

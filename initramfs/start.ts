@@ -1,9 +1,10 @@
 /** `npm start`: builds what is missing, boots the VM with the demo app, shows how that goes and what came out. */
 import { join, relative } from 'node:path';
 import { runScript, WrongOptions } from '../scripts/lib/script.ts';
-import { parseAppCompose, readAppCompose } from '../src/config/app-compose.ts';
+import { parseAppCompose } from '../src/config/app-compose.ts';
 import { duration } from '../src/ui.ts';
-import { DEMO_PORT, demoAppComposeText } from './demo/app-compose.ts';
+import { chooseApp } from './choose-app.ts';
+import { DEMO_PORT } from './demo/app-compose.ts';
 import { cacheRoot, projectRoot } from './lib/cache.ts';
 import type { OnProgress } from './lib/image.ts';
 import { type StartOptions, startCommand } from './start-options.ts';
@@ -26,12 +27,15 @@ const view = new ProgressView({ out: process.stderr });
 
 async function start(options: StartOptions): Promise<void> {
   const stay = options.keep || (!options.once && process.stdin.isTTY === true && process.stdout.isTTY === true);
-  if (options.gateway && (options.appCompose !== undefined || options.provider !== 'kms')) {
+  const own = options.appCompose ?? options.compose;
+  if (options.appCompose !== undefined && options.compose !== undefined)
+    throw new WrongOptions('--app-compose and --compose name two apps: give one of them');
+  if (options.gateway && (own !== undefined || options.provider !== 'kms')) {
     throw new WrongOptions(
       '--gateway goes with the demo app and --provider kms: only a KMS names the gateway an app may trust',
     );
   }
-  const { document, name, demo } = await chooseApp(options);
+  const { document, name, demo, ports } = await chooseApp(options, (line) => process.stderr.write(`${line}\n`));
   const interrupt = new Interrupt();
   view.heading('image');
   const image = await ensureDevImage({
@@ -59,7 +63,7 @@ async function start(options: StartOptions): Promise<void> {
       memoryMiB: options.memory,
       // an own document may leave the file system to the platform
       kernelArgs: [`dstack.storage_fs=${options.storage}`],
-      guestPorts: demo ? [AGENT_PORT, DEMO_PORT] : [AGENT_PORT],
+      guestPorts: [AGENT_PORT, ...ports],
       forwards: options.ports,
       // packets of the VPN are UDP to this host, which a restricted network does not let through
       network: demo && gateway === undefined ? 'host' : 'open',
@@ -103,22 +107,12 @@ async function start(options: StartOptions): Promise<void> {
   }
 }
 
-/** The demo app, or the one of the user; each has a folder of its own, so that each finds its own data disk again. */
-async function chooseApp({ appCompose, name: given, storage, provider, gateway }: StartOptions) {
-  if (appCompose !== undefined) {
-    const { text: document } = await readAppCompose(appCompose);
-    return { document, name: given ?? `app-${defaultAppId(document).slice(0, 12)}`, demo: false };
-  }
-  const document = demoAppComposeText({ storage_fs: storage, key_provider: provider, gateway_enabled: gateway });
-  const name = provider === 'none' ? 'demo' : `demo-${provider}-${storage}${gateway ? '-gateway' : ''}`;
-  return { document, name: given ?? name, demo: true };
-}
-
 /** A guest's port that is somebody else's on this host is named: the address is another one than expected. */
 function tellPorts(vm: Machine, { ports }: StartOptions): void {
   for (const { guest, host } of vm.forwards) {
     if (guest === host || ports.some((it) => it.guest === guest)) continue;
-    view.note('note', `port ${guest} is taken by ${whoHolds(guest)}`, `here it is 127.0.0.1:${host}`);
+    const why = guest < 1024 ? 'is the system’s on this host' : `is taken by ${whoHolds(guest)}`;
+    view.note('note', `port ${guest} ${why}`, `here it is 127.0.0.1:${host}`);
   }
 }
 

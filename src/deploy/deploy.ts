@@ -19,3 +19,4 @@ export const loadPlan = () => import('./plan.ts');
 export const loadSteps = () => import('./steps.ts');
 export const loadAppCheck = () => import('./app/check-file.ts');
 export const loadAppInit = () => import('./app/init-app.ts');
+export const loadAppPorts = () => import('./app/check-ports.ts');

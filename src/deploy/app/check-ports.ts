@@ -25,7 +25,7 @@ export function checkPorts({ services }: ComposeSource, findings: Findings, app?
         findings.add('warning', 'port-random', where, text, 'write "8080:8080"');
         return;
       }
-      const loopback = /^(127\.|::1$|localhost$)/.test(ip);
+      const loopback = isLoopback(ip);
       for (const port of portsIn(host)) {
         const key = `${protocol} ${port}`;
         if (protocol === 'tcp' && port === AGENT_PORT) {
@@ -60,6 +60,18 @@ export function checkPorts({ services }: ComposeSource, findings: Findings, app?
     findings.add('note', 'gateway-idle', 'gateway_enabled', 'no service publishes a port that the gateway could reach');
   }
 }
+
+/** Ports of the guest that others reach: TCP, not only on loopback, of services that are started without being asked for. */
+export function publishedPorts({ services }: Pick<ComposeSource, 'services'>): number[] {
+  const ports = [...services.values()]
+    .filter(({ profiles }) => !Array.isArray(profiles) || profiles.length === 0)
+    .flatMap((service) => portsOf(service['ports']))
+    .filter(({ host, ip, protocol }) => host !== undefined && protocol === 'tcp' && !isLoopback(ip))
+    .flatMap(({ host = [0, 0] }) => portsIn(host));
+  return [...new Set(ports)];
+}
+
+const isLoopback = (ip: string): boolean => /^(127\.|::1$|localhost$)/.test(ip);
 
 const portsIn = ([first, last]: readonly [number, number]): number[] =>
   Array.from({ length: Math.max(0, Math.min(last, LAST_PORT) - first + 1) }, (_, i) => first + i);
