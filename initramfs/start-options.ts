@@ -59,7 +59,10 @@ export function startCommand(run: (options: StartOptions) => Promise<void>): Com
     .option('--name <name>', 'name of the VM: one with another name has its own disks and runs beside', name)
     .addOption(new Option('--storage <fs>', 'file system of the data disk').choices(['ext4', 'zfs']).default('ext4'))
     .addOption(
-      new Option('--provider <kind>', 'who gives the demo app, or that of --compose, its keys; with kms a development KMS runs beside the VM')
+      new Option(
+        '--provider <kind>',
+        'who gives the demo app, or that of --compose, its keys; with kms a development KMS runs beside the VM',
+      )
         .choices(['none', 'kms'])
         .default('none'),
     )

@@ -170,6 +170,18 @@ export const ERRORS = {
   RUNNER_UNSUPPORTED: e(1, false, 'use runner docker-compose, nerdctl-compose or bash'),
   COMPOSE_INVALID: e(1, false, 'correct docker_compose_file in app-compose.json'),
   COMPOSE_UP_FAILED: e(1, true, 'read docker’s own words above'),
+  REGISTRY_INVALID: e(1, false, 'DSTACK_DOCKER_REGISTRY is a host such as ghcr.io or registry.example:5000'),
+  REGISTRY_MIRRORED: e(
+    1,
+    false,
+    'deploy where docker_registry of .sys-config.json is empty, or take the images from another registry than Docker Hub',
+  ),
+  REGISTRY_LOGIN_REFUSED: e(
+    1,
+    false,
+    'encrypt the environment again with a DSTACK_DOCKER_USERNAME and DSTACK_DOCKER_PASSWORD that this registry accepts',
+  ),
+  REGISTRY_UNREACHABLE: e(1, true, 'check DSTACK_DOCKER_REGISTRY, its certificate and the network of the guest'),
   IMAGE_PULL_FAILED: e(1, true, 'check the image name, the registry and the network of the guest'),
   IMAGE_BUILD_FAILED: e(1, false, 'read the output of the build in the journal'),
   PORT_TAKEN: e(1, false, 'publish another port: something in the guest, or another service, has this one'),

@@ -20,7 +20,7 @@ interface Options {
 const FLUSH_MS = 10_000;
 
 async function start(options: Options): Promise<void> {
-  const { START, WAIT_MS, deployContext } = await loadSteps();
+  const { START, WAIT_MS, deployContext, logOut } = await loadSteps();
   const { describeFailure, planText, runSequence } = await loadRunSequence();
   if (options.plan) {
     const phases = START.map(({ name }) => name);
@@ -57,7 +57,9 @@ async function start(options: Options): Promise<void> {
     throw thrown;
   }
   const timeline = fileTimeline(PATHS.bootTimeline);
-  const phases = await runSequence<typeof context>('deploy', START, context, { timeline });
+  const phases = await runSequence<typeof context>('deploy', START, context, { timeline }).finally(() =>
+    logOut(context),
+  );
   const { keepTimeline } = await loadTimelineStore();
   await Promise.all([host.flush(FLUSH_MS), keepTimeline(PATHS.dataMount)]);
   const report = { sequence: 'deploy', runner: context.runner.name, phases };

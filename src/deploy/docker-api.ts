@@ -29,7 +29,7 @@ export function dockerSocket(): string {
 }
 
 /**
- * One request. @returns the response with its body not yet read
+ * One request. @param timeoutMs how long the answer may take to begin, in milliseconds @returns the response with its body not yet read
  * @throws DOCKER_UNAVAILABLE
  */
 export function dockerRequest(
@@ -38,6 +38,7 @@ export function dockerRequest(
   socketPath = dockerSocket(),
   signal?: AbortSignal,
   body?: unknown,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     const content = body === undefined ? undefined : JSON.stringify(body);
@@ -50,7 +51,7 @@ export function dockerRequest(
       reject(
         new DstackError('DOCKER_UNAVAILABLE', `docker does not answer on ${socketPath}`, { path: socketPath, cause }),
       );
-    request.setTimeout(TIMEOUT_MS, () => request.destroy(new Error('no answer in time')));
+    request.setTimeout(timeoutMs, () => request.destroy(new Error('no answer in time')));
     request.on('response', () => request.setTimeout(0));
     request.on('error', unavailable);
     request.end(content);

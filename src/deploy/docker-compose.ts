@@ -8,7 +8,8 @@ import { activeServices, type ComposeModel, composeModel } from './compose-model
 import { type ComposeProgramOptions, composeProgram, servicesPlan, stopProject } from './compose-program.ts';
 import { ComposeProgress, type Stage } from './compose-progress.ts';
 import { dockerAnswers, dockerSocket } from './docker-api.ts';
-import { warnOfLooseImages } from './image-references.ts';
+import { listImages } from './docker-control.ts';
+import { familiarName, warnOfLooseImages } from './image-references.ts';
 import { pruneImages } from './prune.ts';
 import { currentStatuses, waitForServices } from './readiness.ts';
 import type { Runner, RunnerContext } from './runner.ts';
@@ -24,6 +25,8 @@ const docker = (context: RunnerContext, args: readonly string[], options?: Compo
 export const dockerCompose: Runner = {
   name: 'docker-compose',
   progress: 'starting containers',
+  logsIn: 'dockerd',
+  hasImages,
 
   async check(context) {
     if (isDryRun()) return;
@@ -80,6 +83,14 @@ export const dockerCompose: Runner = {
     return currentStatuses({ model: await composeModel(context), env: context.env });
   },
 };
+
+async function hasImages(context: RunnerContext): Promise<boolean> {
+  await extractComposeFile(context.compose, context.dir);
+  const services = activeServices(await composeModel(context), context.env);
+  const here = new Set((await listImages()).flatMap(({ references }) => references.map(familiarName)));
+  // a build may begin with an image that is not here
+  return services.every(({ image, built }) => !built && here.has(familiarName(image)));
+}
 
 /** What the start has asked docker already; under emulation the same question costs seconds. */
 const started = new WeakMap<RunnerContext, ComposeModel>();

@@ -33,6 +33,7 @@ async function services({ compose }: RunnerContext) {
 export const nerdctlCompose: Runner = {
   name: 'nerdctl-compose',
   progress: 'starting containers',
+  logsIn: 'pull',
 
   async check(context) {
     if (!isDryRun() && !(await installed('nerdctl')))

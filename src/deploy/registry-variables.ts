@@ -5,3 +5,6 @@ export const LOGIN_PASSWORD = 'DSTACK_DOCKER_PASSWORD';
 export const LOGIN_REGISTRY = 'DSTACK_DOCKER_REGISTRY';
 
 export const LOGIN_VARIABLES: readonly string[] = [LOGIN_USERNAME, LOGIN_PASSWORD, LOGIN_REGISTRY];
+
+/** The platform's scripts log in to Amazon's registry with these, by its own program, which no guest image has. */
+export const AMAZON_REGISTRY = 'DSTACK_AWS_ECR_REGISTRY';

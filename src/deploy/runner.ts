@@ -30,6 +30,12 @@ export interface Runner {
   readonly name: string;
   /** what the host is told before the start */
   readonly progress: string;
+  /**
+   * who tries the credentials of a registry: dockerd before the start, or only the pull. Absent: it pulls nothing
+   */
+  readonly logsIn?: 'dockerd' | 'pull';
+  /** whether every image that the start needs is here, so that it goes on without a registry */
+  hasImages?(context: RunnerContext): Promise<boolean>;
   /** what must be there before the start begins; an app that cannot be started is refused here */
   check(context: RunnerContext): Promise<void>;
   plan(context: RunnerContext): Promise<RunnerPlan>;

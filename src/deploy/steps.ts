@@ -4,13 +4,14 @@
  */
 import { basename } from 'node:path';
 import { type AppCompose, checkSnapshotter, readAppCompose, readsComposeFile } from '../config/app-compose.ts';
-import { hostShared } from '../config/paths.ts';
+import { hostShared, PATHS } from '../config/paths.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
 import { readAppEnvironment } from './app-environment.ts';
 import { composeProject } from './compose-file.ts';
 import { DOCKER_ROOT, releaseContainers } from './hold.ts';
+import { logIn, wantsLogin } from './login-step.ts';
 import type { Runner } from './runner.ts';
 import { runnerOf } from './runner-of.ts';
 import { type Environment, sourceScript } from './scripts.ts';
@@ -23,7 +24,9 @@ export interface DeployContext {
   readonly waitMs: number;
   readonly scriptTimeoutMs?: number | undefined;
   readonly tell: (text: string) => void;
-  /** grows by what the pre-launch script exports */
+  /** where the login to a registry is kept while the start lasts */
+  readonly loginDir: string;
+  /** grows by a registry login and by what the pre-launch script exports */
   env: Environment;
   /** the pre-launch script ended the start with `exit 0` */
   ended: boolean;
@@ -38,6 +41,13 @@ export interface DeployStep {
 
 export const START: readonly DeployStep[] = [
   { name: FIRST_STEP, run: (context) => context.runner.check(context) },
+  // before the pre-launch script, which may pull as well
+  {
+    name: 'log in to the registry',
+    when: wantsLogin,
+    notify: () => 'logging in to the registry',
+    run: logIn,
+  },
   {
     name: 'run the pre-launch script',
     when: ({ compose }) => compose.hasPreLaunch,
@@ -102,7 +112,11 @@ export interface DeployOptions {
   readonly waitMs?: number;
   readonly scriptTimeoutMs?: number | undefined;
   readonly tell?: (text: string) => void;
+  readonly loginDir?: string;
 }
+
+/** /run is a memory file system. */
+const LOGIN_DIR = `${PATHS.run}/registry-login`;
 
 /** Reads what a deploy command needs. @throws RUNNER_UNSUPPORTED, DOCUMENT_INVALID, other document errors */
 export async function deployContext(dir: string, options: DeployOptions = {}): Promise<DeployContext> {
@@ -111,8 +125,8 @@ export async function deployContext(dir: string, options: DeployOptions = {}): P
   checkSnapshotter(compose);
   const env = new Map(await readAppEnvironment(hostShared('decryptedEnvJson'), compose.allowedEnvs));
   if (!env.has('PCCS_URL')) env.set('PCCS_URL', process.env['PCCS_URL'] || (await pccsUrl()));
-  const { waitMs = WAIT_MS, scriptTimeoutMs, tell = () => {} } = options;
-  return { compose, runner: await runnerOf(compose), dir, env, waitMs, scriptTimeoutMs, tell, ended: false };
+  const { waitMs = WAIT_MS, scriptTimeoutMs, tell = () => {}, loginDir = LOGIN_DIR } = options;
+  return { compose, runner: await runnerOf(compose), dir, env, waitMs, scriptTimeoutMs, tell, loginDir, ended: false };
 }
 
 async function pccsUrl(): Promise<string> {
@@ -120,3 +134,5 @@ async function pccsUrl(): Promise<string> {
   const raw = await ifExists(() => readLimited(path, SYS_CONFIG_LIMIT));
   return raw === undefined ? '' : (parseSysConfig(raw, path).pccsUrl ?? '');
 }
+
+export { logOut } from './login-step.ts';

@@ -36,6 +36,10 @@ export interface FakeDockerOptions {
   readonly hang?: RegExp;
   /** how long every answer takes */
   readonly delayMs?: number;
+  /** what it says to a login; without it every login succeeds */
+  readonly auth?: (credentials: Record<string, string>) => { status: number; message: string };
+  /** names of the images that it has */
+  readonly images?: readonly string[];
 }
 
 const MULTIPLEXED = 'application/vnd.docker.multiplexed-stream';
@@ -59,6 +63,18 @@ export async function fakeDocker(
     };
     const { method } = request;
     if (url.pathname === '/_ping') return void response.end('OK');
+    if (url.pathname === '/auth' && method === 'POST') {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of request) chunks.push(chunk as Uint8Array);
+      const credentials = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, string>;
+      const { status, message } = options.auth?.(credentials) ?? { status: 200, message: '' };
+      return json(status, status === 200 ? { Status: 'Login Succeeded' } : { message });
+    }
+    if (url.pathname === '/images/json' && method === 'GET')
+      return json(
+        200,
+        (options.images ?? []).map((name) => ({ Id: name, RepoTags: [name], RepoDigests: null })),
+      );
     if (url.pathname === '/containers/json' && method === 'GET') {
       const all = url.searchParams.get('all') === '1';
       const { label: wanted = [] } = JSON.parse(url.searchParams.get('filters') ?? '{}') as { label?: string[] };

@@ -1,8 +1,10 @@
 /** `deploy` with a real docker and a real compose, without a VM: order, failures in docker's own words, recovery. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { composeSchemaKeys, judgedAlike } from './compose-judge.ts';
 import { check, deployApp, failed, SLEEP } from './deploy-app.ts';
 import { checkFigures } from './docker-figures.ts';
 import { DockerRoom } from './docker-room.ts';
+import { hasPrivateRegistry, privateRegistry } from './private-registry.ts';
 
 let room: DockerRoom;
 beforeAll(async () => {
@@ -254,3 +256,12 @@ describe.sequential('power cuts and a docker that dies', () => {
 });
 
 it('shows health, restarts, use and logs of containers as docker itself does', () => checkFigures(room));
+
+describe
+  .skipIf(!hasPrivateRegistry)
+  .sequential('a private registry (Debian’s docker-registry)', () => privateRegistry(() => room));
+
+describe.sequential('app check against the docker compose of the image', () => {
+  it('knows exactly the keys that its schema has', () => composeSchemaKeys(room));
+  it('refuses what compose refuses, and nothing that it takes', () => judgedAlike(room));
+});

@@ -18,6 +18,9 @@ export interface Output {
 
 const BUN = join(import.meta.dirname, '../../node_modules/@oven/bun-linux-x64-baseline/bin/bun');
 
+/** Debian's package docker-registry, on the host. */
+export const PRIVATE_REGISTRY = '/usr/bin/docker-registry';
+
 const MOUNTS = [
   'set -e',
   'lower=$1; dir=$2; binary=$3',
@@ -162,10 +165,39 @@ export class DockerRoom {
     });
   }
 
+  /**
+   * Starts Debian's registry, which lets nobody in without a password; it ends with the room.
+   * @param passwords lines of htpasswd, with bcrypt
+   */
+  async startPrivateRegistry(port: number, passwords: string): Promise<void> {
+    const dir = join(this.#dir, 'private-registry');
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, 'htpasswd'), passwords);
+    const config = {
+      version: 0.1,
+      log: { level: 'error' },
+      storage: { filesystem: { rootdirectory: join(dir, 'data') } },
+      http: { addr: `127.0.0.1:${port}` },
+      auth: { htpasswd: { realm: 'test', path: join(dir, 'htpasswd') } },
+    };
+    // JSON is YAML
+    writeFileSync(join(dir, 'config.yml'), JSON.stringify(config));
+    const argv = ['-t', String(this.#pid), '-n', PRIVATE_REGISTRY, 'serve', join(dir, 'config.yml')];
+    this.#helpers.push(spawn('nsenter', argv, { stdio: ['ignore', 'ignore', 'inherit'] }));
+    await this.ok(
+      `i=0; while ! curl -s -o /dev/null http://127.0.0.1:${port}/v2/; do i=$((i+1)); [ $i -lt 300 ] || exit 1; sleep 0.2; done`,
+    );
+  }
+
   /** Everything inside dies at once, memory is gone, what was written stays. */
   async powerCut(): Promise<void> {
     await this.#leave();
     await this.#enter();
+  }
+
+  /** The docker compose of the image, as the host sees it. */
+  get composeProgram(): string {
+    return join(this.#layers.tree, 'usr/libexec/docker/cli-plugins/docker-compose');
   }
 
   async loadImage(tag = 'bb:1'): Promise<void> {
