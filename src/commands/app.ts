@@ -26,8 +26,19 @@ interface Init {
   readonly json?: boolean;
 }
 
+/** The file of a command; the one that is taken without a name may not be there, and then a name is what is missing. */
+async function named(file: string | undefined, fallback: string, command: string): Promise<string> {
+  if (file !== undefined) return file;
+  const { exists } = await import('../sys/files.ts');
+  if (await exists(fallback)) return fallback;
+  throw new DstackError('FILE_NOT_FOUND', `no file was named, and ${fallback} does not exist here`, {
+    path: fallback,
+    hint: `name one: dstack-util app ${command} FILE`,
+  });
+}
+
 async function init(file: string | undefined, options: Init): Promise<void> {
-  const path = file ?? 'docker-compose.yaml';
+  const path = await named(file, 'docker-compose.yaml', 'init');
   const { initApp } = await loadAppInit();
   const { countOf, findingsText } = await loadAppCheck();
   const made = await initApp(path, {
@@ -108,7 +119,7 @@ async function check(
   options: { image?: string; strict: boolean; json?: boolean },
 ): Promise<void> {
   const { checkFile, countOf, findingsText } = await loadAppCheck();
-  const path = file ?? 'app-compose.json';
+  const path = await named(file, 'app-compose.json', 'check');
   const { kind, app, image, findings } = await checkFile(
     path,
     options.image === undefined ? {} : { image: options.image },
@@ -137,7 +148,7 @@ async function hash(file: string | undefined, options: { json?: boolean }): Prom
   const { readAppCompose } = await import('../config/app-compose.ts');
   const { canonicalJson } = await import('../codec/jcs.ts');
   const { createHash } = await import('node:crypto');
-  const app = await readAppCompose(file ?? 'app-compose.json');
+  const app = await readAppCompose(await named(file, 'app-compose.json', 'hash'));
   const canonical = createHash('sha256').update(canonicalJson(app.document)).digest('hex');
   const normalized = canonical === toHex(app.composeHash);
   ui.result(

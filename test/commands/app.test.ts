@@ -1,7 +1,7 @@
 /** `dstack-util app` as a person drives it. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,14 +14,17 @@ let dir = '';
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'app-command-'));
   writeFileSync(join(dir, 'docker-compose.yaml'), `services: {web: {image: "nginx@${DIGEST}", command: $WORD}}\n`);
+  mkdirSync(join(dir, 'empty'));
   writeFileSync(join(dir, 'loose.yaml'), 'services: {web: {image: nobody.invalid/nothing}}\n');
   writeFileSync(join(dir, 'local.yaml'), 'services: {web: {build: .}}\n');
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-function app(...args: string[]) {
+function app(...given: (string | { cwd: string })[]) {
+  const args = given.filter((it) => typeof it === 'string');
+  const cwd = given.find((it) => typeof it !== 'string')?.cwd ?? dir;
   const env = { PATH: process.env['PATH'] ?? '', NO_COLOR: '1' };
-  const done = spawnSync(BUN, [PROGRAM, 'app', ...args], { encoding: 'utf8', env, input: '', cwd: dir });
+  const done = spawnSync(BUN, [PROGRAM, 'app', ...args], { encoding: 'utf8', env, input: '', cwd });
   return { exit: done.status, stdout: done.stdout, stderr: done.stderr };
 }
 
@@ -81,6 +84,14 @@ describe.sequential('app', () => {
     );
     expect(loose.stdout).toContain('loose.yaml: 0 refused, 1 unpinned, 0 warnings, 0 notes');
     expect(app('check', 'loose.yaml', '--strict').exit).toBe(1);
+  });
+
+  it('asks for a name where the file that is taken without one is not there', () => {
+    const { exit, stderr } = app('hash', { cwd: join(dir, 'empty') });
+    expect(exit).toBe(1);
+    expect(stderr).toMatch(
+      /no file was named, and app-compose\.json does not exist here[\s\S]*hint: name one: dstack-util app hash FILE/,
+    );
   });
 
   it.each([

@@ -183,7 +183,7 @@ export class DockerRoom {
     // JSON is YAML
     writeFileSync(join(dir, 'config.yml'), JSON.stringify(config));
     const argv = ['-t', String(this.#pid), '-n', PRIVATE_REGISTRY, 'serve', join(dir, 'config.yml')];
-    this.#helpers.push(spawn('nsenter', argv, { stdio: ['ignore', 'ignore', 'inherit'] }));
+    this.#helpers.push(spawn('nsenter', argv, { stdio: 'ignore' }));
     await this.ok(
       `i=0; while ! curl -s -o /dev/null http://127.0.0.1:${port}/v2/; do i=$((i+1)); [ $i -lt 300 ] || exit 1; sleep 0.2; done`,
     );

@@ -28,10 +28,9 @@ export function checkGraph({ services, documents, complete }: ComposeSource, fin
       );
     // what is included may define all of them
     if (!complete) continue;
-    for (const other of namesOf(service['depends_on'])) {
-      const optional = isObject(service['depends_on']) && isOptional(service['depends_on'][other]);
-      if (!services.has(other) && !optional) undefinedName('depends_on', 'service', other);
-    }
+    // also with required: false, which is about services of a profile
+    for (const other of namesOf(service['depends_on']))
+      if (!services.has(other)) undefinedName('depends_on', 'service', other);
     for (const network of namesOf(service['networks']))
       if (!known.networks.has(network)) undefinedName('networks', 'network', network);
     for (const { kind, source } of mountsOf(service['volumes']))
@@ -50,8 +49,6 @@ export function checkGraph({ services, documents, complete }: ComposeSource, fin
   }
   if (complete) cycle(services, findings);
 }
-
-const isOptional = (value: unknown): boolean => isObject(value) && value['required'] === false;
 
 function cycle(services: ReadonlyMap<string, ServiceFields>, findings: Findings): void {
   const done = new Set<string>();

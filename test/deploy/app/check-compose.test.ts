@@ -16,7 +16,6 @@ services:
     volumes: [data:/data]
     configs: [{source: run.sh, target: /run.sh, mode: 0755}]
     tmpfs: [/tmp]
-    depends_on: {db: {condition: service_started, required: false}}
 volumes: {data: }
 configs: {run.sh: {content: "echo $$HOME"}}
 x-anything: {at: all}
@@ -200,6 +199,7 @@ describe('what docker compose itself refuses', () => {
     [{ healthcheck: { tests: [] } }, 'compose-key services.web.healthcheck.tests'],
     [{ ports: [{ publish: 80, target: 80 }] }, 'compose-key services.web.ports[0].publish'],
     [{ depends_on: ['db'] }, 'undefined services.web.depends_on'],
+    [{ depends_on: { db: { condition: 'service_started', required: false } } }, 'undefined services.web.depends_on'],
     [{ networks: ['net'] }, 'undefined services.web.networks'],
     [{ volumes: ['data:/data'] }, 'undefined services.web.volumes'],
     [{ configs: ['c'] }, 'undefined services.web.configs'],
