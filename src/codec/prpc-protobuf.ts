@@ -7,6 +7,8 @@ import { DstackError } from '../errors.ts';
 import { defaultsOf, type Field, fieldsOf, type Message, type MessageName, type ScalarType } from './prpc-messages.ts';
 
 const NESTING_LIMIT = 16;
+/** Keeps a byte order mark, as the JSON mapping does: the path of a key with one is another path. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Encodes a message; `Empty` has no bytes. */
 export function encodeProtobuf<N extends MessageName>(name: N, message: Message<N>): Uint8Array {
@@ -63,7 +65,7 @@ function writeScalar(writer: BinaryWriter, type: ScalarType, value: unknown): vo
 export function decodeProtobuf<N extends MessageName>(name: N, bytes: Uint8Array): Message<N> {
   if (name === 'Empty') return defaultsOf(name);
   try {
-    const reader = new BinaryReader(bytes, (text) => new TextDecoder('utf-8', { fatal: true }).decode(text));
+    const reader = new BinaryReader(bytes, (text) => UTF8.decode(text));
     return read(reader, name, reader.len, 0) as Message<N>;
   } catch (thrown) {
     if (thrown instanceof DstackError) throw thrown;

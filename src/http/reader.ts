@@ -123,7 +123,8 @@ export class RequestReader {
     const end = input.indexOf(END_OF_HEAD);
     const { header } = this.#limits;
     this.#refuseBareLineFeed(input, Math.min(header, end < 0 ? input.length : end));
-    if (end > header || (end < 0 && input.length > header))
+    // without its end, all but the last three bytes are known to be header
+    if (end > header || (end < 0 && input.length - (END_OF_HEAD.length - 1) > header))
       throw new HttpSyntaxError(431, 'header', `the header is longer than ${header} bytes`);
     if (end < 0) return undefined;
     this.#checked = 0;

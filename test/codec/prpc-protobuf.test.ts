@@ -12,6 +12,10 @@ describe('protobuf mapping', () => {
     const message = { path: 'vms', purpose: 'signing', algorithm: 'ed25519' };
     expect(hex(encodeProtobuf('GetKeyArgs', message))).toBe('0a03766d7312077369676e696e671a0765643235353139');
   });
+  it('keeps a byte order mark, which makes another path of a key', () => {
+    const message = { path: '\ufeffvms', purpose: '', algorithm: '' };
+    expect(decodeProtobuf('GetKeyArgs', encodeProtobuf('GetKeyArgs', message))).toEqual(message);
+  });
   it.each(names)('%s survives a round trip', (name) => {
     fc.assert(
       fc.property(anyMessage(name), (message) => {

@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { DstackError } from '../../src/errors.ts';
 import { BodyReader } from '../../src/http/body.ts';
 import { parseHead } from '../../src/http/head.ts';
+import { DEFAULT_LIMITS } from '../../src/http/limits.ts';
 import { BodyMemory, Reservation } from '../../src/http/memory.ts';
+import { RequestReader } from '../../src/http/reader.ts';
 import { chunk, responseHead } from '../../src/http/response.ts';
 import { HttpSyntaxError } from '../../src/http/syntax.ts';
 
@@ -245,5 +247,26 @@ describe('a response', () => {
     const reader = new BodyReader({ kind: 'chunked' }, 100, unlimited());
     reader.push(chunk(Buffer.from('hello')));
     expect(Buffer.from(reader.bytes()).toString()).toBe('hello');
+  });
+});
+
+describe('a header about as long as the limit', () => {
+  const limits = { ...DEFAULT_LIMITS, header: 200 };
+  const start = 'GET / HTTP/1.1\r\nHost: x\r\nX: ';
+
+  /** What the first event is when the bytes come in two pieces. */
+  function firstEvent(length: number, cut: number): string | undefined {
+    const bytes = Buffer.from(`${start.padEnd(length, 'a')}\r\n\r\n`);
+    const reader = new RequestReader(limits, new BodyMemory(limits.memory));
+    reader.push(bytes.subarray(0, cut));
+    const event = reader.next();
+    if (event !== undefined) return event.kind;
+    reader.push(bytes.subarray(cut));
+    return reader.next()?.kind;
+  }
+
+  it.each([196, 197, 198, 199, 200, 201, 202])('of %d bytes is judged alike wherever it is cut', (length) => {
+    const kinds = Array.from({ length: length + 4 }, (_, at) => firstEvent(length, at + 1));
+    expect(new Set(kinds)).toEqual(new Set([length > limits.header ? 'malformed' : 'request']));
   });
 });
