@@ -156,6 +156,12 @@ async function acpiOf({ acpi, eventLog }: SystemOptions): Promise<AcpiDigests | 
   return { loader: digest('acpi-loader'), rsdp: digest('acpi-rsdp'), tables: digest('acpi-tables') };
 }
 
+/** The image as an expectation file has it: what was computed for a VM of one shape. */
+export const predictedImage = ({ prediction, osImageHash }: System): object => ({
+  ...(osImageHash === undefined ? {} : { os_image_hash: toHex(osImageHash) }),
+  predicted: systemJson(prediction, osImageHash),
+});
+
 export const systemResult = ({ prediction, osImageHash }: System): unknown => systemJson(prediction, osImageHash);
 
 const DIGITS = 16;

@@ -2,54 +2,25 @@
  * `measure`: predicts compose hash, app id and RTMR3 of an app without booting it, and MRTD and RTMR0 to RTMR2 of the system
  * below it.
  */
-import * as fs from 'node:fs/promises';
 import type { Command } from 'commander';
-import { fromHex, toHex } from '../codec/hex.ts';
-import { DstackError } from '../errors.ts';
-import { readLimited } from '../sys/files.ts';
+import { toHex } from '../codec/hex.ts';
 import type { PredictedEvent, Prediction } from '../tdx/predict-app.ts';
 import * as ui from '../ui.ts';
-import type { System, SystemOptions } from './measure-system.ts';
+import { type PredictionOptions, predictionOptions } from './prediction-options.ts';
 
-/** As for the host share: formats, host-shared directory. */
-const LIMIT = { instance: 10_240 } as const;
-
-interface Options extends SystemOptions {
-  readonly instanceInfo?: string;
-  readonly appId?: string;
-  readonly instanceId?: string;
-  readonly keyProviderId?: string;
-  readonly osImageHash?: string;
-  readonly cmdline?: string;
-  readonly event: string[];
+interface Options extends PredictionOptions {
+  readonly out?: string;
   readonly json?: boolean;
 }
 
-const collect = (value: string, before: string[]): string[] => [...before, value];
-
 export default function define(command: Command): void {
-  command
-    .argument(
+  predictionOptions(
+    command.argument(
       '[file]',
       'the app’s app-compose.json, byte for byte as it is deployed (default: app-compose.json, or no app when an image is named)',
-    )
-    .option('--instance-info <file>', 'the .instance_info that the host keeps for this instance')
-    .option('--app-id <hex>', '20 bytes, if the host names the app')
-    .option('--instance-id <hex>', '20 bytes, of the running guest')
-    .option('--key-provider-id <hex>', 'KMS root key (SPKI in DER) or MRENCLAVE of the local provider')
-    .option('--os-image-hash <hex>', 'os image hash that the KMS answers for this image')
-    .option('--cmdline <text>', 'kernel command line, for its storage options')
-    .option('--event <name=hex>', 'event that the app measures after the boot; may be repeated', collect, [])
-    .option('--image <dir>', 'folder of the operating system image: predict the system, too')
-    .option('--image-measurement <file>', 'measurement.tdx.cbor of the image, instead of the folder')
-    .option('--checksum-file <file>', 'sha256sum.txt of the image (default: the one beside the measurement document)')
-    .option('--vm-config <file>', 'vm_config document of the VM as JSON')
-    .option('--memory <size>', 'memory of the VM: bytes, or 2G')
-    .option('--cpus <n>', 'processors of the VM')
-    .option('--qemu-version <version>', 'QEMU of the host (default: 9.1.0)')
-    .option('--vm <name=value>', 'another field of vm_config, as hotplug_off=true; may be repeated', collect, [])
-    .option('--acpi <hex,hex,hex>', 'digests of the events acpi-loader, acpi-rsdp and acpi-tables')
-    .option('--event-log <file>', 'event log as JSON of a VM of this shape, for its ACPI digests')
+    ),
+  )
+    .option('--out <file>', 'write an expectation file for `verify --expect-file`, too')
     .option('--json', 'print JSON instead of text')
     .addHelpText(
       'after',
@@ -62,9 +33,17 @@ RTMR0 needs the digests of the ACPI tables, which the host makes for each VM: on
 }
 
 async function run(file: string | undefined, options: Options): Promise<void> {
-  const { asksForSystem, predictSystem, systemResult, systemText } = await import('./measure-system.ts');
+  const { asksForSystem, predictedImage, predictSystem, systemResult, systemText } = await import(
+    './measure-system.ts'
+  );
   const system = asksForSystem(options) ? await predictSystem(options) : undefined;
+  const { predictApp } = await import('./measure-app.ts');
   const app = system !== undefined && file === undefined ? undefined : await predictApp(file, options, system);
+  if (options.out !== undefined) {
+    const { expectationDocument, writeExpectations } = await import('./expectation-document.ts');
+    const image = system === undefined ? undefined : predictedImage(system);
+    await writeExpectations(options.out, expectationDocument({ app, image, fresh: true }));
+  }
   ui.result(
     {
       ...(app === undefined ? {} : predictionJson(app)),
@@ -79,55 +58,6 @@ async function run(file: string | undefined, options: Options): Promise<void> {
       ],
     },
   );
-}
-
-async function predictApp(
-  file = 'app-compose.json',
-  options: Options,
-  system: System | undefined,
-): Promise<Prediction> {
-  const { predict } = await import('../tdx/predict-app.ts');
-  const { APP_COMPOSE_LIMIT, parseAppCompose } = await import('../config/app-compose.ts');
-  const { parseInstanceInfo } = await import('../config/instance-info.ts');
-  const { parseCmdline } = await import('../config/cmdline.ts');
-  const compose = parseAppCompose(await readLimited(await real(file), APP_COMPOSE_LIMIT, file), file);
-  const info =
-    options.instanceInfo === undefined
-      ? { instanceIdSeed: new Uint8Array(), instanceId: new Uint8Array(), appId: new Uint8Array() }
-      : parseInstanceInfo(
-          await readLimited(await real(options.instanceInfo), LIMIT.instance, options.instanceInfo),
-          options.instanceInfo,
-        );
-  const appId = optionalHex('--app-id', options.appId);
-  const cmdline = options.cmdline ?? system?.cmdline;
-  return predict(compose, {
-    instance: appId === undefined ? info : { ...info, appId },
-    instanceId: optionalHex('--instance-id', options.instanceId),
-    keyProviderId: optionalHex('--key-provider-id', options.keyProviderId),
-    osImageHash: optionalHex('--os-image-hash', options.osImageHash) ?? system?.osImageHash,
-    cmdline: parseCmdline(cmdline ?? ''),
-    cmdlineKnown: cmdline !== undefined,
-    later: options.event.map(laterEvent),
-  });
-}
-
-/** A missing file is named as the user wrote it. */
-async function real(path: string): Promise<string> {
-  return fs.realpath(path).catch(() => path);
-}
-
-const optionalHex = (field: string, text: string | undefined): Uint8Array | undefined =>
-  text === undefined ? undefined : fromHex(text, { field, prefix: true });
-
-function laterEvent(text: string): { event: string; payload: Uint8Array } {
-  const at = text.lastIndexOf('=');
-  if (at < 1) {
-    throw new DstackError('INPUT_INVALID', `--event ${JSON.stringify(text)} is not NAME=HEX`, {
-      field: '--event',
-      value: text,
-    });
-  }
-  return { event: text.slice(0, at), payload: fromHex(text.slice(at + 1), { field: '--event', prefix: true }) };
 }
 
 const hexOrNull = (bytes: Uint8Array | undefined): string | null => (bytes === undefined ? null : toHex(bytes));

@@ -4,36 +4,36 @@ import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import {
   loadCollateralSource,
-  loadExpectations,
   loadInputs,
   loadReportJson,
   loadReportText,
-  loadSystemFiles,
-  loadSystemReference,
-  loadTcbPolicy,
   loadVerification,
 } from '../verify/verify.ts';
+import { predictionOptions } from './prediction-options.ts';
+import type { DemandOptions } from './verify-demands.ts';
+import { initOptions } from './verify-init-options.ts';
 
-interface Options {
+interface Options extends DemandOptions {
   readonly collateral?: string;
-  readonly rootCa?: string;
   readonly at?: string;
-  readonly expect: string[];
-  readonly expectMeasure?: string;
-  readonly anyApp?: boolean;
-  readonly allowTcb: string[];
-  readonly allowUnencryptedStorage?: boolean;
   readonly eventLog?: string;
-  readonly image?: string;
-  readonly imageMeasurement?: string;
-  readonly checksumFile?: string;
-  readonly vmConfig?: string;
   readonly json?: boolean;
 }
 
 const collect = (value: string, before: string[]): string[] => [...before, value];
 
 export default function define(command: Command): void {
+  // options behind `init` are its own, for which the program must not sort them out of order either
+  command.parent?.enablePositionalOptions();
+  command.enablePositionalOptions().helpCommand(false);
+  initOptions(
+    predictionOptions(
+      command
+        .command('init')
+        .description('make an expectation file of an app and an image')
+        .argument('[file]', 'the app’s app-compose.json, byte for byte as it is deployed', 'app-compose.json'),
+    ),
+  ).action(async (file, options) => (await import('./verify-init.ts')).init(file, options));
   command
     .argument('<file>', 'evidence: quote, GetQuote answer, attestation or RA-TLS certificate; - for stdin')
     .option(
@@ -42,6 +42,7 @@ export default function define(command: Command): void {
     )
     .option('--root-ca <pem>', 'trust this root certificate instead of Intel’s')
     .option('--at <rfc3339>', 'judge as of this time instead of now')
+    .option('--expect-file <file>', 'demand all that this expectation file says (made by `verify init`)')
     .option('--expect <name=value>', 'demand a value; may be repeated', collect, [])
     .option(
       '--expect-measure <file>',
@@ -81,37 +82,20 @@ const paint = (line: string): string =>
   (['good', 'bad', 'warn'] as const).reduce((text, style) => ui.paintMatch(text, SIGNS[style], style), line);
 
 async function run(file: string, options: Options): Promise<void> {
-  const { allowedStatuses } = await loadTcbPolicy();
-  const { parseExpectations, parsePrediction } = await loadExpectations();
+  const { demandsOf } = await import('./verify-demands.ts');
   const { collateralFrom } = await loadCollateralSource();
-  const { readInput, trustAnchor } = await loadInputs();
+  const { readInput } = await loadInputs();
   const { verifyEvidence } = await loadVerification();
   const { reportJson } = await loadReportJson();
   const { reportText, verdictReason } = await loadReportText();
-  const pins = parseExpectations(options.expect);
-  const allowed = allowedStatuses(options.allowTcb);
   const at = timeOf(options.at);
-  const anchor = await trustAnchor(options.rootCa);
+  const { anchor, ...demands } = await demandsOf(options);
   const { certificate: root } = anchor;
-  const { readSystemReferences, readShape } = await loadSystemFiles();
-  const { pinsReference } = await loadSystemReference();
-  const predictedFile = options.expectMeasure;
-  const prediction = predictedFile === undefined ? {} : parsePrediction(await readInput(predictedFile), predictedFile);
-  const expect = prediction.events === undefined ? pins : { ...pins, predicted: prediction.events };
-  const references = await readSystemReferences(options);
-  if (prediction.system !== undefined) references.push(pinsReference(`prediction ${predictedFile}`, prediction.system));
   const report = await verifyEvidence(await readInput(file), {
+    ...demands,
     root,
     at,
-    allowed,
-    expect,
-    anyApp: options.anyApp,
-    allowUnencrypted: options.allowUnencryptedStorage,
     collateral: collateralFrom({ from: options.collateral, root }),
-    system: {
-      references,
-      vmConfig: options.vmConfig === undefined ? undefined : await readShape(options.vmConfig),
-    },
     eventLog: options.eventLog === undefined ? undefined : await readInput(options.eventLog),
   });
   const context = { at, root: { name: anchor.name, sha256: anchor.sha256, intel: anchor.intel } };

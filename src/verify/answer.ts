@@ -1,10 +1,12 @@
 /** Answers of the guest agent in JSON: GetQuote, TdxQuote, RawQuote, Attest, and the output of `quote-report`. */
+import { bytesOfText } from '../codec/bytes-text.ts';
 import { fromHex } from '../codec/hex.ts';
 import { Fields } from '../config/fields.ts';
 import { parseStrictJsonBytes } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
 import { parseLogJson } from '../tdx/log-json.ts';
-import { type Evidence, fromVersioned, runtimeEventsOf } from './evidence-forms.ts';
+import { type Evidence, fromVersioned, runtimeEventsOf, sgxQuoteAlone } from './evidence-forms.ts';
+import { isSgxQuote } from './sgx-layout.ts';
 
 const PATH = 'input';
 /** An answer has a quote of 5 to 8 KB in hex and an event log. */
@@ -16,15 +18,16 @@ export function parseAnswer(bytes: Uint8Array): Evidence {
     throw new DstackError('EVIDENCE_INVALID', `the JSON text has ${bytes.length} bytes, more than ${ANSWER_LIMIT}`);
   }
   const fields = new Fields(parseStrictJsonBytes(bytes, PATH), { path: PATH });
-  const quote = hexOf(fields, 'quote');
+  const quote = bytesOf(fields, 'quote');
   if (quote === undefined || quote.length === 0) {
-    const attestation = hexOf(fields, 'attestation');
+    const attestation = bytesOf(fields, 'attestation');
     if (attestation === undefined || attestation.length === 0) {
       throw new DstackError('EVIDENCE_INVALID', 'the JSON object has neither a quote nor an attestation');
     }
     const evidence = fromVersioned(attestation);
     return { ...evidence, form: `${evidence.form} in an answer of the agent` };
   }
+  if (isSgxQuote(quote)) return sgxQuoteAlone(quote, 'SGX quote in an answer');
   const log = logOf(fields);
   const reportData = hexOf(fields, 'report_data');
   return {
@@ -37,6 +40,20 @@ export function parseAnswer(bytes: Uint8Array): Evidence {
     config: fields.optionalString('vm_config') ?? '',
     digestsOmitted: true,
   };
+}
+
+/** The agent writes hex; others keep the same object with base64 or an array of bytes in it. */
+function bytesOf(fields: Fields, field: string): Uint8Array | undefined {
+  if (Array.isArray(fields.raw(field))) return bytesOfJson(fields.raw(field));
+  const text = fields.optionalString(field);
+  return text === undefined ? undefined : bytesOfText(text).bytes;
+}
+
+/** An array of numbers from 0 to 255. @throws EVIDENCE_INVALID */
+export function bytesOfJson(value: unknown): Uint8Array {
+  const bytes = Array.isArray(value) ? value : [undefined];
+  if (bytes.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255)) return Uint8Array.from(bytes);
+  throw new DstackError('EVIDENCE_INVALID', 'the JSON array is not one of bytes');
 }
 
 function hexOf(fields: Fields, field: string): Uint8Array | undefined {

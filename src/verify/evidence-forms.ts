@@ -28,6 +28,8 @@ export interface Evidence {
   /** absent when the platform is not TDX: then `platform` names it */
   readonly quote?: Uint8Array;
   readonly platform: string;
+  /** quote of an SGX enclave: read, but no evidence of a VM */
+  readonly sgxQuote?: Uint8Array;
   /** absent when this form carries none */
   readonly eventLog?: readonly TdxEvent[];
   readonly runtimeEvents?: readonly RuntimeEvent[];
@@ -44,6 +46,10 @@ export interface Evidence {
 
 export function quoteAlone(quote: Uint8Array, form: string): Evidence {
   return { kind: 'quote', form, quote, platform: 'tdx', config: '', digestsOmitted: false };
+}
+
+export function sgxQuoteAlone(sgxQuote: Uint8Array, form: string): Evidence {
+  return { kind: 'quote', form, sgxQuote, platform: 'sgx', config: '', digestsOmitted: false };
 }
 
 /** Versioned attestation bytes. @throws ATTESTATION_INVALID */

@@ -22,6 +22,8 @@ export interface QuoteCheckOptions {
   /** milliseconds */
   readonly at: number;
   readonly allowed: readonly TcbStatus[];
+  /** advisories (INTEL-SA-...) that must not apply to the platform, whatever its status */
+  readonly refusedAdvisories?: readonly string[] | undefined;
   /** told the date (milliseconds) of every part of the collateral whose signature is good, also when it is not yet valid */
   readonly signed?: SignedDate | undefined;
   /** finds collateral for the platform; throws COLLATERAL_UNAVAILABLE, COLLATERAL_INVALID */
@@ -123,6 +125,8 @@ async function judge(
       : fail('tdx-module', module.refused),
   );
   if (module.refused === undefined) checks.push(judgeStatus(tcb, options.allowed));
+  const refused = options.refusedAdvisories ?? [];
+  if (refused.length > 0) checks.push(judgeAdvisories(tcb, refused));
   return { checks, tcb, platform };
 }
 
@@ -130,6 +134,13 @@ function judgeStatus({ status, advisories }: Tcb, allowed: readonly TcbStatus[])
   const detail = advisories.length === 0 ? status : `${status} (${advisories.join(', ')})`;
   if ((allowed as readonly string[]).includes(status)) return pass('tcb-status', detail);
   return fail('tcb-status', `${detail} is not allowed, only ${allowed.join(', ')}`);
+}
+
+function judgeAdvisories({ advisories }: Tcb, refused: readonly string[]): Check {
+  const name = 'tcb-advisories';
+  const found = advisories.filter((id) => refused.includes(id));
+  if (found.length > 0) return fail(name, `${found.join(', ')} applies to this platform, and you refuse it`);
+  return pass(name, `none of ${refused.join(', ')} applies`);
 }
 
 const zero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);

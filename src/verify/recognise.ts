@@ -1,11 +1,12 @@
 /** What can be verified, told apart by content. */
-
-import { fromHex } from '../codec/hex.ts';
-import { latin1 } from '../codec/text.ts';
+import { bytesOfText } from '../codec/bytes-text.ts';
+import { utf8Bytes } from '../codec/text.ts';
+import { parseStrictJson } from '../config/strict-json.ts';
 import { DstackError } from '../errors.ts';
-import { parseAnswer } from './answer.ts';
-import { type Evidence, fromVersioned, quoteAlone } from './evidence-forms.ts';
+import { bytesOfJson, parseAnswer } from './answer.ts';
+import { type Evidence, fromVersioned, quoteAlone, sgxQuoteAlone } from './evidence-forms.ts';
 import { evidenceFromDer, evidenceFromPem } from './ra-tls.ts';
+import { isSgxQuote } from './sgx-layout.ts';
 
 /**
  * Largest input in bytes. Real evidence has 5 to 300 KB; the formats themselves would allow an attestation of 10 MiB,
@@ -23,8 +24,9 @@ const invalid = (what: string, cause?: unknown): DstackError =>
   });
 
 /**
- * Recognises a raw quote (v4, v5), the hex text of one or of an attestation, an answer of the guest agent in JSON, versioned
- * attestation bytes (V0, V1) and a certificate (PEM or DER).
+ * Recognises a raw quote (TDX v4 and v5, SGX v3), versioned attestation bytes (V0, V1), a certificate (PEM or DER), an answer of
+ * the guest agent in JSON, and the first three kept as text: hex, base64 or base64url, PEM of any label, a JSON string, a JSON
+ * array of bytes. Which one it is follows from the content alone (`bytesOfText` for hex and base64).
  * @throws EVIDENCE_INVALID with the decoder's error as its cause
  */
 export function readEvidence(bytes: Uint8Array): Evidence {
@@ -48,23 +50,58 @@ export function checkCount(events: number): void {
   if (events > EVENT_LIMIT) throw invalid(`the event log has ${events} events, more than ${EVENT_LIMIT}`);
 }
 
+const NOTHING = 'the input is neither a quote, an attestation, an answer of the agent nor a certificate';
+
 function recognise(bytes: Uint8Array): Evidence {
   const [first = 0, second = 0] = bytes;
-  if ((first === 4 || first === 5) && second === 0) return quoteAlone(bytes, `raw quote v${first}`);
+  if (first === 0x1f && second === 0x8b) throw invalid('the input is compressed with gzip: decompress it');
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
+    throw invalid('the input is text in UTF-16: save it as UTF-8');
+  }
+  return fromBinary(bytes) ?? fromText(textOf(bytes));
+}
+
+/** Without a byte order mark. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (thrown) {
+    throw invalid(NOTHING, thrown);
+  }
+}
+
+/** Undefined for what no binary form begins with. */
+function fromBinary(bytes: Uint8Array): Evidence | undefined {
+  const [first = 0, second = 0] = bytes;
+  if (isSgxQuote(bytes)) return sgxQuoteAlone(bytes, `SGX quote v${first}`);
+  if ((first === 4 || first === 5) && second === 0) return quoteAlone(bytes, `quote v${first}`);
   if (first === 0x30 && second >= 0x80) return evidenceFromDer(bytes);
-  if (first === 0 || first >= 0x80) return fromVersioned(bytes);
-  const text = latin1(bytes).trim();
-  if (text.startsWith('-----BEGIN ')) return evidenceFromPem(text);
-  if (text.startsWith('{')) return parseAnswer(bytes);
-  if (/^(0x)?[0-9a-f]+$/i.test(text)) return fromHexText(text);
-  throw invalid('the input is neither a quote, an attestation, an answer of the agent nor a certificate');
+  const mark = first === 0xef && second === 0xbb && bytes[2] === 0xbf;
+  return first === 0 || (first >= 0x80 && !mark) ? fromVersioned(bytes) : undefined;
+}
+
+/** @param inner the text was the value of a JSON string: nothing writes a string in a string */
+function fromText(given: string, inner = false): Evidence {
+  const text = given.trim();
+  const pem = /^-----BEGIN ([A-Z0-9 ]+)-----\s([^-]*)-----END \1-----$/.exec(text);
+  if (text.startsWith('-----BEGIN ') && (pem === null || pem[1] === 'CERTIFICATE')) return evidenceFromPem(text);
+  if (pem !== null) return kept(bytesOfText(pem[2] ?? '').bytes, 'in PEM');
+  if (text.startsWith('{')) return parseAnswer(utf8Bytes(text));
+  if (text.startsWith('[')) return kept(bytesOfJson(parseStrictJson(text, 'input')), 'as a JSON array');
+  if (text.startsWith('"') && !inner) {
+    const value = parseStrictJson(text, 'input');
+    if (typeof value !== 'string') throw invalid(NOTHING);
+    const evidence = fromText(value, true);
+    return { ...evidence, form: `${evidence.form}, in a JSON string` };
+  }
+  if (!/^[0-9A-Za-z+/=_\s-]+$/.test(text)) throw invalid(NOTHING);
+  const { bytes, encoding } = bytesOfText(text);
+  return kept(bytes, `in ${encoding}`);
 }
 
 /** One level only: nothing writes hex of hex. */
-function fromHexText(text: string): Evidence {
-  const bytes = fromHex(text, { prefix: true, field: 'input' });
-  const [first = 0, second = 0] = bytes;
-  if ((first === 4 || first === 5) && second === 0) return quoteAlone(bytes, `quote v${first} in hex`);
-  const evidence = fromVersioned(bytes);
-  return { ...evidence, form: `${evidence.form} in hex` };
+function kept(bytes: Uint8Array, how: string): Evidence {
+  const evidence = fromBinary(bytes);
+  if (evidence === undefined) throw invalid(`${NOTHING} (it was read as bytes ${how})`);
+  return { ...evidence, form: `${evidence.form} ${how}` };
 }

@@ -12,13 +12,6 @@ import type { VerifyReport } from './verify-evidence.ts';
 import { wrapText } from './wrap-text.ts';
 
 const VERDICT = { valid: 'valid', invalid: 'INVALID', unchecked: 'NOT CHECKED' } as const;
-/** Words that cannot be taken for more than they are. */
-const SYSTEM = {
-  proven: 'proven',
-  consistent: 'consistent with the image that the host names, not proven to be yours',
-  refused: 'NOT PROVEN: it is another one, or the evidence is refused',
-  unchecked: 'not proven: it could not be computed',
-} as const;
 /** What others wrote into an error may be long. */
 const DETAIL_LIMIT = 2000;
 const MIN_WIDTH = 72;
@@ -90,12 +83,6 @@ export function reportText(
       const digits = toHex(value);
       lines.push(`  ${name.padEnd(6)} ${digits.slice(0, 48)}`, `         ${digits.slice(48)}`);
     }
-  }
-  const { system } = report;
-  if (system !== undefined) {
-    const hash = system.reference.osImageHash;
-    const image = hash === undefined ? system.reference.name : `os_image_hash ${toHex(hash)}`;
-    lines.push('', ...entry('system      ', SYSTEM[system.verdict], width), ...entry(' '.repeat(12), image, width));
   }
   return [...lines, '', ...verdictLines(report, context.root, width)].map((line) => line.trimEnd()).join('\n');
 }

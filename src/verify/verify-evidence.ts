@@ -23,6 +23,7 @@ import { checkLog } from './log-check.ts';
 import { notProven, type Proof, proofOf } from './proof.ts';
 import { checkQuote, checkTd, type QuoteCheck, type QuoteCheckOptions } from './quote-check.ts';
 import { checkCount, readEvidence } from './recognise.ts';
+import { checkSgx } from './sgx-check.ts';
 import { checkStorage } from './storage-check.ts';
 import { checkSystem, type SystemCheckOptions, type SystemReport } from './system-check.ts';
 
@@ -72,6 +73,9 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
   let quote: TdQuote;
   try {
     evidence = withLog(readEvidence(input), options.eventLog);
+    if (evidence.sgxQuote !== undefined) {
+      return judged(ofPart('machine', checkSgx(evidence.sgxQuote, options)), { evidence });
+    }
     if (evidence.quote === undefined) {
       const check = unknown('platform', `evidence of platform ${evidence.platform} cannot be checked here`);
       return judged(ofPart('machine', [check]), { evidence });

@@ -4,6 +4,8 @@
  */
 export type { Collateral } from './collateral-format.ts';
 export { runtimeEventsOf } from './evidence-forms.ts';
+export { EXPECTATION_VERSION } from './expectation-version.ts';
+export type { Expectations } from './expectations.ts';
 export { INTEL_ROOT_PEM } from './intel-root.ts';
 export { readPlatform } from './pck.ts';
 export { fetchCollateral } from './pcs-client.ts';
@@ -12,6 +14,8 @@ export { parseSgxQuote, verifySgxQuote } from './sgx-quote.ts';
 export const loadQuoteCheck = () => import('./quote-check.ts');
 export const loadTcbPolicy = () => import('./tcb-policy.ts');
 export const loadExpectations = () => import('./expectations.ts');
+export const loadExpectationFile = () => import('./expectation-file.ts');
+export const loadDemands = () => import('./demands.ts');
 export const loadCollateralSource = () => import('./collateral-source.ts');
 export const loadSystemFiles = () => import('./system-files.ts');
 export const loadSystemReference = () => import('./system-reference.ts');

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { mockCollateral } from '../../simulator/mock-collateral.ts';
 import { mockPki } from '../../simulator/pki.ts';
@@ -5,6 +6,8 @@ import { toHex } from '../../src/codec/hex.ts';
 import { type Attestation, encodeVersioned, strip } from '../../src/tdx/attestation.ts';
 import { fullLogJson } from '../../src/tdx/log-json.ts';
 import { EV_NO_ACTION, NO_REGISTER, type TdxEvent } from '../../src/tdx/tdx-event.ts';
+import { sgxQuote } from '../net/sgx-host.ts';
+import { pki } from '../simulator/kms/guest.ts';
 import {
   answerOf,
   attestationOf,
@@ -36,7 +39,7 @@ function withLog(change: (log: TdxEvent[]) => TdxEvent[], version: 1 | 2 = 1): U
 describe('forms of evidence', () => {
   const events = bootEvents();
   it.each([
-    ['a raw quote', quoteOf(events), 'quote', 'raw quote v4'],
+    ['a raw quote', quoteOf(events), 'quote', 'quote v4'],
     ['a quote in hex', hexText(quoteOf(events)), 'quote', 'quote v4 in hex'],
     ['a GetQuote answer', bytesOf(answerOf()), 'answer', 'answer of the agent'],
     ['a GetQuote answer of version 2 events', bytesOf(answerOf(bootEvents(2))), 'answer', 'answer of the agent'],
@@ -62,6 +65,13 @@ describe('forms of evidence', () => {
     ['text', new Uint8Array(Buffer.from('hello'))],
     ['other JSON', bytesOf({ quotes: '' })],
     ['JSON with a duplicate member', new Uint8Array(Buffer.from('{"quote":"00","quote":"0400"}'))],
+    ['hex with an odd number of digits', new Uint8Array(Buffer.from(`${toHex(quoteOf(bootEvents()))}0`))],
+    ['base64 of something else', new Uint8Array(Buffer.from(btoa('hello, world')))],
+    ['a JSON string in a JSON string', bytesOf(JSON.stringify(toHex(quoteOf(bootEvents()))))],
+    ['a JSON array that is not one of bytes', bytesOf([4, 0, 256])],
+    ['gzip', gzipSync(quoteOf(bootEvents()))],
+    ['UTF-16', new Uint8Array(Buffer.from(`\ufeff${toHex(V1)}`, 'utf16le'))],
+    ['a private key', new Uint8Array(Buffer.from('-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'))],
     ['a quote cut short', quoteOf(bootEvents()).subarray(0, 700)],
     ['an attestation cut short', V1.subarray(0, 500)],
     ['a quote with something behind it', Uint8Array.from([...quoteOf(bootEvents()), 1])],
@@ -72,6 +82,48 @@ describe('forms of evidence', () => {
       ['input', 'unknown', 'input'],
     ]);
     expect(report.proof.machine.state).toBe('not proven');
+  });
+
+  const text = (value: string) => new Uint8Array(Buffer.from(value));
+  const base64 = (bytes: Uint8Array, encoding: 'base64' | 'base64url' = 'base64') =>
+    Buffer.from(bytes).toString(encoding);
+  const wrapped = (value: string) => value.replace(/(.{64})/g, '$1\r\n');
+  const QUOTE = quoteOf(events);
+  it.each([
+    ['base64', text(base64(QUOTE)), 'quote v4 in base64'],
+    ['base64 in lines', text(`${wrapped(base64(QUOTE))}\n`), 'quote v4 in base64'],
+    ['base64url', text(base64(QUOTE, 'base64url')), 'quote v4 in base64'],
+    ['hex with 0x, blanks and lines', text(`0x${wrapped(toHex(QUOTE)).toUpperCase()} \n`), 'quote v4 in hex'],
+    ['text behind a byte order mark', text(`\ufeff${toHex(QUOTE)}`), 'quote v4 in hex'],
+    ['a JSON string of hex', bytesOf(`0x${toHex(QUOTE)}`), 'quote v4 in hex, in a JSON string'],
+    ['a JSON string of base64', bytesOf(base64(QUOTE)), 'quote v4 in base64, in a JSON string'],
+    ['a JSON string of a JSON text', bytesOf(JSON.stringify(answerOf())), 'answer of the agent, in a JSON string'],
+    ['a JSON array of bytes', bytesOf([...QUOTE]), 'quote v4 as a JSON array'],
+    ['PEM', text(`-----BEGIN TDX QUOTE-----\n${wrapped(base64(QUOTE))}\n-----END TDX QUOTE-----\n`), 'quote v4 in PEM'],
+    ['an attestation in base64', text(base64(V1)), 'attestation V1 in base64'],
+    ['an answer with base64 in it', bytesOf({ ...answerOf(), quote: base64(QUOTE) }), 'answer of the agent'],
+    ['an answer with an array in it', bytesOf({ quote: [...QUOTE] }), 'answer of the agent'],
+  ])('kept as %s are read', async (_, input, form) => {
+    const report = await judge(input);
+    expect([report.evidence?.form, report.verdict, ...named(report, 'unknown')]).toEqual([form, 'valid']);
+  });
+
+  it('of an SGX enclave are called so: never valid, and invalid only when spoiled', async () => {
+    const quote = sgxQuote(new Uint8Array(32).fill(0xee), new Uint8Array(64));
+    const root = pki.root;
+    for (const input of [quote, text(base64(quote)), text(toHex(quote)), bytesOf({ quote: toHex(quote) })]) {
+      const report = await judge(input, { root });
+      expect([report.verdict, report.proof.machine.state]).toEqual(['unchecked', 'not proven']);
+      expect(named(report, 'pass')).toEqual([expect.stringMatching(/^sgx-signature: its signatures lead to Mock/)]);
+      expect(named(report, 'unknown').join()).toMatch(/^platform: .* quote of an SGX enclave \(MRENCLAVE (ee){32}\)/);
+    }
+    for (const at of [20, 112, 440, 510, 570, 800, 1100, 1900]) {
+      const spoiled = Uint8Array.from(quote);
+      spoiled[at] = (spoiled[at] ?? 0) ^ 1;
+      expect([at, (await judge(spoiled, { root })).verdict]).toEqual([at, 'invalid']);
+    }
+    expect((await judge(quote)).verdict).toBe('invalid');
+    expect((await judge(quote.subarray(0, 800), { root })).verdict).toBe('unchecked');
   });
 
   it('takes zeros behind a quote, and an event log from another file', async () => {
