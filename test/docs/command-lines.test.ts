@@ -34,6 +34,8 @@ const RUN = [
   /^dstack-sim (root-ca|collateral|quote|pki) /,
   /^nonce=\$\(openssl /,
   /^dstack-util verify answer\.json --root-ca /,
+  /^dstack-util verify init app-compose\.json --root-ca /,
+  /^dstack-util verify answer\.json --expect-file expect\.json --collateral collateral\.json /,
 ];
 
 /** Not run here, and why. */
@@ -49,11 +51,15 @@ const ELSEWHERE: [pattern: RegExp, why: string][] = [
   ],
   [/^dstack-util measure$/, 'a list of names: the page behind it is run'],
   [
+    /^dstack-util verify init app-compose\.json --image /,
+    'needs the firmware of an image that was built, or names a folder: test/commands/verify-init, test/vm/ext4',
+  ],
+  [
     /^dstack-util verify (FILE|answer\.json --collateral https:)/,
     'a word to replace, or needs the internet: test/verify',
   ],
   [
-    /^dstack-util verify answer\.json --(expect-measure|image|image-measurement|expect os-image-hash=HASH)\b/,
+    /^dstack-util verify answer\.json --(expect-file|expect-measure|image|image-measurement|expect os-image-hash=HASH)\b/,
     'judges a real guest: test/verify/system-command, and test/vm/ext4 with the simulator’s root',
   ],
   [/^dstack-sim (kms|gateway) /, 'a server, with words to replace: test/simulator and test/vm/kms'],
@@ -127,7 +133,10 @@ describe('command lines in the documentation', () => {
   it.each(withOptions.map((it) => [shown(it), it.text]))('%s has options that the help knows', (_, text) => {
     const words = text.split(/\s+/).slice(1);
     const [command = '', second = ''] = words;
-    const sub = /^[a-z]/.test(second) && ['deploy', 'fde', 'env'].includes(command) ? [command, second] : [command];
+    const sub =
+      /^[a-z]/.test(second) && (['deploy', 'fde', 'env'].includes(command) || second === 'init')
+        ? [command, second]
+        : [command];
     const { stdout } = shell(`dstack-util ${sub.join(' ')} --help`, bin);
     for (const option of words.filter((word) => word.startsWith('--'))) expect(stdout).toContain(option.split('=')[0]);
   });

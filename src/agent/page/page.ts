@@ -83,7 +83,7 @@ export async function page(state: AgentState, readiness: Readiness, options: Pag
 </header>
 ${state.backend.kind === 'canned' ? html`<p class="alarm" role="alert"><strong>Simulator.</strong> The quotes of this machine come from a file and prove nothing.</p>` : ''}
 <main>
-${troubleBox(troubles)}${containerSection(state, containers)}${machine.length > 0 ? html`<div class="pair">\n${machine}</div>\n` : ''}${identitySection(state, identity, cloud.filter((text) => text !== '').join(' '))}${bootSection({ phases, boot, eventNumbers, showErrors: compose.publicLogs })}${known ? eventSection(known) : ''}${verifySection(state, identity, evidence, options.host)}</main>
+${troubleBox(troubles)}${containerSection(state, containers)}${machine.length > 0 ? html`<div class="pair">\n${machine}</div>\n` : ''}${identitySection(state, identity, cloud.filter((text) => text !== '').join(' '))}${bootSection({ phases, boot, eventNumbers, showErrors: compose.publicLogs })}${known ? eventSection(known) : ''}${verifySection(state, evidence, options.host)}</main>
 <footer>dstack-util ${VERSION_TEXT} · <a href="/readyz">readiness</a>${compose.publicSysinfo ? html` · <a href="/metrics">metrics</a>` : ''}</footer>
 </body>
 </html>

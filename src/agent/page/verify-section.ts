@@ -1,7 +1,6 @@
 /** Evidence to take along, and the commands that judge it: what the page says is a claim, the quote is the proof. */
 import { toHex } from '../../codec/hex.ts';
 import { Recent } from '../figures/recent.ts';
-import type { ReportedIdentity } from '../services/app-report.ts';
 import { appKeyEvidence } from '../services/public-evidence.ts';
 import type { AgentState } from '../state.ts';
 import { type Html, html } from './html.ts';
@@ -36,10 +35,12 @@ export function pageEvidence(state: AgentState): Promise<Attempt<PageEvidence>> 
   );
 }
 
-/** @param host the Host header of the request: foreign text */
+/**
+ * Nothing that is expected comes from this guest: a page that names its own hash could only confirm itself.
+ * @param host the Host header of the request: foreign text
+ */
 export function verifySection(
   state: AgentState,
-  identity: Attempt<ReportedIdentity>,
   evidence: Attempt<PageEvidence> | undefined,
   host: string | undefined,
 ): Html {
@@ -47,14 +48,29 @@ export function verifySection(
     'verify',
     'Verify this yourself',
     html`<p>What this page says is a claim of the machine behind it. The proof is a quote, signed by the processor over what
-was measured. Fetch it and judge it on a machine that you trust:</p>
+was measured. Judge it on a machine that you trust, by what <b>you</b> expect: your own copy of the app’s document and, with
+<code>--image</code>, the operating system image.</p>
+${copyBox(EXPECT)}
 ${copyBox(fetchCommand(host))}
-${copyBox(verifyCommand(identity))}
-<p>The compose hash is the SHA-256 of the app’s <code>app-compose.json</code>. Compare it with the file that you expect:</p>
-${copyBox('sha256sum app-compose.json')}
+${copyBox(JUDGE)}
+<p>Do not take a hash from this page for it. <b>This evidence proves no freshness</b>: it is over a public key of the app, not over
+a number of yours, and an old answer would pass as well. For that the app has to ask its agent for a quote over a number that you
+made, which <code>verify</code> then demands:</p>
+${copyBox(FRESH)}
 ${state.compose.publicTcbinfo && evidence !== undefined ? evidenceBoxes(evidence) : ''}`,
   );
 }
+
+const EXPECT = 'dstack-util verify init app-compose.json --no-fresh --out expect.json';
+/** The first run needs collateral; later ones find it in their cache. */
+const JUDGE = [
+  'dstack-util verify evidence.json --expect-file expect.json',
+  '  --collateral https://api.trustedservices.intel.com',
+].join(' \\\n');
+const FRESH = `nonce=$(openssl rand -hex 32)
+curl -sf --unix-socket /run/dstack.sock -H 'content-type: application/json' \\
+  -d "{\\"report_data\\":\\"$nonce\\"}" http://dstack/GetQuote > answer.json
+dstack-util verify answer.json --expect-file expect.json --expect report-data=$nonce`;
 
 /**
  * Where a reader reaches this guest. Behind a gateway the address has no port of its own, and TLS.
@@ -66,17 +82,7 @@ export function baseUrl(host: string | undefined): string {
 }
 
 function fetchCommand(host: string | undefined): string {
-  return `curl -sS '${baseUrl(host)}/prpc/Worker.GetAttestationForAppKey?algorithm=${ALGORITHM}' -o evidence.json`;
-}
-
-function verifyCommand(identity: Attempt<ReportedIdentity>): string {
-  // the first run needs collateral; later ones find it in their cache
-  const lines = ['dstack-util verify evidence.json', '  --collateral https://api.trustedservices.intel.com'];
-  if ('value' in identity) {
-    const { appId, composeHash } = identity.value.app;
-    lines.push(`  --expect app-id=${toHex(appId)}`, `  --expect compose-hash=${toHex(composeHash)}`);
-  }
-  return lines.join(' \\\n');
+  return `curl -sSf '${baseUrl(host)}/prpc/Worker.GetAttestationForAppKey?algorithm=${ALGORITHM}' -o evidence.json`;
 }
 
 function evidenceBoxes(evidence: Attempt<PageEvidence>): Html {

@@ -104,11 +104,14 @@ describe('the page', () => {
   it('says how to verify, for the address it was asked under', async () => {
     const { text } = await render();
     expect(text).toContain(
-      'curl -sS &#39;http://guest.example:8090/prpc/Worker.GetAttestationForAppKey?algorithm=ed25519&#39; -o evidence.json',
+      'curl -sSf &#39;http://guest.example:8090/prpc/Worker.GetAttestationForAppKey?algorithm=ed25519&#39; -o evidence.json',
     );
-    expect(text).toContain(
-      `--expect app-id=${scene.guest.appId} \\\n  --expect compose-hash=${createHash('sha256').update(scene.guest.composeText).digest('hex')}`,
-    );
+    expect(text).toContain('dstack-util verify init app-compose.json --no-fresh --out expect.json');
+    expect(text).toMatch(/dstack-util verify evidence\.json --expect-file expect\.json \\\n/);
+    expect(text).toContain('This evidence proves no freshness');
+    expect(text).toContain('--expect report-data=$nonce');
+    // what a guest says of itself is nothing to expect of it
+    expect(text).not.toMatch(/--expect (?:app-id|compose-hash)/);
     expect(text).toMatch(/<textarea id="quote" [^>]*>[0-9a-f]{1304}<\/textarea>/);
     expect(text).toMatch(/<textarea id="event-log" [^>]*>\[\{&quot;imr&quot;/);
     const { state, ready, timelinePath } = scene;
