@@ -49,7 +49,7 @@ const ELSEWHERE: [pattern: RegExp, why: string][] = [
     /^dstack-util (prepare|setup|deploy|serve|fde|quote|doctor|timeline|show|replay-imr|eventlog|attest|attest-info|gateway-refresh|boot-failed)\b/,
     'needs a guest: test/vm',
   ],
-  [/^dstack-util measure$/, 'a list of names: the page behind it is run'],
+  [/^dstack-util (measure|verify init)$/, 'a list of names: the page behind it is run'],
   [
     /^dstack-util verify init app-compose\.json --image /,
     'needs the firmware of an image that was built, or names a folder: test/commands/verify-init, test/vm/ext4',
