@@ -33,8 +33,8 @@ const TESTS: readonly Need[] = [
 /** What further tests need: where it cannot be had they are skipped and say why. */
 const MORE_TESTS: readonly Need[] = [
   { package: 'chrony', files: sbin('chronyd') },
-  { package: 'docker-registry', files: ['/usr/bin/docker-registry'] },
   { package: 'curl', files: ['/usr/bin/curl'] },
+  { package: 'docker-registry', files: ['/usr/bin/docker-registry'] },
   { package: 'iproute2', files: sbin('ip') },
   { package: 'iptables', files: sbin('iptables-restore') },
   // the library's own package has another name in each release of Debian

@@ -23,7 +23,7 @@ export interface ComposeProgramOptions {
 /** Runs the program in the work directory, with the environment of the app. @throws as `run` */
 export const composeProgram = (
   program: 'docker' | 'nerdctl',
-  { dir, env }: RunnerContext,
+  { dir, env, redact }: RunnerContext,
   args: readonly string[],
   { timeoutMs = NO_LIMIT, quiet = false, onLine }: ComposeProgramOptions = {},
 ) =>
@@ -32,6 +32,7 @@ export const composeProgram = (
     env: Object.fromEntries(env),
     timeoutMs,
     readOnly: quiet,
+    ...(redact === undefined ? {} : { redact }),
     ...(quiet
       ? {}
       : {

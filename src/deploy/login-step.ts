@@ -4,7 +4,7 @@ import { parseSysConfig } from '../config/sys-config.ts';
 import { DstackError, errorChain } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';
-import { forgetLogin, HUB, keepLogin, registryLogin, tryLogin } from './registry-login.ts';
+import { forgetLogin, HUB, keepLogin, registryLogin, tryLogin, withoutPassword } from './registry-login.ts';
 import { AMAZON_REGISTRY, LOGIN_PASSWORD, LOGIN_USERNAME } from './registry-variables.ts';
 import type { Runner, RunnerContext } from './runner.ts';
 import type { Environment } from './scripts.ts';
@@ -14,6 +14,7 @@ export interface LoginContext extends RunnerContext {
   /** folder on a memory file system, made and removed by the login */
   readonly loginDir: string;
   env: Environment;
+  redact?: (text: string) => string;
 }
 
 const set = (env: Environment, name: string): boolean => (env.get(name) ?? '') !== '';
@@ -47,6 +48,7 @@ export async function logIn(context: LoginContext): Promise<void> {
     ui.warn(`${errorChain(thrown)}: all images of the app are here, so the start goes on without the registry`);
     return;
   }
+  context.redact = (text) => withoutPassword(text, login);
   context.env = await keepLogin(login, loginDir, env);
   ui.info(
     runner.logsIn === 'dockerd'

@@ -88,21 +88,30 @@ export async function tryLogin(login: RegistryLogin, socketPath?: string): Promi
 }
 
 /** A registry gets the credentials, so its words may hold them, in one of the forms in which they travel. */
-export function withoutSecrets(text: string, { username, password }: RegistryLogin): string {
-  const pair = `${username}:${password}`;
+export function withoutSecrets(text: string, login: RegistryLogin): string {
+  const { username } = login;
+  const hidden = withoutPassword(text, login);
   // a name of one or two letters would be found in every word
-  const forms = [password, ...(username.length > 2 ? [username] : [])].flatMap((secret) => [
-    secret,
-    encodeURIComponent(secret),
-    JSON.stringify(secret).slice(1, -1),
-    ...base64Forms(secret),
-  ]);
-  const all = [...new Set([pair, encodeURIComponent(pair), ...base64Forms(pair), ...forms])]
-    .filter((form) => form.length > 0)
-    .toSorted((a, b) => b.length - a.length);
-  let out = text;
-  for (const form of all) out = out.replaceAll(form, '***');
+  const out = username.length > 2 ? hide(hidden, formsOf(username)) : hidden;
   return ui.printable(out.length > WORDS ? `${out.slice(0, WORDS)}…` : out);
+}
+
+/** The same for longer texts, in which the user name may be the name of a service. */
+export const withoutPassword = (text: string, { username, password }: RegistryLogin): string =>
+  hide(text, [...formsOf(`${username}:${password}`), ...formsOf(password)]);
+
+const formsOf = (secret: string): string[] => [
+  secret,
+  encodeURIComponent(secret),
+  JSON.stringify(secret).slice(1, -1),
+  ...base64Forms(secret),
+];
+
+function hide(text: string, forms: readonly string[]): string {
+  let out = text;
+  for (const form of [...new Set(forms)].toSorted((a, b) => b.length - a.length))
+    if (form !== '') out = out.replaceAll(form, '***');
+  return out;
 }
 
 const base64Forms = (text: string): string[] => {

@@ -14,6 +14,8 @@ export interface RunnerContext {
   readonly waitMs: number;
   /** how long a script may take, in milliseconds; undefined = as long as it takes */
   readonly scriptTimeoutMs?: number | undefined;
+  /** takes the password of a registry out of what programs say: they say what the registry says */
+  readonly redact?: (text: string) => string;
   /** tells the host where a long step stands */
   readonly tell: (text: string) => void;
 }

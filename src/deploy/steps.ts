@@ -28,6 +28,8 @@ export interface DeployContext {
   readonly loginDir: string;
   /** grows by a registry login and by what the pre-launch script exports */
   env: Environment;
+  /** set by a registry login */
+  redact?: (text: string) => string;
   /** the pre-launch script ended the start with `exit 0` */
   ended: boolean;
 }

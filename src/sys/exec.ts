@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly readOnly?: boolean;
   /** called with every complete line of output as it comes (both streams) */
   readonly onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  /** takes secrets out of output before it is logged, handed to `onLine`, or becomes part of an error */
+  readonly redact?: (text: string) => string;
 }
 
 export interface RunResult {
@@ -69,17 +71,18 @@ export async function run(program: Program, args: readonly string[], options: Ru
     ui.debug(`[exec ${id}] not found`);
     throw new DstackError('COMMAND_NOT_FOUND', `program ${file} is not installed`, { value: file });
   }
+  const { redact = (text: string) => text } = options;
   const done = await capture(path, args, options, timeoutMs);
   ui.debug(`[exec ${id}] exit ${done.exit}, ${ui.duration(performance.now() - started)}`);
   if (done.timedOut) {
     throw new DstackError('COMMAND_TIMEOUT', `\`${shown}\` did not finish within ${ui.duration(timeoutMs)}`, {
-      cause: tail(done.stderr),
+      cause: tail(redact(done.stderr)),
     });
   }
   if (!(options.ok ?? [0]).includes(done.exit)) {
     const how = done.signal === null ? `failed with exit status ${done.exit}` : `was ended by ${done.signal}`;
     throw new DstackError(options.code ?? 'COMMAND_FAILED', `\`${shown}\` ${how}`, {
-      cause: tail(done.stderr) ?? tail(done.stdout),
+      cause: tail(redact(done.stderr)) ?? tail(redact(done.stdout)),
     });
   }
   return { exit: done.exit, stdout: done.stdout, stderr: done.stderr };
@@ -98,8 +101,9 @@ function capture(path: string, args: readonly string[], options: RunOptions, tim
       stdio: ['pipe', 'pipe', 'pipe'],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
-    const stdout = collect(child.stdout, (line) => options.onLine?.(line, 'stdout'));
-    const stderr = collect(child.stderr, (line) => options.onLine?.(line, 'stderr'));
+    const { onLine, redact = (line: string) => line } = options;
+    const stdout = collect(child.stdout, (line) => onLine?.(redact(line), 'stdout'));
+    const stderr = collect(child.stderr, (line) => onLine?.(redact(line), 'stderr'));
     child.stdin.on('error', () => {}); // a program that does not read its stdin is not a failure
     child.stdin.end(options.stdin ?? '');
 

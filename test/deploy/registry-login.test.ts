@@ -122,10 +122,10 @@ describe('a start', () => {
   });
 
   /** Programs write down their arguments, and what they find in DOCKER_CONFIG. */
-  function program(name: string): void {
+  function program(name: string, onUp = ''): void {
     const model = JSON.stringify({ name: 'dstack', services: { web: { image: 'x:1' } } });
     const look = `cat "$DOCKER_CONFIG/config.json" > ${at('seen')} 2>/dev/null || true`;
-    const script = `#!/bin/sh\necho "$*" >> ${at('calls')}\ncase "$*" in *config*) echo '${model}';; *up*) ${look};; esac\n`;
+    const script = `#!/bin/sh\necho "$*" >> ${at('calls')}\ncase "$*" in *config*) echo '${model}';; *up*) ${look}; ${onUp};; esac\n`;
     writeFileSync(join(bin, name), script);
     chmodSync(join(bin, name), 0o755);
   }
@@ -135,10 +135,11 @@ describe('a start', () => {
     options: FakeDockerOptions = {},
     fields: object = {},
     sys: object = {},
+    onUp = 'true',
   ) {
     docker = await fakeDocker(at('docker.sock'), [], options);
-    program('docker');
-    program('nerdctl');
+    program('docker', onUp);
+    program('nerdctl', onUp);
     const document = {
       manifest_version: '3',
       name: 'app',
@@ -210,6 +211,17 @@ describe('a start', () => {
     expect(String((failure as Error).message)).toContain('registry registry.example:5000');
     expect(calls).not.toContain(' up ');
   });
+
+  it.each(['docker-compose', 'nerdctl-compose'])(
+    '%s: a registry that says the password at the pull is not quoted',
+    async (runner) => {
+      const pair = Buffer.from('robot-7:pa"ss w/rd+').toString('base64');
+      const says = `echo ' web Error unauthorized: Basic ${pair} pa"ss w/rd+' >&2; echo 'app: ${pair}'; exit 18`;
+      const { failure, log } = await start(ENV, {}, { runner }, {}, says);
+      expect(errorChain(failure)).toContain('unauthorized: Basic *** ***');
+      expect(log).toContain('unauthorized: Basic *** ***');
+    },
+  );
 
   it('gives the password of Docker Hub to no mirror that the host names', async () => {
     const mirror = { docker_registry: 'https://mirror.example' };
