@@ -11,7 +11,7 @@ it('docs/openapi.json is up to date (node scripts/run.mjs docs)', () => {
   expect(readFileSync('docs/openapi.json', 'utf8')).toBe(openapiText());
 });
 
-it('docs/commands is up to date (node scripts/run.mjs docs)', async () => {
+it('docs/commands is up to date (node scripts/run.mjs docs)', { timeout: 90_000 }, async () => {
   const pages = await commandPages();
   expect(readdirSync('docs/commands').toSorted()).toEqual([...pages.keys()].toSorted());
   for (const [name, text] of pages) expect(readFileSync(`docs/commands/${name}`, 'utf8')).toBe(text);

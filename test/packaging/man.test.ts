@@ -51,7 +51,7 @@ describe('manual pages', () => {
     expect(text('app’s 🔑')).toBe('app\\[u2019]s \\[u1F511]');
   });
 
-  it.skipIf(!hasGroff)('are accepted by groff without a warning', async () => {
+  it.skipIf(!hasGroff)('are accepted by groff without a warning', { timeout: 90_000 }, async () => {
     for (const [name, page] of manPages(await cliTree(COMMANDS), OPTIONS)) {
       if (page.startsWith('.so ')) continue;
       const done = spawnSync('groff', ['-man', '-ww', '-z'], { input: page, encoding: 'utf8' });
