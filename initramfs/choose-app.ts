@@ -1,5 +1,6 @@
 /** Which app `npm start` boots: the demo, an app-compose.json, or one that is made here from a compose file. */
-import { checkFeatureGates, parseAppCompose, readAppCompose, readsComposeFile } from '../src/config/app-compose.ts';
+import { checkFeatureGates, parseAppCompose, readsComposeFile } from '../src/config/app-compose.ts';
+import { readAppCompose } from '../src/config/read-app-compose.ts';
 import { loadAppCheck, loadAppInit, loadAppPorts, loadComposeFile } from '../src/deploy/deploy.ts';
 import { DstackError } from '../src/errors.ts';
 import { DEMO_PORT, demoAppComposeText } from './demo/app-compose.ts';

@@ -30,9 +30,6 @@ const result = await Bun.build({
   ],
 });
 if (!result.success || result.outputs.length !== 1) throw new Error(result.logs.map(String).join('\n'));
-const [output] = result.outputs;
-writeFileSync(outFile, (await output?.text()) ?? '');
-
 /** Packages of which something is left in the bundle. */
 const packages = new Set<string>();
 for (const { inputs } of Object.values(result.metafile?.outputs ?? {})) {
@@ -41,4 +38,8 @@ for (const { inputs } of Object.values(result.metafile?.outputs ?? {})) {
     if (bytesInOutput > 0 && folder !== undefined) packages.add(folder.replace(/^(\.\.\/)+/, ''));
   }
 }
+const text = (await result.outputs[0]?.text()) ?? '';
+const foreign = /\b(?:from|import) ?\(?["'`](?:node:|bun:|[a-z@./])[^"'`]*["'`]/.exec(text);
+if (foreign !== null) throw new Error(`the library is not complete in itself: ${foreign[0]}`);
+writeFileSync(outFile, text);
 console.log(JSON.stringify({ packages: [...packages] }));

@@ -1,7 +1,8 @@
 /** What the agent knows from its start on: the app, its keys, the way to evidence. Loaded once, shared by all services. */
 import type { AgentConfig } from '../config/agent-config.ts';
-import { type AppCompose, readAppCompose } from '../config/app-compose.ts';
+import type { AppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys } from '../config/app-keys.ts';
+import { readAppCompose } from '../config/read-app-compose.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { KeyCache } from '../keys/key-cache.ts';
 import { ifExists, readLimited, wipe } from '../sys/files.ts';

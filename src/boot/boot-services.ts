@@ -5,8 +5,9 @@
 import * as fs from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { AppCompose } from '../config/app-compose.ts';
-import { type Cmdline, readCmdline } from '../config/cmdline.ts';
+import type { Cmdline } from '../config/cmdline.ts';
 import { OS_RELEASE_PATHS, osReleaseValue } from '../config/os-release.ts';
+import { readCmdline } from '../config/own-cmdline.ts';
 import type { DataDevice, DataDisk, DataDiskOptions, SwapOptions } from '../fde/fde.ts';
 import { loadBootClock, loadGateway } from '../net/net.ts';
 import { ifExists } from '../sys/files.ts';

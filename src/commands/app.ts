@@ -145,7 +145,7 @@ async function check(
 }
 
 async function hash(file: string | undefined, options: { json?: boolean }): Promise<void> {
-  const { readAppCompose } = await import('../config/app-compose.ts');
+  const { readAppCompose } = await import('../config/read-app-compose.ts');
   const { canonicalJson } = await import('../codec/jcs.ts');
   const { createHash } = await import('node:crypto');
   const app = await readAppCompose(await named(file, 'app-compose.json', 'hash'));

@@ -36,6 +36,7 @@ async function run(file: string | undefined, options: Options): Promise<void> {
   const { asksForSystem, predictedImage, predictSystem, systemResult, systemText } = await import(
     './measure-system.ts'
   );
+  const { predictionJson } = await import('../tdx/prediction-json.ts');
   const system = asksForSystem(options) ? await predictSystem(options) : undefined;
   const { predictApp } = await import('./measure-app.ts');
   const app = system !== undefined && file === undefined ? undefined : await predictApp(file, options, system);
@@ -58,26 +59,6 @@ async function run(file: string | undefined, options: Options): Promise<void> {
       ],
     },
   );
-}
-
-const hexOrNull = (bytes: Uint8Array | undefined): string | null => (bytes === undefined ? null : toHex(bytes));
-
-function predictionJson(prediction: Prediction): object {
-  return {
-    compose_hash: toHex(prediction.composeHash),
-    app_id: toHex(prediction.appId),
-    event_log_version: prediction.version,
-    rtmr3: hexOrNull(prediction.rtmr3),
-    rtmr3_boot_mr_done: hexOrNull(prediction.bootRtmr3),
-    events: prediction.events.map(({ event, payload, digest, register }) => ({
-      event,
-      payload: hexOrNull(payload),
-      digest: hexOrNull(digest),
-      rtmr3: hexOrNull(register),
-    })),
-    unknown: prediction.unknown,
-    assumed: prediction.assumed,
-  };
 }
 
 const DIGITS = 16;

@@ -1,13 +1,10 @@
 /** What the options of `verify` and its expectation file demand together. */
-import { DstackError } from '../errors.ts';
 import {
-  type Expectations,
   loadDemands,
   loadExpectationFile,
   loadExpectations,
   loadInputs,
   loadSystemFiles,
-  loadSystemReference,
   loadTcbPolicy,
 } from '../verify/verify.ts';
 
@@ -33,39 +30,20 @@ export async function demandsOf(options: DemandOptions) {
   const { parseExpectations, parsePrediction } = await loadExpectations();
   const { allowedStatuses } = await loadTcbPolicy();
   const { parseExpectationFile } = await loadExpectationFile();
-  const { checkDemands, joinExpectations } = await loadDemands();
+  const { joinDemands } = await loadDemands();
   const { readDocument, trustAnchor } = await loadInputs();
   const { readSystemReferences, readShape } = await loadSystemFiles();
-  const { pinsReference } = await loadSystemReference();
-  const given = parseExpectations(options.expect);
+  const pins = parseExpectations(options.expect);
   const allowed = allowedStatuses(options.allowTcb);
   const { expectFile, expectMeasure, vmConfig } = options;
   const file = expectFile === undefined ? undefined : await readDocument(expectFile, parseExpectationFile);
   const prediction = expectMeasure === undefined ? {} : await readDocument(expectMeasure, parsePrediction);
-  const { events: predicted } = prediction;
-  const expect: Expectations = joinExpectations(file?.expect, { ...given, ...(predicted && { predicted }) });
-  const anyApp = options.anyApp ?? false;
-  const allowUnencrypted = options.allowUnencryptedStorage ?? false;
-  checkDemands(file, expect, { anyApp, allowUnencrypted, allowed });
-  if (vmConfig !== undefined && file?.vmConfig !== undefined) {
-    throw new DstackError(
-      'INPUT_INVALID',
-      '--vm-config and image.vm_config of the expectation file exclude each other',
-      {
-        field: '--vm-config',
-        value: vmConfig,
-      },
-    );
-  }
-  const references = [...(file?.references ?? []), ...(await readSystemReferences(options))];
-  if (prediction.system !== undefined) references.push(pinsReference(`prediction ${expectMeasure}`, prediction.system));
-  return {
-    expect,
-    anyApp: anyApp || (file?.anyApp ?? false),
-    allowUnencrypted: allowUnencrypted || (file?.allowUnencrypted ?? false),
-    allowed: file?.allowed ?? allowed,
-    refusedAdvisories: file?.refusedAdvisories,
-    anchor: await trustAnchor(options.rootCa, file),
-    system: { references, vmConfig: vmConfig === undefined ? file?.vmConfig : await readShape(vmConfig) },
-  };
+  const demands = joinDemands({
+    ...{ file, pins, allowed, prediction, predictionName: expectMeasure ?? '' },
+    anyApp: options.anyApp ?? false,
+    allowUnencrypted: options.allowUnencryptedStorage ?? false,
+    references: await readSystemReferences(options),
+    vmConfig: vmConfig === undefined ? undefined : await readShape(vmConfig),
+  });
+  return { ...demands, anchor: await trustAnchor(options.rootCa, file) };
 }

@@ -5,7 +5,7 @@
  */
 import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
-import { readLimited, utf8 } from '../sys/files.ts';
+import { utf8 } from '../sys/utf8.ts';
 import { type AgentSocket, parseAgentSockets } from './agent-sockets.ts';
 import { Fields } from './fields.ts';
 import { gpuPolicyHash } from './gpu-policy.ts';
@@ -72,11 +72,6 @@ export interface AppCompose {
 
 /** Largest accepted app-compose.json in bytes. */
 export const APP_COMPOSE_LIMIT = 50 * 1024 * 1024;
-
-/** The document at `path`. @throws as parseAppCompose, FILE_* */
-export async function readAppCompose(path: string): Promise<AppCompose> {
-  return parseAppCompose(await readLimited(path, APP_COMPOSE_LIMIT), path);
-}
 
 /**
  * Reads app-compose.json. `path` is only for errors.

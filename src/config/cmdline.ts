@@ -1,8 +1,5 @@
 /** The kernel command line: `key` and `key=value` words. Which occurrence of a key wins depends on the parameter. */
 
-import { readFile } from 'node:fs/promises';
-import { ifExists } from '../sys/files.ts';
-
 export interface Cmdline {
   /** Value of the first occurrence; empty for a word without `=`; undefined when absent. */
   first(key: string): string | undefined;
@@ -29,7 +26,3 @@ export function parseCmdline(text: string): Cmdline {
     has: (key) => values.has(key),
   };
 }
-
-/** The command line of this machine; empty where there is no /proc. */
-export const readCmdline = async (): Promise<Cmdline> =>
-  parseCmdline((await ifExists(() => readFile('/proc/cmdline', 'utf8'))) ?? '');

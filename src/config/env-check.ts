@@ -5,12 +5,12 @@
 import { DstackError } from '../errors.ts';
 import { readLimited, readSecretFile, wipe } from '../sys/files.ts';
 import { readStdin } from '../sys/stdin.ts';
-import { readAppCompose } from './app-compose.ts';
 import { parseAppKeys, wipeAppKeys } from './app-keys.ts';
 import { envNotAllowed } from './encrypted-env.ts';
 import { openEnvBlob } from './env-cipher.ts';
 import { envDocumentNames, readEnvDocument } from './env-document.ts';
 import { formatEnvDocument, parseEnvText } from './env-text.ts';
+import { readAppCompose } from './read-app-compose.ts';
 
 /** What is checked. Without `encrypted`, the plain variables of `env` or stdin. */
 export interface EnvSource {

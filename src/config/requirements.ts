@@ -2,7 +2,7 @@
  * The `requirements` of app-compose.json: what the app demands of the platform before it lets itself be started. They
  * are checked before the first event is measured. Source: dstack formats, requirements.
  */
-import { timingSafeEqual } from 'node:crypto';
+import { sameSecret } from '../codec/bytes.ts';
 import { utf8Bytes } from '../codec/text.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { DstackError } from '../errors.ts';
@@ -217,5 +217,5 @@ function checkLaunchToken(required: Uint8Array | undefined, userConfig: Uint8Arr
   if (utf8Bytes(token).length < LAUNCH_TOKEN_MIN) {
     throw unmet(`the launch token is shorter than ${LAUNCH_TOKEN_MIN} bytes`, field);
   }
-  if (!timingSafeEqual(launchTokenHash(token), required)) throw unmet('the launch token does not match', field);
+  if (!sameSecret(launchTokenHash(token), required)) throw unmet('the launch token does not match', field);
 }

@@ -3,8 +3,9 @@
  * the host and records the timeline. This room only knows the steps.
  */
 import { basename } from 'node:path';
-import { type AppCompose, checkSnapshotter, readAppCompose, readsComposeFile } from '../config/app-compose.ts';
+import { type AppCompose, checkSnapshotter, readsComposeFile } from '../config/app-compose.ts';
 import { hostShared, PATHS } from '../config/paths.ts';
+import { readAppCompose } from '../config/read-app-compose.ts';
 import { parseSysConfig } from '../config/sys-config.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
 import * as ui from '../ui.ts';

@@ -1,5 +1,5 @@
 /** Verity volumes by hand: what is there, and the step of the boot. */
-import { readAppCompose } from '../config/app-compose.ts';
+import { readAppCompose } from '../config/read-app-compose.ts';
 import { printable } from '../ui.ts';
 import { type DiskMachine, topMount } from './disk-machine.ts';
 import { scanVolumes } from './volume-scan.ts';

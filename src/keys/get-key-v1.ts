@@ -7,10 +7,10 @@ import { DstackError } from '../errors.ts';
 import { cutText, printable } from '../printable.ts';
 import { deriveKey, utf8Part } from './derive.ts';
 import { type DerivedKey, type KeyAlgorithm, type SigningKeys, withSignatureChain } from './get-key.ts';
+import { keyClaimV1, lengthPrefixed } from './signature-chain.ts';
 
 const SALT = Buffer.from('dstack-guest-v1', 'ascii');
 const KEY_TAG = utf8Part('dstack-guest-v1-key');
-const CLAIM_TAG = utf8Part('dstack-guest-v1-key-claim');
 /** characters of a wrong name that an error repeats */
 const MAX_NAME_SHOWN = 64;
 
@@ -25,16 +25,6 @@ export function keyAlgorithmV1(algorithm: string): KeyAlgorithm {
   });
 }
 
-/** Each field behind its length: unsigned, 32 bits, big-endian. */
-function lengthPrefixed(...fields: readonly Uint8Array[]): Uint8Array {
-  const parts = fields.flatMap((field) => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(field.length);
-    return [length, field];
-  });
-  return Buffer.concat(parts);
-}
-
 /**
  * Derives the key of a domain. Derivation is flat: `a/b` has nothing to do with `a`.
  * @param domain any text, an empty one too
@@ -45,5 +35,5 @@ export async function getKeyV1(keys: SigningKeys, domain: string, algorithm: str
   const kind = keyAlgorithmV1(algorithm);
   const name = [utf8Part(kind), utf8Part(domain)];
   const key = deriveKey(keys.k256Key, [lengthPrefixed(KEY_TAG, ...name)], 32, SALT);
-  return withSignatureChain(keys, kind, key, (publicKey) => lengthPrefixed(CLAIM_TAG, ...name, publicKey));
+  return withSignatureChain(keys, kind, key, (publicKey) => keyClaimV1(domain, kind, publicKey));
 }

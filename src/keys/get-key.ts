@@ -7,6 +7,7 @@ import { wipe } from '../sys/files.ts';
 import { deriveKey, utf8Part } from './derive.ts';
 import { ed25519PublicKey } from './ed25519.ts';
 import { type K256Signer, k256Signer } from './k256-signer.ts';
+import { keyClaimV0 } from './signature-chain.ts';
 
 export interface DerivedKey {
   /** 32 bytes; secret. The same for both algorithms: path is the only thing that separates keys */
@@ -67,7 +68,5 @@ export async function withSignatureChain(
 export async function getKey(keys: SigningKeys, path: string, purpose: string, algorithm: string): Promise<DerivedKey> {
   const kind = keyAlgorithm(algorithm);
   const key = deriveKey(keys.k256Key, [utf8Part(path)], 32);
-  return withSignatureChain(keys, kind, key, (publicKey) =>
-    utf8Part(`${purpose}:${Buffer.from(publicKey).toString('hex')}`),
-  );
+  return withSignatureChain(keys, kind, key, (publicKey) => keyClaimV0(purpose, publicKey));
 }

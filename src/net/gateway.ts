@@ -4,11 +4,12 @@
  */
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type AppCompose, readAppCompose } from '../config/app-compose.ts';
+import type { AppCompose } from '../config/app-compose.ts';
 import { type AppKeys, parseAppKeys, wipeAppKeys } from '../config/app-keys.ts';
-import { readCmdline } from '../config/cmdline.ts';
+import { readCmdline } from '../config/own-cmdline.ts';
 import { HOST_SHARED, PATHS } from '../config/paths.ts';
 import { peerTcbPolicy } from '../config/peer-policy.ts';
+import { readAppCompose } from '../config/read-app-compose.ts';
 import { parseSysConfig, type SysConfig } from '../config/sys-config.ts';
 import { DstackError } from '../errors.ts';
 import { installed, run } from '../sys/exec.ts';

@@ -3,14 +3,13 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { toHex } from '../codec/hex.ts';
 import { DstackError } from '../errors.ts';
 import { ifExists, readLimited } from '../sys/files.ts';
-import { CHECKSUM_FILE, CHECKSUM_LIMIT, osImageHash, parseChecksumFile } from './checksum-file.ts';
-import { MEASUREMENT_FILE, MEASUREMENT_LIMIT, writeMeasurementDocument } from './document.ts';
+import { CHECKSUM_FILE, CHECKSUM_LIMIT, osImageHash } from './checksum-file.ts';
+import { MEASUREMENT_FILE, MEASUREMENT_LIMIT } from './document.ts';
+import { checkImageFiles, type ImageFolder } from './image-files.ts';
 import { KERNEL_LIMIT } from './kernel-patch.ts';
 import { METADATA_FILE, METADATA_LIMIT, readImageMetadata } from './metadata.ts';
-import { documentOfImage, type ImageParts } from './predict.ts';
 import { FIRMWARE_LIMIT } from './tdvf.ts';
 
 /** Largest initrd in bytes; it is hashed, not held. */
@@ -18,17 +17,6 @@ const INITRD_LIMIT = 1024 * 1024 * 1024;
 /** Largest other file that a checksum file names, bytes. */
 const FILE_LIMIT = 64 * 1024 * 1024 * 1024;
 const CHUNK = 1024 * 1024;
-
-export interface ImageFolder {
-  readonly dir: string;
-  readonly parts: ImageParts;
-  /** bytes of sha256sum.txt; undefined without one */
-  readonly checksumFile: Uint8Array | undefined;
-  /** SHA-256 of it, 32 bytes */
-  readonly osImageHash: Uint8Array | undefined;
-  /** bytes of measurement.tdx.cbor; undefined without one */
-  readonly measurement: Uint8Array | undefined;
-}
 
 /**
  * Reads metadata.json and what it names for measuring. Nothing is compared yet: `checkImageFolder` does.
@@ -51,50 +39,9 @@ export async function readImageFolder(dir: string): Promise<ImageFolder> {
   };
 }
 
-/**
- * Compares the folder with its checksum file: every file that it names, and that firmware, kernel, initrd and command line
- * are bound by it, each by a line of its own or through the measurement document.
- * @returns os_image_hash, 32 bytes
- * @throws OS_IMAGE_INVALID naming the file and both values; DOCUMENT_INVALID (checksum file); FILE_*
- */
-export async function checkImageFolder(folder: ImageFolder): Promise<Uint8Array> {
-  const { dir, parts, checksumFile, measurement } = folder;
-  if (checksumFile === undefined || folder.osImageHash === undefined) {
-    throw new DstackError('OS_IMAGE_INVALID', `image folder ${dir} has no ${CHECKSUM_FILE}: it has no identity`, {
-      path: dir,
-      field: CHECKSUM_FILE,
-    });
-  }
-  const checksums = parseChecksumFile(checksumFile, join(dir, CHECKSUM_FILE));
-  for (const [name, stated] of checksums) {
-    const { digest } = await hashFile(join(dir, name), 'sha256', FILE_LIMIT);
-    if (toHex(digest) !== toHex(stated)) throw differs(dir, name, toHex(digest), toHex(stated));
-  }
-  if (measurement !== undefined && checksums.has(MEASUREMENT_FILE)) {
-    const own = writeMeasurementDocument(documentOfImage(parts));
-    if (toHex(own) === toHex(measurement)) return folder.osImageHash;
-    throw new DstackError('OS_IMAGE_INVALID', `${MEASUREMENT_FILE} in ${dir} is not that of the files beside it`, {
-      path: dir,
-      field: MEASUREMENT_FILE,
-    });
-  }
-  const { bios, kernel, initrd } = parts.metadata;
-  for (const name of [METADATA_FILE, bios, kernel, initrd]) {
-    if (checksums.has(name)) continue;
-    throw new DstackError('OS_IMAGE_INVALID', `${CHECKSUM_FILE} in ${dir} does not name ${name}`, {
-      path: dir,
-      field: name,
-    });
-  }
-  return folder.osImageHash;
-}
-
-const differs = (dir: string, name: string, found: string, stated: string): DstackError =>
-  new DstackError('OS_IMAGE_INVALID', `${name} in ${dir} has SHA-256 ${found}, ${CHECKSUM_FILE} says ${stated}`, {
-    path: join(dir, name),
-    field: name,
-    value: found,
-  });
+/** `checkImageFiles` for the files of a folder. @throws as it, and FILE_* */
+export const checkImageFolder = (folder: ImageFolder): Promise<Uint8Array> =>
+  checkImageFiles(folder, async (name) => (await hashFile(join(folder.dir, name), 'sha256', FILE_LIMIT)).digest);
 
 /** Size and digest of a regular file without holding it. @throws FILE_NOT_FOUND, FILE_NOT_REGULAR, FILE_TOO_LARGE, FILE_IO */
 async function hashFile(

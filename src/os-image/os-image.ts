@@ -16,7 +16,8 @@ export {
   readMeasurementDocument,
   writeMeasurementDocument,
 } from './document.ts';
-export { checkImageFolder, type ImageFolder, readImageFolder } from './folder.ts';
+export { checkImageFolder, readImageFolder } from './folder.ts';
+export { checkImageFiles, digestOfFiles, type ImageFolder, imageOfFiles } from './image-files.ts';
 export { type ImageMetadata, METADATA_FILE, readImageMetadata } from './metadata.ts';
 export {
   checkPlatformFirmware,
