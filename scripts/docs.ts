@@ -1,18 +1,28 @@
-/** `node scripts/run.mjs docs`: generates docs/errors.md, docs/openapi.json and docs/commands/*.md from the tables in the code. */
+/** `node scripts/run.mjs docs`: generates docs/errors.md, docs/openapi.json, docs/commands/*.md and docs/schemas from the tables in the code. */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { commandPages, errorsPage, openapiText } from './docs-pages.ts';
 import { npmScript, runScript } from './lib/script.ts';
+import { schemaFiles } from './schemas/files.ts';
+
+/** Writes the files of a folder and removes all others from it. */
+function fill(folder: string, files: ReadonlyMap<string, string>): void {
+  mkdirSync(folder, { recursive: true });
+  for (const stale of readdirSync(folder).filter((name) => !files.has(name))) rmSync(`${folder}/${stale}`);
+  for (const [name, text] of files) writeFileSync(`${folder}/${name}`, text);
+}
 
 async function docs(): Promise<void> {
   writeFileSync('docs/errors.md', errorsPage());
   writeFileSync('docs/openapi.json', openapiText());
-  mkdirSync('docs/commands', { recursive: true });
   const pages = await commandPages();
-  for (const stale of readdirSync('docs/commands').filter((name) => !pages.has(name))) rmSync(`docs/commands/${stale}`);
-  for (const [name, text] of pages) writeFileSync(`docs/commands/${name}`, text);
-  console.error(`wrote docs/errors.md, docs/openapi.json and ${pages.size} pages in docs/commands`);
+  const schemas = schemaFiles();
+  fill('docs/commands', pages);
+  fill('docs/schemas', schemas);
+  console.error(
+    `wrote docs/errors.md, docs/openapi.json, ${pages.size} pages in docs/commands and ${schemas.size} files in docs/schemas`,
+  );
 }
 
 await runScript(
-  npmScript('docs', 'generate docs/errors.md, docs/openapi.json and docs/commands from the code').action(docs),
+  npmScript('docs', 'generate docs/errors.md, docs/openapi.json, docs/commands and docs/schemas').action(docs),
 );

@@ -68,20 +68,39 @@ export const error = (text: string | readonly string[]): void => log('error', te
 /** A value as JSON for a terminal or a file: indented, without a line end. */
 export const json = (value: unknown): string => printableJson(JSON.stringify(value, null, 2));
 
+/** Version of the JSON of our own results (docs/schemas). Raised when a field goes or changes its meaning, not for a new one. */
+export const JSON_VERSION = 1;
+
+/** Our own form of a result: names with underscores, whatever they are called in the code, and the version in front. */
+function ownDocument(value: object | undefined): unknown {
+  return { version: JSON_VERSION, ...(underscored(value) as object) };
+}
+
+function underscored(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(underscored);
+  if (value === null || typeof value !== 'object' || 'toJSON' in value) return value;
+  const name = (key: string) => key.replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(Object.entries(value).map(([key, below]) => [name(key), underscored(below)]));
+}
+
 /**
  * Prints a result: JSON when asked for, else the text form, which ends with exactly one newline. Lines that have foreign
  * text in them are given as an array: each stays one line.
  */
 export function result(
-  value: unknown,
+  value: object | undefined,
   options: {
     json?: boolean | undefined;
+    /** the platform's tools define this document: it is printed as it is */
+    foreign?: boolean;
     text: () => string | readonly string[];
     /** colours of one line, which is harmless already */
     paint?: (line: string) => string;
   },
 ): void {
-  const text = options.json ? json(value) : painted(textOf(options.text()), options.paint);
+  const text = options.json
+    ? json(options.foreign ? value : ownDocument(value))
+    : painted(textOf(options.text()), options.paint);
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
 }
 
@@ -135,7 +154,7 @@ export const formatError = (thrown: unknown): string => errorLines(thrown).join(
 /** Prints an error to stderr (or as JSON to stdout with `json`) and returns the exit status for it. */
 export function reportFailure(thrown: unknown, options: { json?: boolean | undefined } = {}): number {
   const failure: DstackError = toDstackError(thrown);
-  if (options.json) process.stdout.write(`${json({ error: failure.toJSON() })}\n`);
+  if (options.json) process.stdout.write(`${json({ version: JSON_VERSION, error: failure.toJSON() })}\n`);
   error(errorLines(failure));
   return failure.exit;
 }

@@ -8,10 +8,18 @@ export default function define(command: Command): void {
     .option('--json', 'print JSON instead of text')
     .action(async ({ input, json }: { input: string; json?: boolean }) => {
       const { attestationInfo, readAttestationFile } = await import('../tdx/attestation-view.ts');
-      const info = { file: input, ...attestationInfo(await readAttestationFile(input)) };
-      ui.result(info, {
-        json,
-        text: () => Object.entries(info).map(([name, value]) => `${name}: ${value}`),
-      });
+      const info: Record<string, string | number> = {
+        file: input,
+        ...attestationInfo(await readAttestationFile(input)),
+      };
+      // `version` is that of the JSON, as in every result
+      const { version: attestationVersion, ...rest } = info;
+      ui.result(
+        { attestationVersion, ...rest },
+        {
+          json,
+          text: () => Object.entries(info).map(([name, value]) => `${name}: ${value}`),
+        },
+      );
     });
 }

@@ -86,7 +86,14 @@ async function hold(options: Options & { dockerRoot: string }): Promise<void> {
   const held = await holdContainers(options.dockerRoot);
   const line = ({ id, policy, service }: (typeof held)[number]) =>
     `${id.slice(0, 12)} ${policy.Name} ${service || '-'}`;
-  ui.result(held, { json: options.json, text: () => (held.length === 0 ? ['nothing to hold'] : held.map(line)) });
+  const value = held.map(({ policy, ...container }) => ({
+    ...container,
+    policy: { name: policy.Name, maximum_retry_count: policy.MaximumRetryCount },
+  }));
+  ui.result(
+    { held: value },
+    { json: options.json, text: () => (held.length === 0 ? ['nothing to hold'] : held.map(line)) },
+  );
 }
 
 /** The host is told best effort: a damaged system configuration fails where it is needed, not here. */

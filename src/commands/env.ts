@@ -28,6 +28,10 @@ async function encrypt(options: Encrypt): Promise<void> {
   const { document, variables } = await checkPlainEnv(options);
   const blob = sealEnvBlob(document, publicKey);
   wipe(document);
+  if (options.output === undefined && options.json) {
+    report(variables, { file: null, bytes: blob.length, encrypted: Buffer.from(blob).toString('hex') }, true);
+    return;
+  }
   if (options.output === undefined) {
     // hex, as the VMM's interface and the SDK have it
     process.stdout.write(`${Buffer.from(blob).toString('hex')}\n`);

@@ -84,7 +84,7 @@ export default function define(command: Command): void {
     .action(async (options: { json?: boolean }) => {
       const { listText, listVolumes, realDiskMachine } = await import('../fde/fde.ts');
       const found = await listVolumes(realDiskMachine);
-      ui.result(found, { json: options.json, text: () => listText(found) });
+      ui.result({ volumes: found }, { json: options.json, text: () => listText(found) });
     });
   volumes
     .command('status')
@@ -94,7 +94,7 @@ export default function define(command: Command): void {
     .action(async (path: string, options: { json?: boolean }) => {
       const { realDiskMachine, statusLines, volumeStatus } = await import('../fde/fde.ts');
       const status = await volumeStatus(path, realDiskMachine);
-      ui.result(status, { json: options.json, text: () => statusLines(status) });
+      ui.result({ volumes: status }, { json: options.json, text: () => statusLines(status) });
     });
 
   volumes

@@ -15,7 +15,10 @@ export default function define(command: Command): void {
       const { emitEvent } = await import('../tdx/event-log.ts');
       const { event, digest, version } = await emitEvent(options.event, payload, realTdxMachine);
       if (options.json) {
-        ui.result({ event, payload: toHex(payload), version, digest: toHex(digest) }, { json: true, text: () => '' });
+        ui.result(
+          { event, payload: toHex(payload), eventVersion: version, digest: toHex(digest) },
+          { json: true, text: () => '' },
+        );
       } else {
         ui.info(`measured event ${event} into RTMR3, digest ${toHex(digest)}`);
       }

@@ -7,6 +7,10 @@ export default function define(command: Command): void {
   command.option('--json', 'accepted, without effect: the output is always JSON').action(async () => {
     const { ownEvidence } = await import('../tdx/report-identity.ts');
     const { appInfoJson, decodeAppInfo } = await import('../tdx/app-identity.ts');
-    ui.result(appInfoJson(decodeAppInfo(await ownEvidence(realTdxMachine))), { json: true, text: () => '' });
+    ui.result(appInfoJson(decodeAppInfo(await ownEvidence(realTdxMachine))), {
+      json: true,
+      foreign: true,
+      text: () => '',
+    });
   });
 }

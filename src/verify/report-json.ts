@@ -11,7 +11,7 @@ export const REPORT_VERSION = 1;
 export function reportJson(
   report: VerifyReport,
   context: { at: number; root: { name: string; sha256: string; intel: boolean } },
-): unknown {
+): object {
   const { evidence, quote, quoteCheck, identity, proof } = report;
   const body = quote?.body;
   return {

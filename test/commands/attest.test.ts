@@ -54,7 +54,8 @@ describe('attest-info', () => {
   it('tells more about a V1 file, and all of it as JSON', () => {
     const info = JSON.parse(util('attest-info', '-i', file('v1.bin'), '--json').stdout);
     expect(info).toMatchObject({
-      version: 'V1',
+      version: 1,
+      attestation_version: 'V1',
       mode: 'DstackTdx',
       stack: 'dstack',
       report_data: '77'.repeat(64),

@@ -61,6 +61,7 @@ describe.runIf(bare)('without a TEE', () => {
       registers.map((value, imr) => `IMR ${imr} (CCEL) → ${value}`),
     );
     expect(JSON.parse(json.stdout)).toEqual({
+      version: 1,
       total_events: 19,
       registers: registers.map((value, imr) => ({ imr, events: [12, 5, 2, 0][imr], value })),
     });

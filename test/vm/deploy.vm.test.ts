@@ -172,7 +172,7 @@ describe.sequential('containers of the last boot', () => {
 
   it('wait for the pre-launch script when they are held, then all of them come back', async () => {
     await room.powerCut();
-    expect(JSON.parse(await room.ok('dstack-util deploy hold --json'))).toHaveLength(2);
+    expect(JSON.parse(await room.ok('dstack-util deploy hold --json')).held).toHaveLength(2);
     await room.startDocker();
     expect(await running()).toEqual([]);
     app(RACE, { pre_launch_script: "docker ps --format '{{.Names}}' > /seen" });
@@ -189,7 +189,7 @@ describe.sequential('containers of the last boot', () => {
     app(RACE, { pre_launch_script: 'exit 1' });
     for (let boot = 0; boot < 2; boot++) {
       await room.powerCut();
-      expect(JSON.parse(await room.ok('dstack-util deploy hold --json'))).toHaveLength(2);
+      expect(JSON.parse(await room.ok('dstack-util deploy hold --json')).held).toHaveLength(2);
       await room.startDocker();
       failed(await start(), 'SCRIPT_FAILED');
       expect(await running()).toEqual([]);

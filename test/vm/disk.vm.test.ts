@@ -35,9 +35,9 @@ afterAll(() => vm?.kill().then(() => vm.stop()));
 interface Status {
   partition: { number: number };
   mark: { initialising: boolean } | null;
-  header: { accepted: boolean; keySlots: number };
-  fileSystem: string;
-  mountPoints: string[];
+  header: { accepted: boolean; key_slots: number };
+  file_system: string;
+  mount_points: string[];
 }
 
 describe.sequential.each<Fs>(['ext4', 'zfs'])('a volume with %s', (fs) => {
@@ -57,9 +57,9 @@ describe.sequential.each<Fs>(['ext4', 'zfs'])('a volume with %s', (fs) => {
     expect(status).toMatchObject({
       partition: { number: 1 },
       mark: { initialising: false },
-      header: { accepted: true, keySlots: 1 },
-      fileSystem: fs === 'zfs' ? 'zfs_member' : 'ext4',
-      mountPoints: ['/run/m'],
+      header: { accepted: true, key_slots: 1 },
+      file_system: fs === 'zfs' ? 'zfs_member' : 'ext4',
+      mount_points: ['/run/m'],
     });
   });
 

@@ -317,14 +317,15 @@ describe.sequential('ext4', () => {
     expect(findings.filter(({ status }: { status: string }) => status === 'failed')).toEqual([]);
     expect(healthy).toBe(true);
     const { current, previous } = JSON.parse(await vm.ok('dstack-util timeline --json'));
-    expect(Object.keys(current.totalsMs)).toEqual(['prepare', 'setup', 'handover', 'deploy']);
+    expect(Object.keys(current.totals_ms)).toEqual(['prepare', 'setup', 'handover', 'deploy']);
     expect(previous.phases).toEqual([]);
     const kept = await vm.ok('cat /var/volatile/dstack/persistent/boot-timeline/last.jsonl');
     expect(
       kept
         .trim()
         .split('\n')
-        .map((line) => JSON.parse(line)),
+        .map((line) => JSON.parse(line))
+        .map(({ durationMs, cpuMs, ...rest }) => ({ ...rest, duration_ms: durationMs, cpu_ms: cpuMs })),
     ).toEqual(current.phases);
   });
 

@@ -34,7 +34,7 @@ export async function checkVerityVolumes(vm: Machine, disk: string): Promise<voi
   );
   expect(root).toMatch(/^[0-9a-f]{64}$/);
   expect(await vm.ok('dstack-util fde volumes list')).toBe(`${root}\tdata=${disk}2\thash=${disk}3`);
-  const [listed] = JSON.parse(await vm.ok('dstack-util fde volumes list --json'));
+  const [listed] = JSON.parse(await vm.ok('dstack-util fde volumes list --json')).volumes;
   expect(listed).toEqual({ root, data: `${disk}2`, hash: `${disk}3` });
 
   await write(compose(root, '/run/verity/a', '/run/verity/b'));
