@@ -31,11 +31,7 @@ export function joinExpectations(file: Expectations | undefined, given: Expectat
   const values = joined(file.values, given.values, (name) => `--expect ${name}`);
   const events = joined(file.events, given.events, (name) => `--expect event ${name}`);
   const keyProvider = joinProviders(file.keyProvider, given.keyProvider);
-  const [a, b] = [file.predicted, given.predicted];
-  if (a !== undefined && b !== undefined && JSON.stringify(a) !== JSON.stringify(b)) {
-    throw conflict('--expect-measure', 'predicts other events than the expectation file');
-  }
-  const predicted = a ?? b;
+  const predicted = joinPredictions(file.predicted, given.predicted);
   return {
     values,
     events,
@@ -57,6 +53,21 @@ function joined<K extends string>(
     all.set(name, value);
   }
   return all;
+}
+
+/** Event by event: what one leaves open the other may know, and one may know more events than the other. */
+function joinPredictions(file: Expectations['predicted'], given: Expectations['predicted']): Expectations['predicted'] {
+  if (file === undefined || given === undefined) return file ?? given;
+  const longer = file.length > given.length ? file : given;
+  return longer.map(({ event }, at) => {
+    const [a, b] = [file[at], given[at]];
+    const payload = a?.payload ?? b?.payload ?? null;
+    const differs = (other: typeof a): boolean =>
+      other !== undefined && (other.event !== event || (other.payload !== null && other.payload !== payload));
+    if (!differs(a) && !differs(b)) return { event, payload };
+    const why = `predicts another event ${at + 1} (${b?.event}) than the expectation file (${a?.event})`;
+    throw conflict('--expect-measure', why, b?.payload ?? undefined);
+  });
 }
 
 /** The one with an id says more than the name alone. */

@@ -150,6 +150,19 @@ describe('what stands beside the file', () => {
     ).not.toThrow();
   });
 
+  it('adds what a prediction leaves open, and more events', () => {
+    const of = (...predicted: [string, string | null][]) => ({
+      ...parseExpectations([]),
+      predicted: predicted.map(([event, payload]) => ({ event, payload })),
+    });
+    const both = joinExpectations(of(['a', '01'], ['b', null]), of(['a', null], ['b', '02'], ['c', null]));
+    expect(both.predicted).toEqual(of(['a', '01'], ['b', '02'], ['c', null]).predicted);
+    for (const other of [of(['a', '02']), of(['b', '01']), of(['a', '01'], ['a', null])]) {
+      const work = () => joinExpectations(of(['a', '01'], ['b', null]), other);
+      expect(work).toThrow(expect.objectContaining({ code: 'INPUT_INVALID', field: '--expect-measure' }));
+    }
+  });
+
   it.each([
     ['another value', () => join(`app-id=${hash(19)}00`), '--expect app-id'],
     ['another event', () => join('event mine=02'), '--expect event mine'],
