@@ -15,7 +15,7 @@ interface Need {
 
 const sbin = (name: string): readonly string[] => [`/usr/sbin/${name}`, `/sbin/${name}`, `/usr/bin/${name}`];
 
-const BUILD: readonly Need[] = [
+export const BUILD: readonly Need[] = [
   { package: 'mmdebstrap', files: ['/usr/bin/mmdebstrap'] },
   { package: 'util-linux', files: ['/usr/bin/unshare', '/bin/unshare'] },
   { package: 'debian-archive-keyring', files: [keyring] },

@@ -18,7 +18,7 @@ beforeAll(async () => {
   await makeTree({ root: join(root, 'tree'), binary: join(root, 'binary'), version: '1.2.3', date: '2026-01-02' });
   doc = join(root, 'tree', DOC);
   pages = readdirSync(doc, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'));
-});
+}, 120_000);
 afterAll(() => rmSync(root, { recursive: true }));
 
 const read = (page: string): string => readFileSync(join(doc, page), 'utf8');

@@ -32,7 +32,7 @@ const run = (program: string, ...args: string[]) => {
   return { status: done.status, text: `${done.stdout}${done.stderr}` };
 };
 
-describe.skipIf(!hasDpkgDeb())('the Debian package', () => {
+describe.skipIf(!hasDpkgDeb())('the Debian package', { timeout: 120_000 }, () => {
   let dir: string;
   let tree: string;
   const build = async (folder: string, upstream = '1.2.3', modified = false): Promise<string> => {
@@ -49,7 +49,7 @@ describe.skipIf(!hasDpkgDeb())('the Debian package', () => {
     writeFileSync(join(dir, 'binary'), '#!/bin/sh\necho ran\n');
     await makeTree({ root: tree, binary: join(dir, 'binary'), version: '1.2.3', date: '2026-01-02' });
     deb = await build('first');
-  });
+  }, 120_000);
   afterAll(() => rmSync(dir, { recursive: true }));
 
   it('has the same bytes when it is built again', async () => {

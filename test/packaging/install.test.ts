@@ -40,7 +40,7 @@ beforeAll(async () => {
       .digest('hex');
   writeFileSync(join(packed, 'SHA256SUMS'), files.map((path) => `${sum(path)}  ${path}\n`).join(''));
   execFileSync('chmod', ['-R', 'u=rwX,go=rX', packed]);
-});
+}, 120_000);
 afterAll(() => rmSync(dir, { recursive: true }));
 
 const install = (...args: string[]) => spawnSync(join(packed, 'install.sh'), args, { encoding: 'utf8' });
@@ -117,7 +117,7 @@ describe('the packed tree', () => {
   });
 });
 
-describe('install.sh', () => {
+describe('install.sh', { timeout: 120_000 }, () => {
   it('installs below a root, twice, with modes and the second name', () => {
     const root = newRoot();
     for (let run = 0; run < 2; run++) {

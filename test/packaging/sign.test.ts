@@ -50,7 +50,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-describe.skipIf(!there)('a signed archive', () => {
+describe.skipIf(!there)('a signed archive', { timeout: 120_000 }, () => {
   const archive = 'dstack-util-1.2.3.tar.gz';
   const files = [archive, ...(hasDpkgDeb() ? ['dstack-util_1.2.3-1_amd64.deb'] : [])];
   const verify = (path: string, key = 'open.pub') => minisign(['-Vm', at(path), '-p', at(key)]);
@@ -142,4 +142,4 @@ it('npm run dist -- --sign says what is wrong in one line before it builds', () 
   const missing = dist(process.env);
   expect(missing.status).toBe(1);
   expect(missing.stderr).toMatch(/^error: the key file .* does not exist\n {2}hint: [^\n]*\n$/);
-});
+}, 120_000);
