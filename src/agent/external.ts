@@ -1,5 +1,5 @@
 /** The HTTP face on TCP 8090: RPC below /prpc, the page, readiness, and what the app made public. */
-import { type HttpHandler, type HttpRequest, type HttpResponse, notFound, textResponse } from '../http/http.ts';
+import { type HttpHandler, type HttpRequest, type HttpResponse, methodNotAllowed, textResponse } from '../http/http.ts';
 import { json as jsonText } from '../ui.ts';
 import { VERSION, VERSION_TEXT } from '../version.ts';
 import type { Readiness } from './figures/readyz.ts';
@@ -10,6 +10,8 @@ import { workerService } from './services/worker-service.ts';
 import { workerServiceV1 } from './services/worker-service-v1.ts';
 import type { AgentState } from './state.ts';
 
+/** HTTP methods of the pages. */
+const READS = ['GET', 'HEAD'];
 const NO_STORE = { 'cache-control': 'no-store' };
 
 /** readers share what costs work to write for so long: a public port must not be able to keep the app from working */
@@ -83,7 +85,7 @@ export function externalHandler(state: AgentState, readiness: () => Readiness): 
   return async (request) => {
     const found = route(request);
     const readable = request.method === 'GET' || request.method === 'HEAD';
-    const answer = found ? (readable ? await found(request) : notFound(request)) : await rpc(request);
+    const answer = found ? (readable ? await found(request) : methodNotAllowed(request, READS)) : await rpc(request);
     return withHeaders(answer, { 'x-app-version': VERSION_TEXT });
   };
 }

@@ -188,6 +188,9 @@ function scalarFromJson(field: Field, value: unknown, where: string): unknown {
   }
 }
 
+/** The hex that `hexBytes` takes, as a regular expression of JSON Schema. @param count a quantifier for the bytes: `*`, `{64}`, `{0,64}` */
+export const hexPattern = (count = '*'): string => `^(?:0x)*(?:[0-9a-fA-F]{2})${count}$`;
+
 /** Hex of either case; any number of leading `0x` is removed. @throws RPC_REQUEST_INVALID */
 function hexBytes(text: string, where: string): Uint8Array {
   const digits = text.replace(/^(?:0x)+/, '');
@@ -203,7 +206,8 @@ function checkedNumber(type: ScalarType, value: number, where: string): number {
   return value;
 }
 
-const QUERY_LIMIT = 1024;
+/** Items of a list in a query. */
+export const QUERY_LIMIT = 1024;
 
 /**
  * Decodes a GET query as a message: form encoding, numbers and booleans as text, lists as `alt_names[0]=a`.

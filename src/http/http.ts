@@ -3,7 +3,7 @@
  * this file only.
  */
 export { DEFAULT_LIMITS, type HttpLimits } from './limits.ts';
-export { notFound, RETRY_AFTER, textResponse } from './ready-made.ts';
+export { methodNotAllowed, notFound, RETRY_AFTER, textResponse } from './ready-made.ts';
 export { errorHeaders } from './response.ts';
 export { type HttpCounts, HttpServer, type HttpServerOptions } from './server.ts';
 export type { HttpHandler, HttpRequest, HttpResponse } from './types.ts';

@@ -15,6 +15,14 @@ export async function tooBusy(_: HttpRequest, why: DstackError): Promise<HttpRes
   return { ...response, headers: { ...response.headers, ...RETRY_AFTER } };
 }
 
+/** A route that exists, but not for this method (RFC 9110, section 15.5.6). @param allow the methods that it has */
+export function methodNotAllowed(request: HttpRequest, allow: readonly string[]): HttpResponse {
+  const methods = allow.join(', ');
+  const message = `${request.method} is not allowed here: use ${methods}`;
+  const response = textResponse(405, 'application/json', JSON.stringify({ error: message }, null, 2));
+  return { ...response, headers: { ...response.headers, allow: methods } };
+}
+
 /** A route that does not exist: JSON for who asks for it, else a small page (the form of the reference's web framework). */
 export function notFound(request: HttpRequest): HttpResponse {
   const description = 'The requested resource could not be found.';

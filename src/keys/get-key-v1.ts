@@ -14,9 +14,13 @@ const KEY_TAG = utf8Part('dstack-guest-v1-key');
 /** characters of a wrong name that an error repeats */
 const MAX_NAME_SHOWN = 64;
 
-/** The algorithms by their only names: no default and no alias. @throws ALGORITHM_UNSUPPORTED */
+/** The only names of the algorithms: no default and no alias. */
+export const KEY_ALGORITHM_NAMES_V1: readonly KeyAlgorithm[] = ['secp256k1', 'ed25519'];
+
+/** The algorithm of a name. @throws ALGORITHM_UNSUPPORTED */
 export function keyAlgorithmV1(algorithm: string): KeyAlgorithm {
-  if (algorithm === 'secp256k1' || algorithm === 'ed25519') return algorithm;
+  const kind = KEY_ALGORITHM_NAMES_V1.find((known) => known === algorithm);
+  if (kind !== undefined) return kind;
   const name = cutText(printable(algorithm), MAX_NAME_SHOWN);
   const given = algorithm === '' ? 'and is missing' : `not "${name}"`;
   throw new DstackError('ALGORITHM_UNSUPPORTED', `algorithm must be secp256k1 or ed25519, ${given}`, {

@@ -27,10 +27,20 @@ export interface SigningKeys {
 
 export type KeyAlgorithm = 'secp256k1' | 'ed25519';
 
+const KINDS: ReadonlyMap<string, KeyAlgorithm> = new Map([
+  ['', 'secp256k1'],
+  ['secp256k1', 'secp256k1'],
+  ['k256', 'secp256k1'],
+  ['ed25519', 'ed25519'],
+]);
+
+/** The names that `keyAlgorithm` knows. */
+export const KEY_ALGORITHM_NAMES: readonly string[] = [...KINDS.keys()];
+
 /** Resolves the alias `k256` and the default. @throws ALGORITHM_UNSUPPORTED with the text clients know */
 export function keyAlgorithm(algorithm: string): KeyAlgorithm {
-  if (algorithm === '' || algorithm === 'secp256k1' || algorithm === 'k256') return 'secp256k1';
-  if (algorithm === 'ed25519') return 'ed25519';
+  const kind = KINDS.get(algorithm);
+  if (kind !== undefined) return kind;
   throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });
 }
 

@@ -27,13 +27,18 @@ const HASHES = new Map<string, Hash>([
   ['keccak512', keccak_512],
 ]);
 
+const RAW = 'raw';
+
+/** The names of hash algorithms that `reportData` knows. */
+export const HASH_NAMES: readonly string[] = [...HASHES.keys(), RAW];
+
 /**
  * 64 bytes: H(tag | ":" | content), left-aligned and zero padded; `raw` takes 64 bytes as they are. The empty name is sha512.
  * @throws REPORT_DATA_INVALID with the texts clients know: `invalid hash algorithm`, `invalid content length`
  */
 export function reportData(algorithm: string, tag: ReportDataTag, content: Uint8Array): Uint8Array {
   const out = new Uint8Array(REPORT_DATA_LENGTH);
-  if (algorithm === 'raw') {
+  if (algorithm === RAW) {
     if (content.length !== REPORT_DATA_LENGTH) {
       throw new DstackError('REPORT_DATA_INVALID', 'invalid content length', {
         field: 'report_data',

@@ -18,11 +18,29 @@ export interface Signature {
 
 type SignAlgorithm = 'ed25519' | 'secp256k1' | 'secp256k1_prehashed';
 
-const DIGEST_LENGTH = 32;
+/** Bytes of what `secp256k1_prehashed` signs. */
+export const DIGEST_LENGTH = 32;
+/** Bytes of a signature of any algorithm, and of the public keys: ed25519, a compressed and an uncompressed point. */
+export const SIGNATURE_LENGTH = 64;
+export const PUBLIC_KEY_LENGTHS = [32, 33, 65] as const;
+
+const KINDS: ReadonlyMap<string, SignAlgorithm> = new Map([
+  ['ed25519', 'ed25519'],
+  ['secp256k1', 'secp256k1'],
+  ['k256', 'secp256k1'],
+  ['secp256k1_prehashed', 'secp256k1_prehashed'],
+]);
+
+/** The names that Sign and Verify know. */
+export const SIGN_ALGORITHM_NAMES: readonly string[] = [...KINDS.keys()];
+/** Those of them that name a key: `appKeyReportData`. */
+export const APP_KEY_ALGORITHM_NAMES: readonly string[] = [...KINDS].flatMap(([name, kind]) =>
+  kind === 'secp256k1_prehashed' ? [] : [name],
+);
 
 function signAlgorithm(algorithm: string): SignAlgorithm {
-  if (algorithm === 'k256') return 'secp256k1';
-  if (algorithm === 'ed25519' || algorithm === 'secp256k1' || algorithm === 'secp256k1_prehashed') return algorithm;
+  const kind = KINDS.get(algorithm);
+  if (kind !== undefined) return kind;
   throw new DstackError('ALGORITHM_UNSUPPORTED', 'Unsupported algorithm', { field: 'algorithm', value: algorithm });
 }
 

@@ -44,7 +44,9 @@ export function bootEvents<T extends { readonly event: string }>(events: readonl
   return end < 0 ? events : events.slice(0, end);
 }
 
-const BOOT_NAMES: ReadonlySet<string> = new Set(Object.values(EVENT));
+/** The names the boot itself measures. */
+export const BOOT_EVENT_NAMES: readonly string[] = Object.values(EVENT);
+const BOOT_NAMES: ReadonlySet<string> = new Set(BOOT_EVENT_NAMES);
 
 /** True for the names the boot itself measures. */
 export const isBootEvent = (name: string): boolean => BOOT_NAMES.has(name);

@@ -16,7 +16,7 @@ import { type SigningKey, signingKeyObject, signP256 } from './sign-p256.ts';
 const DEFAULT_NOT_BEFORE = Date.UTC(1975, 0, 1) / 1000;
 const DEFAULT_LIFETIME = 3650 * 86_400;
 /** 9999-12-31T23:59:59Z, the last time X.509 can write */
-const LAST_TIME = 253_402_300_799;
+export const LAST_TIME = 253_402_300_799;
 
 export interface CertificateRequest {
   readonly commonName: string;
@@ -167,9 +167,12 @@ function extensions(request: CertificateRequest, spkiDer: Uint8Array): Uint8Arra
   return out;
 }
 
+/** What an alternative name may consist of. */
+export const ALT_NAME = /^[\u0000-\u007f]*$/;
+
 /** One GeneralName: iPAddress, or dNSName. @throws CERT_INVALID */
 function altName(text: string, index: number): Uint8Array {
-  if (!/^[\u0000-\u007f]*$/.test(text)) {
+  if (!ALT_NAME.test(text)) {
     const field = `alt_names[${index}]`;
     throw new DstackError('CERT_INVALID', `${field} must be ASCII`, { field, value: text });
   }

@@ -13,7 +13,15 @@ export { type Crl, checkCrl, isRevoked, parseCrl } from './crl.ts';
 export { type DerItem, DerReader, oidText, TAG, timeOf } from './der.ts';
 export * as derWrite from './der-write.ts';
 export { dstackExtension, extension, readExtension, readOctetString } from './extensions.ts';
-export { type CertificateRequest, type Issuer, issueCertificate, type PreparedIssuer, prepareIssuer } from './issue.ts';
+export {
+  ALT_NAME,
+  type CertificateRequest,
+  type Issuer,
+  issueCertificate,
+  LAST_TIME,
+  type PreparedIssuer,
+  prepareIssuer,
+} from './issue.ts';
 export { OID } from './oids.ts';
 export { fromPem, pemSpan, toPem } from './pem.ts';
 export { type SigningKey, signP256 } from './sign-p256.ts';

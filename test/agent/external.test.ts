@@ -93,7 +93,7 @@ describe('the public port', () => {
     for (const path of ['/', '/readyz', '/healthz', '/metrics']) {
       const head = await get(path, { method: 'HEAD' });
       expect([head.status, head.text], path).toEqual([200, '']);
-      expect((await get(path, { method: 'POST' })).status, path).toBe(404);
+      expect((await get(path, { method: 'POST' })).status, path).toBe(405);
     }
     for (const path of ['/index.html', '/logs', '/logs/', '/logs/web/', '/logs/a/b', '/logs//web', '/metrics/', '//'])
       expect((await get(path)).status, path).toBe(404);

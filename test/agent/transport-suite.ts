@@ -111,11 +111,14 @@ export function transportSuite(): void {
       const answer = await ask(path, 'POST', '/Sign', Buffer.from('0a0178', 'hex'));
       expect(answer).toMatchObject({ status: 400, body: `\n${String.fromCharCode(24)}Unsupported algorithm: x` });
     });
-    it('answers other routes and methods with 404', async () => {
+    it('answers other routes with 404, and other methods with 405 and those that there are', async () => {
       for (const route of ['/', '/prpc/GetKey', '/GetKey/', '//GetKey'])
         expect((await askJson(path, route)).status).toBe(404);
       for (const method of ['PUT', 'OPTIONS', 'HEADER'])
-        expect((await ask(path, method, '/GetKey', '{}')).status).toBe(404);
+        expect(await ask(path, method, '/GetKey', '{}')).toMatchObject({
+          status: 405,
+          headers: { allow: 'GET, HEAD, POST', 'content-type': 'application/json' },
+        });
       const json = await ask(path, 'GET', '/a/b', undefined, { Accept: 'application/json' });
       expect(JSON.parse(json.body).error.code).toBe(404);
     });

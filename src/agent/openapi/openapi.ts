@@ -2,11 +2,11 @@
  * The OpenAPI 3.1 document of all services, made from the tables that the transport itself works from (codec,
  * prpc-messages and prpc-services), so that it cannot say anything else than what is served.
  */
-import { type Field, fieldsOf, type MessageName } from '../../codec/prpc-messages.ts';
+import { fieldsOf, type MessageName } from '../../codec/prpc-messages.ts';
 import { type MethodShape, SERVICES } from '../../codec/prpc-services.ts';
+import { REQUEST_RULES, type RequestRule } from './request-rules.ts';
+import { answerSchema, type Json, queryParameters, ref, requestSchema } from './schemas.ts';
 import { type AgentService, SUMMARIES } from './summaries.ts';
-
-type Json = Record<string, unknown>;
 
 /** Where each service is served: the path before the method, and how to reach it. */
 export const MOUNTS: { readonly [S in AgentService]: { readonly prefix: string; readonly where: string } } = {
@@ -17,33 +17,6 @@ export const MOUNTS: { readonly [S in AgentService]: { readonly prefix: string; 
   WorkerV1: { prefix: '/prpc/v1/', where: 'TCP port 8090, guest API v1 for everybody' },
   GuestApi: { prefix: '/api/', where: 'vsock port 8000, for the host' },
 };
-
-const BYTES = { type: 'string', pattern: '^[0-9a-f]*$', description: 'bytes as hex' };
-const SCALARS: Record<string, Json> = {
-  string: { type: 'string' },
-  bytes: BYTES,
-  bool: { type: 'boolean' },
-  u32: { type: 'integer', minimum: 0, maximum: 0xffff_ffff },
-  u64: { type: 'integer', format: 'int64', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
-  i64: { type: 'integer', format: 'int64' },
-};
-
-const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
-
-function fieldSchema(field: Field): Json {
-  const one = typeof field.type === 'object' ? ref(field.type.message) : { ...SCALARS[field.type] };
-  if (field.repeated) return { type: 'array', items: one };
-  return field.optional ? { ...one, type: [one['type'], 'null'] } : one;
-}
-
-/** @param answered messages that we send hold every field; those we take may leave any out */
-function messageSchema(name: MessageName, answered: boolean): Json {
-  if (name === 'Empty') return { type: 'null', description: 'nothing' };
-  const fields = [...fieldsOf(name)];
-  const properties = Object.fromEntries(fields.map(([key, field]) => [key, fieldSchema(field)]));
-  const required = fields.filter(([, field]) => !field.omitEmpty).map(([key]) => key);
-  return { type: 'object', properties, ...(answered && required.length > 0 ? { required } : {}) };
-}
 
 const binary = (name: string): Json => ({
   schema: { type: 'string', format: 'binary', description: `protobuf message ${name}` },
@@ -61,12 +34,13 @@ const failure = (description: string): Json => ({
 /** Answers that methods share. */
 const FAILURES = {
   Failed: failure('the request or what it asked for failed; the text is the whole chain of causes'),
+  Missing: { description: 'the app did not make this public, or the path is not one of this route' },
   Denied: failure('a scoped socket does not allow the method'),
   Unsupported: failure('this image cannot attest GPUs'),
   Busy: failure('the agent is busy; Retry-After says when to try again'),
 };
 
-const failed = (name: keyof typeof FAILURES): Json => ({ $ref: `#/components/responses/${name}` });
+const shared = (name: keyof typeof FAILURES): Json => ({ $ref: `#/components/responses/${name}` });
 
 function answers(method: string, response: MessageName): Json {
   return {
@@ -74,34 +48,53 @@ function answers(method: string, response: MessageName): Json {
       description: 'done',
       content: { 'application/json': { schema: ref(response) }, 'application/octet-stream': binary(response) },
     },
-    '400': failed('Failed'),
-    '403': failed('Denied'),
-    ...(method === 'AttestGpu' ? { '501': failed('Unsupported') } : {}),
-    '503': failed('Busy'),
+    '400': shared('Failed'),
+    '403': shared('Denied'),
+    ...(method === 'AttestGpu' ? { '501': shared('Unsupported') } : {}),
+    '503': shared('Busy'),
   };
 }
 
-/** Query parameters of the GET form; messages inside messages do not occur in requests. */
-function parameters(request: MessageName): Json[] {
-  return [...fieldsOf(request)].map(([key, field]) => ({
-    name: field.repeated ? `${key}[]` : key,
-    in: 'query',
-    required: false,
-    schema: fieldSchema({ ...field, optional: undefined as never }),
-  }));
+const ruleOf = (service: AgentService, method: string): RequestRule => REQUEST_RULES[`${service}.${method}`] ?? {};
+
+/**
+ * The name under which the schema of a request stands: that of its message, or of the method where the rules for the same
+ * message differ.
+ */
+function requestName(service: AgentService, method: string, { request }: MethodShape): string {
+  const { fields } = ruleOf(service, method);
+  const first = AGENT_SERVICES.flatMap((other) =>
+    methodsOf(other).map(([name, shape]) => [other, name, shape] as const),
+  ).find(([, , shape]) => shape.request === request);
+  const same = first !== undefined && ruleOf(first[0], first[1]).fields === fields;
+  return same ? request : `${service}_${method}_request`;
 }
 
-function operations(service: AgentService, method: string, { request, response }: MethodShape): Json {
-  const common = { tags: [service], summary: (SUMMARIES[service] as Record<string, string>)[method] };
+function operations(service: AgentService, method: string, shape: MethodShape): Json {
+  const { request, response } = shape;
+  const rule = ruleOf(service, method);
+  const refusals = Object.entries(rule.refusals ?? {});
+  const common = {
+    tags: [service],
+    summary: (SUMMARIES[service] as Record<string, string>)[method],
+    ...(refusals.length === 0
+      ? {}
+      : {
+          description: `Refused besides: ${refusals.map(([code, why]) => `${code}: ${why}`).join('; ')}.`,
+          'x-refusals': refusals.map(([code]) => code),
+        }),
+  };
+  const name = requestName(service, method, shape);
   const body = {
-    required: false,
-    content: { 'application/json': { schema: ref(request) }, 'application/octet-stream': binary(request) },
+    required: (requestSchema(request, rule)['required'] ?? null) !== null,
+    content: { 'application/json': { schema: ref(name) }, 'application/octet-stream': binary(request) },
   };
+  const empty = fieldsOf(request).size === 0;
   return {
     get: {
       ...common,
       operationId: `${service}_${method}_get`,
-      ...(request === 'Empty' ? {} : { parameters: parameters(request) }),
+      ...(empty ? {} : { parameters: queryParameters(request, rule) }),
       responses: answers(method, response),
     },
     post: {
@@ -119,43 +112,61 @@ const text = (description: string, type: string): Json => ({
 
 const LOG_PARAMETERS = ['since', 'until', 'follow', 'text', 'bare', 'timestamps', 'tail', 'ansi'];
 
-/** Routes of the public port that are not RPC. */
+/** Routes of the public port that are not RPC. A request that is not one of HTTP gets 400 everywhere. */
 function pages(): Json {
-  const page = (summary: string, responses: Json, more: Json = {}) => ({
-    get: { tags: ['pages'], summary, ...more, responses },
+  const busy = { '503': shared('Busy') };
+  const page = (operationId: string, summary: string, responses: Json, more: Json = {}) => ({
+    get: {
+      tags: ['pages'],
+      operationId,
+      summary,
+      ...more,
+      responses: { ...responses, '400': shared('Failed'), ...busy },
+    },
   });
   const json = (description: string) => ({
     description,
     content: { 'application/json': { schema: { type: 'object' } } },
   });
-  const container = { name: 'container', in: 'path', required: true, schema: { type: 'string' } };
+  const container = { name: 'container', in: 'path', required: true, schema: { type: 'string', minLength: 1 } };
   const query = LOG_PARAMETERS.map((name) => ({ name, in: 'query', required: false, schema: { type: 'string' } }));
+  const hidden = { '404': shared('Missing') };
   return {
-    '/': page('The page of the app', text('HTML', 'text/html')),
-    '/logs/{container}': page('Log of a container, if the app made logs public', text('log', 'text/plain'), {
-      parameters: [container, ...query],
+    '/': page('page', 'The page of the app', text('HTML', 'text/html')),
+    '/logs/{container}': page(
+      'logs',
+      'Log of a container, if the app made logs public',
+      { ...text('log', 'text/plain'), ...hidden },
+      { parameters: [container, ...query] },
+    ),
+    '/metrics': page('metrics', 'Figures for Prometheus, if the app made them public', {
+      ...text('metrics', 'text/plain'),
+      ...hidden,
     }),
-    '/metrics': page('Figures for Prometheus, if the app made them public', text('metrics', 'text/plain')),
-    '/healthz': page('Whether the agent answers', { '200': json('it does') }),
-    '/readyz': page('Whether the app can be served, and every listener', {
-      '200': json('ready'),
-      '503': json('not ready'),
-    }),
-    '/openapi.json': page('This document', { '200': json('OpenAPI 3.1') }),
+    '/healthz': page('healthz', 'Whether the agent answers', { '200': json('it does') }),
+    '/readyz': {
+      get: {
+        tags: ['pages'],
+        operationId: 'readyz',
+        summary: 'Whether the app can be served, and every listener',
+        responses: { '200': json('ready'), '400': shared('Failed'), '503': json('not ready, or busy') },
+      },
+    },
+    '/openapi.json': page('openapi', 'This document', { '200': json('OpenAPI 3.1') }),
   };
 }
 
 const AGENT_SERVICES = Object.keys(MOUNTS) as AgentService[];
 const methodsOf = (service: AgentService) => Object.entries(SERVICES[service] as Record<string, MethodShape>);
 
-/** The messages of one direction, also those inside others. */
-function messages(direction: keyof MethodShape): ReadonlySet<MessageName> {
+/** The messages of answers, also those inside others. */
+function answeredMessages(): ReadonlySet<MessageName> {
   const found = new Set<MessageName>();
   const visit = (name: MessageName): void => {
     found.add(name);
     for (const [, { type }] of fieldsOf(name)) if (typeof type === 'object') visit(type.message as MessageName);
   };
-  for (const service of AGENT_SERVICES) for (const [, shape] of methodsOf(service)) visit(shape[direction]);
+  for (const service of AGENT_SERVICES) for (const [, shape] of methodsOf(service)) visit(shape.response);
   return found;
 }
 
@@ -165,10 +176,12 @@ export function openapiDocument(version = '0'): Json {
   for (const service of AGENT_SERVICES)
     for (const [method, shape] of methodsOf(service))
       paths[MOUNTS[service].prefix + method] = operations(service, method, shape);
-  const answered = messages('response');
   const schemas: Json = {};
-  for (const name of new Set([...messages('request'), ...answered]))
-    schemas[name] = messageSchema(name, answered.has(name));
+  for (const name of answeredMessages()) schemas[name] = answerSchema(name);
+  for (const service of AGENT_SERVICES)
+    for (const [method, shape] of methodsOf(service))
+      if (shape.request !== 'Empty')
+        schemas[requestName(service, method, shape)] ??= requestSchema(shape.request, ruleOf(service, method));
   schemas['Failure'] = { type: 'object', properties: { error: { type: 'string' } }, required: ['error'] };
   const tags = Object.entries(MOUNTS).map(([name, { where }]) => ({ name, description: where }));
   return {
@@ -176,11 +189,16 @@ export function openapiDocument(version = '0'): Json {
     info: {
       title: 'dstack guest agent',
       version,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       description:
         'JSON is chosen by GET, by ?json or by the content type application/json; everything else is protobuf. Each tag is ' +
         'served on a listener of its own; the scoped sockets of the app serve DstackGuest, DstackGuestV1 and Tappd as far as ' +
-        'their rule goes. DstackGuest is also served below /v0, Worker below /prpc/v0.',
+        'their rule goes. DstackGuest is also served below /v0, Worker below /prpc/v0. HEAD answers as GET does, without ' +
+        'content; other methods of HTTP get 405 with Allow. Text is Unicode: half of a surrogate pair is refused. No method ' +
+        'asks who calls: whoever reaches a listener may use it.',
     },
+    servers: [{ url: '/', description: 'each listener; a unix socket by curl --unix-socket PATH http://dstack/...' }],
+    security: [],
     tags: [...tags, { name: 'pages', description: 'TCP port 8090, for people and machines' }],
     paths: { ...paths, ...pages() },
     components: { schemas, responses: FAILURES },

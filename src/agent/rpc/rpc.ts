@@ -13,6 +13,7 @@ import {
   type HttpHandler,
   type HttpRequest,
   type HttpResponse,
+  methodNotAllowed,
   notFound,
   RETRY_AFTER,
 } from '../../http/http.ts';
@@ -40,6 +41,8 @@ export interface Mount {
   readonly observe?: (outcome: RequestOutcome) => void;
 }
 
+/** HTTP methods of every RPC method. */
+const METHODS = ['GET', 'HEAD', 'POST'];
 const JSON_TYPE = 'application/json';
 const PROTOBUF_TYPE = 'application/octet-stream';
 const JSON_HEADERS = Object.freeze({ 'content-type': JSON_TYPE });
@@ -88,7 +91,8 @@ export function rpcHandler<S extends ServiceName>(service: S, handlers: Handlers
   return async (request) => {
     if (request.path !== lastPath) [lastPath, lastName] = [request.path, methodName(mount, request.path)];
     const name = lastName;
-    if (name === undefined || (!reads(request) && request.method !== 'POST')) return notFound(request);
+    if (name === undefined) return notFound(request);
+    if (!reads(request) && request.method !== 'POST') return methodNotAllowed(request, METHODS);
     let json = jsonByUrl(request); // a failure before dispatch knows the URL only
     const started = performance.now();
     const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;

@@ -14,7 +14,7 @@ type Bundle = Message<'GpuEvidenceBundle'>;
 const VENDOR = 'nvidia';
 const BOOT_FORMAT = 'nvidia-nvattest-boottime-json-v1';
 const FRESH_FORMAT = 'nvidia-nvattest-collect-evidence-json-v1';
-const NONCE_BYTES = 32;
+export const NONCE_BYTES = 32;
 const BOOT_LIMIT = 16 * 1024 * 1024;
 const COLLECT_TIMEOUT_MS = 120_000;
 /** callers that may wait for their turn; each turn can take two minutes */

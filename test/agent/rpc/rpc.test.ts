@@ -40,7 +40,7 @@ describe('rpcHandler', () => {
     { base: '/' },
   );
   const paths = [...Object.keys(SERVICES.DstackGuest), 'x', '__proto__', 'constructor', ''].map((name) => `/${name}`);
-  it('answers anything with 200, 400 or 404 and a body of the announced form', async () => {
+  it('answers anything with 200, 400, 404 or 405 and a body of the announced form', async () => {
     const request = fc.record({
       method: fc.constantFrom('GET', 'POST', 'PUT'),
       path: fc.oneof(fc.constantFrom(...paths), fc.string()),
@@ -59,7 +59,8 @@ describe('rpcHandler', () => {
     await fc.assert(
       fc.asyncProperty(request, async ({ bytes, ...given }) => {
         const answer = await handler({ ...given, body: () => bytes });
-        expect([200, 400, 404]).toContain(answer.status);
+        expect([200, 400, 404, 405]).toContain(answer.status);
+        expect(answer.status === 405).toBe(given.method === 'PUT' && answer.status !== 404);
         if (answer.headers['content-type'] !== 'application/json') return;
         const text = Buffer.from(answer.body as Uint8Array).toString('latin1');
         expect(text).toMatch(/^[\n\x20-\x7e]*$/);
