@@ -73,7 +73,7 @@ describe('the public port', () => {
       });
     for (let at = 0; at < 20; at++) {
       const page = await ask('/', at);
-      expect(page).toContain(`curl -sS &#39;http://guest-${at}.example:8090/prpc/`);
+      expect(page).toContain(`curl -sSf &#39;http://guest-${at}.example:8090/prpc/`);
       expect(page.match(/guest-\d+|invalid/g)).toEqual([`guest-${at}`]);
       expect(await ask('/metrics', at)).toContain('dstack_agent_ready 1');
       expect(JSON.parse(await ask('/readyz', at)).ready).toBe(true);
