@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { $ } from 'zx';
+import { buildVerifyPage } from '../packages/verify-page/build.ts';
 import { type DebVersion, hasDpkgDeb, makeDeb } from './deb.ts';
 import { type Lock, sbom } from './sbom.ts';
 import { sign } from './sign.ts';
@@ -59,6 +60,8 @@ export async function packRelease(input: ReleaseInput): Promise<string[]> {
     writeFileSync(join(top, 'tree/usr/share/doc/dstack-util/sbom.spdx.json'), bill);
     writeFileSync(join(top, 'VERSION'), `${label}\n`);
     copyFileSync('packaging/install.sh', join(top, 'install.sh'));
+    // for those who rely on a guest, so outside the tree that goes into one
+    writeFileSync(join(top, 'verify.html'), (await buildVerifyPage(`v${label} (${input.revision})`)).html);
     writeFileSync(join(top, 'SHA256SUMS'), checksums(top));
     await $`chmod -R u=rwX,go=rX ${top}`;
 

@@ -20,6 +20,7 @@ const SCRIPTS = {
   fuzz: 'test/fuzz/main.ts',
   docs: 'scripts/docs.ts',
   dist: 'scripts/dist.ts',
+  'verify-page': 'scripts/verify-page.ts',
 };
 /** These build or boot a guest image: chroot, mounts, device nodes. */
 const AS_ROOT = ['start', 'test', 'image', 'bench', 'fault'];

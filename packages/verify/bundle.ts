@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { withoutNode } from './without-node.ts';
 
 const [outFile = '', version = ''] = process.argv.slice(2);
 const root = resolve(import.meta.dir, '../..');
@@ -18,16 +19,7 @@ const result = await Bun.build({
   metafile: true,
   define: { DSTACK_VERSION: JSON.stringify(version) },
   external: ['node:*'],
-  plugins: [
-    {
-      name: 'without Node',
-      setup(build) {
-        // the stand-in that the DCAP library brings for browsers
-        build.onResolve({ filter: /^\.\/crypto-compat$/ }, () => ({ path: join(import.meta.dir, 'dcap-crypto.ts') }));
-        build.onResolve({ filter: /^(node:)?buffer$/ }, () => ({ path: join(root, 'node_modules/buffer/index.js') }));
-      },
-    },
-  ],
+  plugins: [withoutNode],
 });
 if (!result.success || result.outputs.length !== 1) throw new Error(result.logs.map(String).join('\n'));
 /** Packages of which something is left in the bundle. */

@@ -52,11 +52,17 @@ export function testSteps(change?: Change): Step[] {
       argv: ['node_modules/.bin/biome', 'ci', '--colors=off', '--error-on-warnings', '.'],
     },
     { name: 'types', title: 'types', after: [], argv: ['node_modules/.bin/tsc', '-p', '.'] },
+    {
+      name: 'types-page',
+      title: 'types of the verification page',
+      after: [],
+      argv: ['node_modules/.bin/tsc', '-p', 'packages/verify-page'],
+    },
     { name: 'build', title: 'build of both binaries', after: [], argv: [BUN, 'scripts/build.ts'] },
     {
       name: 'unit',
       title: 'unit tests (Node)',
-      after: ['lint', 'types', 'build'],
+      after: ['lint', 'types', 'types-page', 'build'],
       ...vitest('unit', ['node'], changed),
     },
     {

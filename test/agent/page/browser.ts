@@ -13,7 +13,7 @@ export const launch = (): Promise<Browser> =>
   chromium.launch({ executablePath: CHROMIUM ?? '', args: ['--no-sandbox', '--disable-gpu'] });
 
 export interface Look {
-  readonly width: 1200 | 390;
+  readonly width: number;
   readonly theme: 'light' | 'dark';
 }
 
