@@ -2,12 +2,13 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { commandPages, errorsPage, openapiText } from './docs-pages.ts';
 import { npmScript, runScript } from './lib/script.ts';
-import { schemaFiles } from './schemas/files.ts';
+import { schemaFiles, WRITTEN } from './schemas/files.ts';
 
-/** Writes the files of a folder and removes all others from it. */
-function fill(folder: string, files: ReadonlyMap<string, string>): void {
+/** Writes the files of a folder and removes all others from it, but those that are written by hand. */
+function fill(folder: string, files: ReadonlyMap<string, string>, byHand: readonly string[] = []): void {
   mkdirSync(folder, { recursive: true });
-  for (const stale of readdirSync(folder).filter((name) => !files.has(name))) rmSync(`${folder}/${stale}`);
+  for (const stale of readdirSync(folder).filter((name) => !files.has(name) && !byHand.includes(name)))
+    rmSync(`${folder}/${stale}`);
   for (const [name, text] of files) writeFileSync(`${folder}/${name}`, text);
 }
 
@@ -17,7 +18,7 @@ async function docs(): Promise<void> {
   const pages = await commandPages();
   const schemas = schemaFiles();
   fill('docs/commands', pages);
-  fill('docs/schemas', schemas);
+  fill('docs/schemas', schemas, WRITTEN);
   console.error(
     `wrote docs/errors.md, docs/openapi.json, ${pages.size} pages in docs/commands and ${schemas.size} files in docs/schemas`,
   );

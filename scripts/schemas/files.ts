@@ -18,7 +18,10 @@ function commandOf(name: string): string {
 
 const NAMES = [...Object.keys(OWN), ...Object.keys(FOREIGN)].toSorted();
 
-/** File name -> text. */
+/** Schemas of documents that people write: kept by hand, in step with their reader by a test of that reader. */
+export const WRITTEN: readonly string[] = ['expectations.v1.json'];
+
+/** File name -> text of what is generated. */
 export function schemaFiles(): Map<string, string> {
   const files = new Map(
     NAMES.map((name): [string, string] => {
@@ -54,6 +57,8 @@ function page(): string {
     '| result of | schema | version |',
     '|---|---|---|',
     ...rows,
+    '',
+    'What `verify --expect-file` reads and `verify init` writes: [expectations.v1.json](expectations.v1.json).',
     '',
   ].join('\n');
 }
