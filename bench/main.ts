@@ -15,6 +15,10 @@ const BENCHES: Record<string, { summary: string; load: () => Promise<unknown> }>
   soak: { summary: 'the guest agent under mixed load', load: () => import('./soak.ts') },
   deploy: { summary: 'orphans and holds over 2,000 containers', load: () => import('./deploy.ts') },
   evidence: { summary: 'replay, verification, GetQuote, hostile evidence', load: () => import('./evidence.ts') },
+  'verify-library': {
+    summary: 'size of dstack-verify, and what it takes in Node',
+    load: () => import('./verify-library.ts'),
+  },
   fleet: { summary: '100,000 guests through outages, in virtual time', load: () => import('./fleet.ts') },
   gateway: { summary: 'time to recover from faults of a gateway', load: () => import('./gateway-faults.ts') },
   kms: { summary: 'the keys of an app from a KMS on this machine', load: () => import('./kms.ts') },
@@ -53,7 +57,7 @@ async function bench(words: readonly string[], flags: BenchOptions): Promise<voi
   console.log(`\nmachine: ${report.machine}\nfigures: ${flags.json}`);
 }
 
-const list = Object.entries(BENCHES).map(([key, { summary }]) => `  ${key.padEnd(8)} ${summary}`);
+const list = Object.entries(BENCHES).map(([key, { summary }]) => `  ${key.padEnd(14)} ${summary}`);
 await runScript(
   npmScript('bench', `run benchmarks; without a name: ${ALL.join(', ')}`)
     .argument('[names...]', 'which ones, or docs')

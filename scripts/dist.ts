@@ -1,10 +1,12 @@
 /**
  * `npm run dist`: packs dist/dstack-util-VERSION.tar.gz and dist/dstack-util_VERSION_amd64.deb for people who build
- * images: binary, units, manual pages, completions, documentation, bill of materials. One commit, one set of bytes.
+ * images: binary, units, manual pages, completions, documentation, bill of materials; and dist/dstack-verify-VERSION.tgz, the
+ * library. One commit, one set of bytes.
  * `-- --sign KEYFILE` signs both with minisign.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { $ } from 'zx';
+import { packVerifyLibrary } from '../packages/verify/pack.ts';
 import { packRelease } from '../packaging/release.ts';
 import type { Lock } from '../packaging/sbom.ts';
 import { checkSigning } from '../packaging/sign.ts';
@@ -39,6 +41,7 @@ async function dist({ sign }: { sign?: string }): Promise<void> {
   const packed = await packRelease({ binary, out: 'dist', version, revision, modified, epoch, lock, keyFile: sign });
   for (const file of packed)
     console.error(`packed dist/${file} ${(statSync(`dist/${file}`).size / 1e6).toFixed(1)} MB`);
+  console.error(`packed dist/${packVerifyLibrary('dist')}`);
   if (packed.length === 1) console.error('no Debian package: dpkg-deb is not installed here');
   console.error(`${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

@@ -107,6 +107,21 @@ describe('import floors', () => {
       for (const line of [1, 2, 3, 4]) expect(refused).toContain(`${path}:${line}`);
   });
 
+  it('the library stands on verify, and nothing in src/ imports it', () => {
+    const lines = rooms.map(({ room }, i) => `import { a as x${i} } from '../../src/${room}/${face(room)}.ts';`);
+    const probes = {
+      'packages/verify/probe.ts': lines.join('\n'),
+      ...Object.fromEntries(
+        rooms.map(({ room }) => [`src/${room}/probe.ts`, "import { a } from '../../packages/verify/x.ts';"]),
+      ),
+      'src/probe.ts': "import { a } from '../packages/verify/x.ts';",
+    };
+    const verifyFloor = rooms.find(({ room }) => room === 'verify')?.height ?? 0;
+    const above = rooms.flatMap(({ height }, i) => (height < verifyFloor ? [`packages/verify/probe.ts:${i + 1}`] : []));
+    const importers = ['src/probe.ts:1', ...rooms.map(({ room }) => `src/${room}/probe.ts:1`)];
+    expect([...refusals(probes)].toSorted()).toEqual([...above, ...importers].toSorted());
+  });
+
   it('every room of src/ is in the list', () => {
     const present = readdirSync('src', { withFileTypes: true }).filter((entry) => entry.isDirectory());
     expect(present.map((entry) => entry.name).filter((name) => !FLOORS.flat().includes(name))).toEqual([]);
