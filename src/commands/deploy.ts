@@ -1,7 +1,7 @@
 /** `deploy`: start, stop or look at the app. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { loadNotifier, loadRunSequence, loadTimelineStore, loadTimelineWriter } from '../boot/boot.ts';
-import { PATHS } from '../config/paths.ts';
+import { chooseHostShared, PATHS } from '../config/paths.ts';
 import { loadHold, loadPlan, loadSteps } from '../deploy/deploy.ts';
 import { realTdxMachine } from '../tdx/tdx-machine.ts';
 import * as ui from '../ui.ts';
@@ -9,7 +9,10 @@ import { dryRun } from './dry-run.ts';
 import { seconds } from './seconds.ts';
 
 interface Options {
-  readonly dir: string;
+  readonly workDir: string;
+  /** earlier name of `workDir` */
+  readonly dir?: string;
+  readonly hostShared?: string;
   readonly plan?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
@@ -19,13 +22,25 @@ interface Options {
 
 const FLUSH_MS = 10_000;
 
+/**
+ * Work directory of the app. The documents of the host are those below it, as `setup --work-dir` leaves them, unless another
+ * folder is named.
+ */
+function workDir(options: Options): string {
+  const dir = options.dir ?? options.workDir;
+  if (options.hostShared !== undefined) chooseHostShared(options.hostShared);
+  else if (dir !== PATHS.dstack) chooseHostShared(`${dir}/.host-shared`);
+  return dir;
+}
+
 async function start(options: Options): Promise<void> {
+  const dir = workDir(options);
   const { START, WAIT_MS, deployContext, logOut } = await loadSteps();
   const { describeFailure, planText, runSequence } = await loadRunSequence();
   if (options.plan) {
     const phases = START.map(({ name }) => name);
     const steps = phases.map((name) => ({ name, run: async () => {} }));
-    const context = await deployContext(options.dir);
+    const context = await deployContext(dir);
     const { appPlan, appPlanText } = await loadPlan();
     const app = await appPlan(context);
     const text = () => `${planText('deploy', steps)}\n\n${appPlanText(app)}`;
@@ -46,7 +61,7 @@ async function start(options: Options): Promise<void> {
     const scriptTimeoutMs = scriptLimit === undefined ? undefined : seconds('--script-limit', scriptLimit) * 1000;
     const tell = (text: string) => host.progress(text);
     context = {
-      ...(await deployContext(options.dir, { waitMs, scriptTimeoutMs, tell })),
+      ...(await deployContext(dir, { waitMs, scriptTimeoutMs, tell })),
       host,
       measured: [],
       notes: [],
@@ -75,7 +90,7 @@ async function stop(options: Options): Promise<void> {
     return;
   }
   if (options.dryRun) await dryRun(options);
-  const context = await deployContext(options.dir);
+  const context = await deployContext(workDir(options));
   for (const step of STOP) await step.run(context);
   if (options.json) ui.result({ sequence: 'stop', runner: context.runner.name }, { json: true, text: () => '' });
 }
@@ -111,7 +126,7 @@ async function hostApiUrl(): Promise<string | undefined> {
 
 async function status(options: Options): Promise<void> {
   const { deployContext } = await loadSteps();
-  const context = await deployContext(options.dir);
+  const context = await deployContext(workDir(options));
   const services = await context.runner.status(context);
   ui.result({ runner: context.runner.name, services }, { json: options.json, text: () => statusText(services) });
 }
@@ -145,7 +160,9 @@ export default function define(command: Command): void {
     command
       .command(name)
       .description(summary)
-      .option('--dir <folder>', 'work directory of the app', PATHS.dstack)
+      .option('--work-dir <dir>', 'work directory of the app', PATHS.dstack)
+      .addOption(new Option('--dir <dir>').hideHelp())
+      .option('--host-shared <dir>', 'folder with app-compose.json (default: .host-shared of the work directory)')
       .option('--json', 'print the result as JSON');
   const changing = (name: string, summary: string) =>
     sub(name, summary)

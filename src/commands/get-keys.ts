@@ -1,5 +1,6 @@
 /** `dstack-util get-keys`: asks a KMS for the keys of this app, as setup does, and shows them. */
 import type { Command } from 'commander';
+import { DstackError } from '../errors.ts';
 import { loadKmsClient } from '../net/net.ts';
 import { realTdxMachine } from '../tdx/tdx-machine.ts';
 
@@ -53,6 +54,9 @@ async function run({ kmsUrl, appId, output, rootCa }: Options): Promise<void> {
     ]);
   if (appId !== undefined) fromHex(appId, { field: '--app-id', prefix: true, length: 20 });
   const pinnedRoot = rootCa === undefined ? undefined : files.utf8(await files.readLimited(rootCa, ROOT_LIMIT), rootCa);
+  if (!URL.canParse(kmsUrl) || new URL(kmsUrl).protocol !== 'https:') {
+    throw new DstackError('INPUT_INVALID', '--kms-url is not an https URL', { field: '--kms-url', value: kmsUrl });
+  }
   ui.info(`asking ${kmsUrl} for the keys of this app`);
   const keys = await requestAppKeys({
     urls: [kmsUrl],

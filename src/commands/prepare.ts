@@ -22,7 +22,10 @@ export default function define(command: Command): void {
     .option('--plan', 'print the phases and do nothing')
     .option('--dry-run', 'print each program call and file write without doing it')
     .option('--json', 'print the result as JSON: the data device and the phases')
-    .addHelpText('after', '\nLeaves /run/dstack/prepared.json for `setup`. Changes nothing on a machine without a TEE.')
+    .addHelpText(
+      'after',
+      '\nLeaves /run/dstack/prepared.json for `setup`. On a machine without a TEE it changes nothing and leaves only the record\nof the attempt in /run/log/dstack/boot.jsonl.',
+    )
     .action(async (options: Options) => {
       if (options.plan) return plan(options);
       if (options.dryRun) await dryRun(options);

@@ -38,12 +38,19 @@ export const HOST_SHARED = {
   decryptedEnvJson: '.decrypted-env.json',
 } as const;
 
+let chosen: string | undefined;
+
+/** `--host-shared` of a command: counts more than the environment, for the whole process. */
+export function chooseHostShared(dir: string): void {
+  chosen = dir;
+}
+
 /**
  * The host-shared directory of this process tree: DSTACK_HOST_SHARED_DIR, else /dstack/.host-shared.
  * `setup` exports the variable because /dstack is mounted only after it.
  */
 export function hostSharedDir(): string {
-  return process.env['DSTACK_HOST_SHARED_DIR'] || '/dstack/.host-shared';
+  return chosen || process.env['DSTACK_HOST_SHARED_DIR'] || '/dstack/.host-shared';
 }
 
 /** A file of the host-shared directory. */

@@ -45,7 +45,10 @@ export interface HeaderStatus {
 export async function diskStatus(device: string | undefined, machine: DiskMachine): Promise<DiskStatus> {
   const path = device ?? (await likelyDevice(machine));
   if (!(await machine.isBlockDevice(path))) {
-    throw new DstackError('DISK_NOT_FOUND', `${path} is not a block device`, { path });
+    throw new DstackError('DISK_NOT_FOUND', `${path} is not a block device`, {
+      path,
+      ...(device === undefined ? {} : { hint: 'name a disk or a partition: lsblk lists them' }),
+    });
   }
   const part = await partitionOf(path, machine);
   const marks = [await readMark(path, true, machine), await readMark(path, false, machine)];

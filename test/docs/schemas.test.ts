@@ -69,6 +69,9 @@ beforeAll(async () => {
   write('CCEL', mockCcel());
   writeFileSync(file('env'), 'A=1\n', { mode: 0o600 });
   mkdirSync(file('docker/containers'), { recursive: true });
+  mkdirSync(file('work/.host-shared'), { recursive: true });
+  const { docker_compose_file: _, ...script } = APP;
+  write('work/.host-shared/app-compose.json', JSON.stringify({ ...script, runner: 'bash', bash_script: 'true' }));
   await run(BUN, ['simulator/dstack-sim.ts', 'attestation', '--out', file('canned')]);
 }, SLOW);
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -79,7 +82,6 @@ function run(program: string, args: readonly string[]): Promise<{ status: number
       PATH: process.env['PATH'] ?? '',
       NO_COLOR: '1',
       DSTACK_CCEL_FILE: file('CCEL'),
-      DSTACK_HOST_SHARED_DIR: dir,
     };
     const child = execFile(program, args, { env, timeout: SLOW }, (failure, stdout, stderr) =>
       resolve({ status: failure === null ? 0 : Number(failure.code), stdout, stderr }),
@@ -121,6 +123,9 @@ const COMMANDS: readonly (readonly [name: string, args: () => readonly string[]]
   ['attest-json', () => ['attest-json', '-i', file('v1.bin')]],
   ['boot-failed', () => ['boot-failed', '--file', file('boot.jsonl'), '--dry-run', '--json']],
   ['deploy-hold', () => ['deploy', 'hold', '--docker-root', file('docker'), '--json']],
+  ['deploy-start-plan', () => ['deploy', 'start', '--plan', '--json', '--work-dir', file('work')]],
+  ['deploy-start-plan', () => ['deploy', 'start', '--plan', '--json', '--dir', file('work')]],
+  ['deploy-start-plan', () => ['deploy', 'start', '--plan', '--json', '--host-shared', file('work/.host-shared')]],
   ['deploy-stop-plan', () => ['deploy', 'stop', '--plan', '--json']],
   ['derive-key', () => ['derive-key', '--path', 'a', '--keys-file', file('canned/appkeys.json'), '--json']],
   ['doctor', () => ['doctor', '--json']],

@@ -36,6 +36,7 @@ describe('derive-key', () => {
     const { stdout, exit } = await run(...args(), '--algorithm', vector.algorithm, '--json');
     expect(exit).toBe(0);
     expect(JSON.parse(stdout)).toEqual({
+      version: 1,
       key: vector.key_hex,
       public_key: vector.public_key_hex,
       signature_chain: vector.signature_chain_hex,
@@ -59,6 +60,7 @@ describe('derive-key', () => {
       'ed25519',
     );
     expect(JSON.parse(stdout)).toEqual({
+      version: 1,
       key: toHex(key),
       public_key: toHex(publicKey),
       signature_chain: signatureChain.map(toHex),
