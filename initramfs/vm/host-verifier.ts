@@ -10,6 +10,7 @@ const run = promisify(execFile);
 
 export interface HostReport {
   readonly verdict: string;
+  readonly proof?: Readonly<Record<'machine' | 'system' | 'app' | 'fresh', { readonly state: string }>>;
   readonly checks: readonly { readonly name: string; readonly outcome: string; readonly detail: string }[];
   /** the operating system, when there was something to compare it with */
   readonly system?: { readonly verdict: string } | null;
@@ -18,6 +19,8 @@ export interface HostReport {
 export interface HostVerifier {
   /** what the app must measure, of its document and instance */
   measure(appCompose: string, instanceId: string): Promise<{ rtmr3: string | null; app_id: string }>;
+  /** writes an expectation file of the app and of an image folder; returns the option that names it */
+  init(appCompose: string, folder: string): Promise<readonly string[]>;
   /** the JSON report, against what `measure` said last */
   verify(evidence: string | Uint8Array, args?: readonly string[]): Promise<HostReport>;
 }
@@ -35,6 +38,12 @@ export async function hostVerifier(dir: string): Promise<HostVerifier> {
       const { stdout } = await run(util, ['measure', path('app-compose.json'), '--instance-id', instanceId, '--json']);
       writeFileSync(path('predicted.json'), stdout);
       return JSON.parse(stdout);
+    },
+    async init(appCompose, folder) {
+      writeFileSync(path('app-compose.json'), appCompose);
+      const [document, out, root] = [path('app-compose.json'), path('expect.json'), path('root.pem')];
+      await run(util, ['verify', 'init', document, '--image', folder, '--root-ca', root, '--out', out]);
+      return ['--expect-file', out];
     },
     async verify(evidence, args = []) {
       writeFileSync(path('evidence'), evidence);

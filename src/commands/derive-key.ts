@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { DstackError } from '../errors.ts';
 import type { DerivedKey, SigningKeys } from '../keys/get-key.ts';
+import { offering } from './offered-values.ts';
 
 interface Options {
   api: 'v0' | 'v1';
@@ -28,7 +29,13 @@ export default function define(command: Command): void {
     .option('--path <path>', 'v0: path of the key; nothing else chooses the key')
     .option('--purpose <text>', 'v0: signed together with the public key (default: empty)')
     .option('--domain <text>', 'v1: domain of the key')
-    .option('--algorithm <name>', 'secp256k1 or ed25519; v0 also accepts k256 and defaults to secp256k1')
+    .addOption(
+      offering('--algorithm <name>', 'kind of key; k256 is v0 only, whose default is secp256k1', [
+        'secp256k1',
+        'ed25519',
+        'k256',
+      ]),
+    )
     .option('--keys-file <file>', 'key file (default: .appkeys.json of the host-shared directory)')
     .option('--json', 'print {key, public_key, signature_chain} as JSON')
     .action(async (options: Options) => {

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { hostShared, PATHS } from '../config/paths.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
+import { offering } from './offered-values.ts';
 
 interface VolumeOptions {
   device: string;
@@ -132,7 +133,7 @@ function volumeOptions(command: Command): Command {
   return command
     .requiredOption('--device <device>', 'partition or disk')
     .requiredOption('--key-file <path>', 'disk key, 32 bytes or 64 hex digits: a private file, or - for stdin')
-    .option('--fs <type>', 'zfs or ext4', 'zfs')
+    .addOption(offering('--fs <type>', 'file system', ['zfs', 'ext4']).default('zfs'))
     .option('--mount-point <dir>', 'where to mount the volume', PATHS.dataMount);
 }
 

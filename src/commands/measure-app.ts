@@ -8,7 +8,21 @@ import type { System } from './measure-system.ts';
 import type { PredictionOptions } from './prediction-options.ts';
 
 /** As for the host share: formats, host-shared directory. */
+const DEFAULT_DOCUMENT = 'app-compose.json';
 const LIMIT = { instance: 10_240 } as const;
+
+/** The bytes of the document; where nobody named one, and there is none in this folder, one is asked for. */
+async function readDocument(file: string, limit: number): Promise<Uint8Array> {
+  try {
+    return await readLimited(await real(file), limit, file);
+  } catch (thrown) {
+    if (file !== DEFAULT_DOCUMENT || !(thrown instanceof DstackError) || thrown.code !== 'FILE_NOT_FOUND') throw thrown;
+    throw new DstackError('FILE_NOT_FOUND', `there is no ${DEFAULT_DOCUMENT} in this folder`, {
+      path: file,
+      hint: 'name the document: dstack-util measure FILE, or make one: dstack-util app init docker-compose.yaml',
+    });
+  }
+}
 
 /**
  * Reads the app's document and predicts its events.
@@ -16,7 +30,7 @@ const LIMIT = { instance: 10_240 } as const;
  * @throws what the boot itself would refuse, and INPUT_INVALID or HEX_INVALID for the options
  */
 export async function predictApp(
-  file = 'app-compose.json',
+  file = DEFAULT_DOCUMENT,
   options: PredictionOptions,
   system: Pick<System, 'osImageHash' | 'cmdline'> | undefined,
 ): Promise<Prediction> {
@@ -24,7 +38,7 @@ export async function predictApp(
   const { APP_COMPOSE_LIMIT, parseAppCompose } = await import('../config/app-compose.ts');
   const { parseInstanceInfo } = await import('../config/instance-info.ts');
   const { parseCmdline } = await import('../config/cmdline.ts');
-  const compose = parseAppCompose(await readLimited(await real(file), APP_COMPOSE_LIMIT, file), file);
+  const compose = parseAppCompose(await readDocument(file, APP_COMPOSE_LIMIT), file);
   const info =
     options.instanceInfo === undefined
       ? { instanceIdSeed: new Uint8Array(), instanceId: new Uint8Array(), appId: new Uint8Array() }

@@ -1,5 +1,7 @@
 /** The options of `verify init`, apart from what it does, which is loaded when it runs. */
 import type { Command } from 'commander';
+import { ACCEPTABLE_STATUSES } from '../config/tcb-status.ts';
+import { offering } from './offered-values.ts';
 
 const collect = (value: string, before: string[]): string[] => [...before, value];
 
@@ -7,7 +9,11 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 export function initOptions(command: Command): Command {
   return command
     .option('--root-ca <pem>', 'root certificate that quotes must lead to (default: Intel’s)')
-    .option('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', collect, [])
+    .addOption(
+      offering('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', ACCEPTABLE_STATUSES)
+        .argParser(collect)
+        .default([]),
+    )
     .option('--no-fresh', 'judge without report data of the asker as well')
     .option('--out <file>', 'write it there (default: standard output)')
     .addHelpText(

@@ -1,5 +1,6 @@
 /** `verify`: judges the evidence of a guest offline. Exit status 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked. */
 import type { Command } from 'commander';
+import { ACCEPTABLE_STATUSES } from '../config/tcb-status.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
 import {
@@ -9,6 +10,7 @@ import {
   loadReportText,
   loadVerification,
 } from '../verify/verify.ts';
+import { offering } from './offered-values.ts';
 import { predictionOptions } from './prediction-options.ts';
 import type { DemandOptions } from './verify-demands.ts';
 import { initOptions } from './verify-init-options.ts';
@@ -53,7 +55,11 @@ export default function define(command: Command): void {
     .option('--image-measurement <file>', 'the same from the measurement.tdx.cbor of the image')
     .option('--checksum-file <file>', 'sha256sum.txt of the image (default: the one beside the measurement document)')
     .option('--vm-config <file>', 'shape of the VM as JSON, instead of the vm_config in the evidence')
-    .option('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', collect, [])
+    .addOption(
+      offering('--allow-tcb <status>', 'accept this TCB status besides UpToDate; may be repeated', ACCEPTABLE_STATUSES)
+        .argParser(collect)
+        .default([]),
+    )
     .option('--allow-unencrypted-storage', 'accept a guest whose data disk is not encrypted')
     .option('--event-log <file>', 'event log as JSON, for a quote that comes without one')
     .option('--json', 'print everything as JSON')

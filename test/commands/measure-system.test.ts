@@ -158,3 +158,10 @@ describe('measure --image', () => {
     expect(exit).toBeGreaterThan(0);
   });
 });
+
+it('asks for a document where nobody named one and none is there', async () => {
+  const { stderr, exit } = await run('measure'); // the tests run where there is no app-compose.json
+  expect(stderr).toContain('there is no app-compose.json in this folder');
+  expect(stderr).toContain('dstack-util measure FILE');
+  expect(exit).toBe(1);
+});

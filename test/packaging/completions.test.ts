@@ -49,6 +49,12 @@ describe('bash', () => {
     expect(bash('fde', 'format', '--f')).toEqual(['--fs']);
   });
 
+  it('offers the values of an option', () => {
+    expect(bash('fde', 'format', '--fs', '')).toEqual(['zfs', 'ext4']);
+    expect(bash('verify', '--allow-tcb', 'SW')).toEqual(['SWHardeningNeeded']);
+    expect(bash('derive-key', '--algorithm', 'e')).toEqual(['ed25519']);
+  });
+
   it('offers files for an option that takes a path, and nothing for any other value', () => {
     expect(bash('fde', 'open', '--key-file', 'ke')).toEqual(['keys.json']);
     expect(bash('derive-key', '--path', 'ke')).toEqual(['keys.json']);

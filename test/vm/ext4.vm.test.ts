@@ -110,6 +110,14 @@ describe.sequential('ext4', () => {
     const quote = (reportData: string) => agentCall(vm, 'GetQuote', { report_data: reportData });
     const started = { folder, appCompose: demoAppComposeText(APP), instanceId };
     expect(await prove(host, started, quote)).toEqual({ system: true, app: true, why: [] });
+    const file = await host.init(started.appCompose, folder);
+    const nonce = randomBytes(64).toString('hex');
+    const fresh = JSON.stringify(await quote(nonce));
+    const proven = { state: 'proven' };
+    expect(await host.verify(fresh, [...file, '--expect', `report-data=${nonce}`])).toMatchObject({
+      verdict: 'valid',
+      proof: { machine: proven, system: proven, app: proven, fresh: proven },
+    });
     const answer = JSON.stringify(await quote('00'));
     for (const { file, drift } of FLIPS) {
       const other = flippedFolder(folder, join(dir, 'flipped'), file);
