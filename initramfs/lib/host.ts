@@ -32,6 +32,7 @@ const TESTS: readonly Need[] = [
 
 /** What further tests need: where it cannot be had they are skipped and say why. */
 const MORE_TESTS: readonly Need[] = [
+  { package: 'chromium', files: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'] },
   { package: 'chrony', files: sbin('chronyd') },
   { package: 'curl', files: ['/usr/bin/curl'] },
   { package: 'docker-registry', files: ['/usr/bin/docker-registry'] },
