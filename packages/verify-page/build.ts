@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { bundledPackages, notices } from '../verify/notices.ts';
 import { withoutNode } from '../verify/without-node.ts';
 
 const DIR = import.meta.dirname;
@@ -56,16 +57,20 @@ export async function buildVerifyPage(version: string): Promise<VerifyPage> {
     minify: true,
     sourcemap: 'none',
     splitting: false,
+    metafile: true,
     external: ['node:*'],
     plugins: [withoutNode],
     throw: true,
   });
   const [script] = built.outputs;
   if (script === undefined || built.outputs.length !== 1) throw new Error('the script of the page is not one file');
-  return assemble({
+  const { html, policy } = assemble({
     page: readFileSync(join(DIR, 'page.html'), 'utf8'),
     style: readFileSync(join(DIR, 'style.css'), 'utf8'),
     script: (await script.text()).trim(),
     version,
   });
+  // what the licences of others ask for goes where the code goes
+  const comment = notices('This page', bundledPackages(built.metafile)).replaceAll(/--(?=!?>)|<(?=!--)/g, '$& ');
+  return { html: `${html.trimEnd()}\n<!--\n${comment}-->\n`, policy };
 }

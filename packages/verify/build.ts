@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { notices } from './notices.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const HERE = join(ROOT, 'packages/verify');
@@ -37,7 +38,7 @@ export function buildVerifyLibrary(outDir: string): BuiltLibrary {
   const module = join(outDir, 'index.js');
   const bundled = bundle(module, version as string);
   writeTypes(outDir);
-  writeFileSync(join(outDir, 'NOTICE'), notices(bundled));
+  writeFileSync(join(outDir, 'NOTICE'), notices('dstack-verify', bundled));
   for (const name of ['README.md']) copyFileSync(join(HERE, name), join(outDir, name));
   copyFileSync(join(ROOT, 'LICENSE'), join(outDir, 'LICENSE'));
   const manifest = {
@@ -88,18 +89,6 @@ function writeTypes(outDir: string): void {
 
 /** Files that are no part of what is published. */
 const isFace = (name: string): boolean => !['build', 'bundle', 'dcap-crypto'].includes(name.replace(/\.d\.ts$/, ''));
-
-/** The licences of the bundled packages, in full where they bring their text. */
-function notices(packages: readonly string[]): string {
-  const parts = packages.toSorted().map((folder) => {
-    const { name, version, license } = readJson(join(ROOT, folder, 'package.json'));
-    const file = readdirSync(join(ROOT, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-    const text = file === undefined ? `License: ${license}\n` : readFileSync(join(ROOT, folder, file), 'utf8');
-    return `${name} ${version} (${license})\n\n${text.trim()}\n`;
-  });
-  const rule = `\n${'-'.repeat(72)}\n\n`;
-  return [`dstack-verify contains code of the packages below.\n`, ...parts].join(rule);
-}
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { dir } = buildVerifyLibrary(process.argv[2] ?? 'dist/dstack-verify');

@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { bundledPackages } from './notices.ts';
 import { withoutNode } from './without-node.ts';
 
 const [outFile = '', version = ''] = process.argv.slice(2);
@@ -22,16 +23,8 @@ const result = await Bun.build({
   plugins: [withoutNode],
 });
 if (!result.success || result.outputs.length !== 1) throw new Error(result.logs.map(String).join('\n'));
-/** Packages of which something is left in the bundle. */
-const packages = new Set<string>();
-for (const { inputs } of Object.values(result.metafile?.outputs ?? {})) {
-  for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
-    const folder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0];
-    if (bytesInOutput > 0 && folder !== undefined) packages.add(folder.replace(/^(\.\.\/)+/, ''));
-  }
-}
 const text = (await result.outputs[0]?.text()) ?? '';
 const foreign = /\b(?:from|import) ?\(?["'`](?:node:|bun:|[a-z@./])[^"'`]*["'`]/.exec(text);
 if (foreign !== null) throw new Error(`the library is not complete in itself: ${foreign[0]}`);
 writeFileSync(outFile, text);
-console.log(JSON.stringify({ packages: [...packages] }));
+console.log(JSON.stringify({ packages: bundledPackages(result.metafile) }));

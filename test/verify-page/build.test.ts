@@ -81,6 +81,14 @@ it('is in the archive, outside the tree of the image', async () => {
   expect(await inside('SHA256SUMS')).toMatch(/^[0-9a-f]{64} {2}verify\.html$/m);
 }, 120_000);
 
+it('has the notices of the code that is in it, and ends with them', async () => {
+  const html = readFileSync(await makePage(dir), 'utf8');
+  const [, notices = ''] = /<\/html>\s*<!--([\s\S]*)-->\s*$/.exec(html) ?? [];
+  expect(notices).toMatch(/@noble\/curves \d[\s\S]*@phala\/dcap-qvl \d/);
+  expect(notices).toContain('Permission is hereby granted');
+  expect(notices).not.toContain('-->');
+});
+
 it('an end tag inside the script does not end it', () => {
   const { html } = assemble({
     page: '{{policy}}{{icon}}{{version}}{{style}}<script>/*{{script}}*/</script>',
