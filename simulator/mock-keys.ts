@@ -33,6 +33,15 @@ export function mockKey(seed: Uint8Array, label: KeyLabel): MockKey {
   }
 }
 
+/**
+ * Another key each time. Not by generateKeyPairSync of node:crypto: exporting such a key as JWK can stop a process of Node 20
+ * for ever (the garbage collector waits for the lock of the key that is being exported).
+ */
+export function freshKey(): MockKey {
+  const scalar = p256.utils.randomPrivateKey();
+  return { scalar, point: p256.getPublicKey(scalar, false) };
+}
+
 /** ECDSA over SHA-256(message) with an RFC 6979 nonce: equal keys and messages give equal signatures. */
 function sign(key: MockKey, message: Uint8Array) {
   return p256.sign(createHash('sha256').update(message).digest(), key.scalar, { lowS: false });

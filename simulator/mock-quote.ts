@@ -1,10 +1,10 @@
 /** Making TDX quotes of version 4 that standard DCAP verification accepts against the mock root (dstack simulators). */
 
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { concat } from '../src/codec/bytes.ts';
+import { createHash } from 'node:crypto';
+import { concat, cut } from '../src/codec/bytes.ts';
 import { parseReport } from '../src/tdx/report.ts';
 import { QE_IDENTITY } from './mock-collateral.ts';
-import { signRaw } from './mock-keys.ts';
+import { freshKey, signRaw } from './mock-keys.ts';
 import { type MockPki, pckChain } from './pki.ts';
 
 /** What a quote says about a guest; absent registers are zero. */
@@ -78,10 +78,9 @@ export function mockQuote(pki: MockPki, content: QuoteContent): Uint8Array {
     new Uint8Array(20),
   );
   const signedPart = concat(header, quoteBody(content));
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const jwk = publicKey.export({ format: 'jwk' });
-  const attestationKey = Buffer.concat([jwk.x ?? '', jwk.y ?? ''].map((part) => Buffer.from(part, 'base64url')));
-  const signature = sign('sha256', signedPart, { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  const key = freshKey();
+  const attestationKey = cut(key.point, 1);
+  const signature = signRaw(key, signedPart);
 
   const authData = new Uint8Array(32);
   const report = qeReport(attestationKey, authData);

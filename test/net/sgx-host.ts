@@ -2,13 +2,13 @@
  * A host with a sealing key provider: an SGX enclave on paper that seals for the key in the guest's quote and vouches for
  * what it sealed, and the collateral of its platform. The root of that platform is the simulator's, not Intel's.
  */
-import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa';
 import { blake2b } from '@noble/hashes/blake2b';
 import { mockCollateral, QE_IDENTITY } from '../../simulator/mock-collateral.ts';
-import { signRaw } from '../../simulator/mock-keys.ts';
+import { freshKey, signRaw } from '../../simulator/mock-keys.ts';
 import { pckChain } from '../../simulator/pki.ts';
 import { fromHex, toHex } from '../../src/codec/hex.ts';
 import { canonicalJson } from '../../src/codec/jcs.ts';
@@ -51,10 +51,9 @@ export function sgxQuote(mrEnclave: Uint8Array, reportData: Uint8Array, debug = 
   body.set(mrEnclave, 64);
   body.set(reportData, 320);
   const signedPart = Buffer.concat([header, body]);
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const jwk = publicKey.export({ format: 'jwk' });
-  const attestationKey = Buffer.concat([jwk.x ?? '', jwk.y ?? ''].map((part) => Buffer.from(part, 'base64url')));
-  const signature = sign('sha256', signedPart, { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  const key = freshKey();
+  const attestationKey = Buffer.from(key.point.subarray(1));
+  const signature = signRaw(key, signedPart);
   const authData = Buffer.alloc(32);
   const report = Buffer.alloc(384);
   report.fill(QE_IDENTITY.mrSigner, 128, 160);

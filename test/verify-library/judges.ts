@@ -64,16 +64,17 @@ async function answersOf(words: readonly string[], questions: unknown): Promise<
   const dir = mkdtempSync(join(tmpdir(), 'answers-'));
   const file = join(dir, 'answers.json');
   try {
-    await told([...words, file], JSON.stringify(questions));
+    await told([...words, file], JSON.stringify(questions), dir);
     return JSON.parse(readFileSync(file, 'utf8')) as string[];
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-function told([program = '', ...args]: readonly string[], input: string): Promise<void> {
+/** @param home an empty folder: nothing is taken from, or left in, that of whoever runs the tests */
+function told([program = '', ...args]: readonly string[], input: string, home: string): Promise<void> {
   return new Promise((done, failed) => {
-    const env = { NO_COLOR: '1', HOME: '/nowhere', PATH: process.env['PATH'] ?? '' };
+    const env = { NO_COLOR: '1', HOME: home, PATH: process.env['PATH'] ?? '' };
     const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'], env });
     let complaint = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
