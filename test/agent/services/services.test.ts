@@ -228,7 +228,7 @@ describe('the agent with canned evidence', () => {
     expect(html).toContain('Simulator.');
     expect(html).toContain(guest.appId);
     expect((await ask(guest.port, 'HEAD', '/')).body).toBe('');
-    expect((await ask(guest.port, 'POST', '/', '')).status).toBe(404);
+    expect((await ask(guest.port, 'POST', '/', '')).status).toBe(405);
   });
 });
 
