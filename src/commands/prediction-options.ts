@@ -1,5 +1,6 @@
 /** The options that `measure` and `verify init` have in common: what is predicted. */
 import type { Command } from 'commander';
+import { collect } from './collect.ts';
 import type { SystemOptions } from './measure-system.ts';
 
 export interface PredictionOptions extends SystemOptions {
@@ -11,8 +12,6 @@ export interface PredictionOptions extends SystemOptions {
   readonly cmdline?: string;
   readonly event: string[];
 }
-
-const collect = (value: string, before: string[]): string[] => [...before, value];
 
 /** Adds the options that say what is predicted. */
 export function predictionOptions(command: Command): Command {

@@ -1,9 +1,8 @@
 /** The options of `verify init`, apart from what it does, which is loaded when it runs. */
 import type { Command } from 'commander';
 import { ACCEPTABLE_STATUSES } from '../config/tcb-status.ts';
+import { collect } from './collect.ts';
 import { offering } from './offered-values.ts';
-
-const collect = (value: string, before: string[]): string[] => [...before, value];
 
 /** The options of `verify init` beside those of a prediction. */
 export function initOptions(command: Command): Command {

@@ -1,5 +1,6 @@
 /** `verify`: judges the evidence of a guest offline. Exit status 0 valid, 1 invalid, 2 wrong usage, 3 could not be checked. */
 import type { Command } from 'commander';
+import { parseRfc3339 } from '../codec/rfc3339.ts';
 import { ACCEPTABLE_STATUSES } from '../config/tcb-status.ts';
 import { DstackError } from '../errors.ts';
 import * as ui from '../ui.ts';
@@ -10,6 +11,7 @@ import {
   loadReportText,
   loadVerification,
 } from '../verify/verify.ts';
+import { collect } from './collect.ts';
 import { offering } from './offered-values.ts';
 import { predictionOptions } from './prediction-options.ts';
 import type { DemandOptions } from './verify-demands.ts';
@@ -21,8 +23,6 @@ interface Options extends DemandOptions {
   readonly eventLog?: string;
   readonly json?: boolean;
 }
-
-const collect = (value: string, before: string[]): string[] => [...before, value];
 
 export default function define(command: Command): void {
   // options behind `init` are its own, for which the program must not sort them out of order either
@@ -124,10 +124,8 @@ async function run(file: string, options: Options): Promise<void> {
 /** Milliseconds of a time with its zone. @throws INPUT_INVALID */
 function timeOf(text: string | undefined): number {
   if (text === undefined) return Date.now();
-  const time = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN;
-  if (!Number.isNaN(time)) return time;
+  const time = parseRfc3339(text);
+  if (time !== undefined) return time;
   throw new DstackError('INPUT_INVALID', `--at ${JSON.stringify(text)} is not a time`, {
     field: '--at',
     value: text,

@@ -1,11 +1,12 @@
 /** Judges the files with the code of `dstack-util verify`, and with nothing of its own. */
 
+import { parseRfc3339 } from '../../../src/codec/rfc3339.ts';
 import { DstackError, errorChain } from '../../../src/errors.ts';
 import { readBoundMeasurement, readMeasurementDocument } from '../../../src/os-image/os-image.ts';
 import { parseCollateral } from '../../../src/verify/collateral-format.ts';
-import { checkDemands, joinExpectations } from '../../../src/verify/demands.ts';
 import { parseExpectationFile } from '../../../src/verify/expectation-file.ts';
 import { parseExpectations } from '../../../src/verify/expectations.ts';
+import { joinDemands } from '../../../src/verify/joined-demands.ts';
 import { reportJson } from '../../../src/verify/report-json.ts';
 import { documentReference, type SystemReference } from '../../../src/verify/system-reference.ts';
 import { allowedStatuses } from '../../../src/verify/tcb-policy.ts';
@@ -65,26 +66,17 @@ function demandsOf(files: Files, reportData: string) {
     parseExpectationFile(bytes, name),
   );
   const given = reading(files.get('root'), 'a root certificate', ({ bytes }) => anchorOfFile(bytes));
-  const references = [...(file?.references ?? []), ...systemOf(files)];
+  const references = systemOf(files);
   if (file?.freshRequired && reportData === '') {
     throw new Unusable(
       'The expectations demand fresh evidence: write the report data that you gave the guest as “Your number”.',
     );
   }
   try {
-    const allowed = allowedStatuses([]);
     const pins = parseExpectations(reportData === '' ? [] : [`report-data=${reportData}`]);
-    const expect = joinExpectations(file?.expect, pins);
-    checkDemands(file, expect, { anyApp: false, allowUnencrypted: false, allowed });
-    return {
-      anchor: file === undefined ? (given ?? intelAnchor()) : expectedAnchor(file, given),
-      expect,
-      anyApp: file?.anyApp ?? false,
-      allowUnencrypted: file?.allowUnencrypted ?? false,
-      allowed: file?.allowed ?? allowed,
-      refusedAdvisories: file?.refusedAdvisories,
-      system: { references, vmConfig: file?.vmConfig },
-    };
+    const none = { prediction: {}, predictionName: '', anyApp: false, allowUnencrypted: false };
+    const demands = joinDemands({ file, pins, references, allowed: allowedStatuses([]), ...none });
+    return { ...demands, anchor: file === undefined ? (given ?? intelAnchor()) : expectedAnchor(file, given) };
   } catch (thrown) {
     throw thrown instanceof DstackError ? new Unusable(errorChain(thrown)) : thrown;
   }
@@ -108,10 +100,8 @@ function systemOf(files: Files): SystemReference[] {
 /** Milliseconds. */
 function timeOf(text: string): number {
   if (text === '') return Date.now();
-  const time = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN;
-  if (Number.isNaN(time)) {
+  const time = parseRfc3339(text);
+  if (time === undefined) {
     throw new Unusable(`"${text}" is not a time with its zone, such as 2026-01-31T12:00:00Z.`);
   }
   return time;
